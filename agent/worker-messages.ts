@@ -1,0 +1,75 @@
+/**
+ * What the agent's main thread and its workers say to each other. The main thread owns the control stream, leases, JWKS and
+ * shipping; a worker owns listeners, sessions and one spool. Messages are structured clones; secrets in them stay in memory.
+ */
+import type { LeaseBundle, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+
+export interface WorkerData {
+  index: number; // 0-based; it is in every cancel key this worker hands out
+  workers: number;
+  agentName: string;
+  spoolDir: string; // this worker's own folder
+  spoolBytesMax: number;
+}
+
+/** A lease with its secrets opened. */
+export interface OpenedLease {
+  bundle: LeaseBundle;
+  credentials: Record<string, { username: string; password: string }>;
+  maskKeys: Record<string, Uint8Array>; // 32 bytes each
+  /** resource → PEM chain and key that clients see; `*` is the agent's own from the control plane's CA. */
+  serving: Record<string, { certificate: string; key: string }>;
+}
+
+export type ToWorker =
+  | { type: 'lease'; lease: OpenedLease; listen: Record<string, string> } // resource → host:port to bind (never port 0: main picks)
+  | { type: 'jwks'; issuer: string; keys: PublicJwk[] }
+  | { type: 'revoked'; tokenIds: string[] }
+  | { type: 'kill'; sessionId: string; reason: string }
+  | { type: 'cancel'; pid: number; secret: Uint8Array } // a CancelRequest that arrived at another worker
+  | { type: 'approval'; approvalId: string; state: 'approved' | 'denied' | 'expired'; by: string[]; reason: string; binding: Uint8Array }
+  | { type: 'shipped'; nextIndex: number } // records before it are in the log: their segments may go
+  | { type: 'budget'; key: string; rows: number; bytes: number } // what other workers' sessions used
+  | { type: 'stats'; id: number }
+  | { type: 'drain'; deadlineMs: number }
+  | { type: 'stop' };
+
+export type FromWorker =
+  | { type: 'ready' }
+  | { type: 'listening'; resource: string; address: string }
+  | { type: 'problem'; resource: string; reason: string } // cannot be served: why, for people
+  | { type: 'jwksMiss'; issuer: string } // a token named a key id that is not cached
+  | { type: 'sessionStarted'; session: LiveSessionInfo }
+  | { type: 'sessionEnded'; sessionId: string }
+  | { type: 'cancel'; worker: number; pid: number; secret: Uint8Array }
+  | { type: 'approvalRequested'; request: ApprovalRequest }
+  | { type: 'approvalWithdrawn'; approvalId: string; reason: string }
+  | { type: 'durable'; nextIndex: number } // records before it are on disk in this worker's spool
+  | { type: 'usage'; key: string; rows: number; bytes: number }
+  | { type: 'stats'; id: number; metrics: Record<string, number> }
+  | { type: 'stopped' };
+
+export interface LiveSessionInfo {
+  sessionId: string;
+  resource: string;
+  principal: string;
+  principalKind: 'person' | 'workload';
+  clientAddress: string;
+  startedUnixUs: number;
+  role: string;
+}
+
+export interface ApprovalRequest {
+  approvalId: string;
+  sessionId: string;
+  commandSeq: number;
+  resource: string;
+  rule: string;
+  text: string;
+  binding: Uint8Array;
+  principal: { kind: 'person' | 'workload'; name: string; issuer: string; subject: string; groups: string[]; delegation: string[] };
+  approvalJson: string;
+  previewJson: string;
+  expiresUnixMs: number;
+  fingerprint: string;
+}

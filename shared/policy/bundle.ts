@@ -1,0 +1,47 @@
+/**
+ * The lease's payload: all an agent needs to serve its resources with the control plane gone. Plain JSON, signed as bytes.
+ */
+import type {
+  AuditPolicySpec,
+  DataPolicySpec,
+  GuardSpec,
+  IdentityProviderSpec,
+  Manifest,
+  ResourceSpec,
+  RoleSpec,
+  ServiceAccountSpec,
+} from './model.ts';
+
+/** A JSON Web Key, public members only. */
+export type PublicJwk = Record<string, unknown> & { kty: string; kid?: string };
+
+export interface LeaseBundle {
+  version: number; // rises with every change; the control log's position
+  agentId: string;
+  issuedAt: string; // ISO 8601
+  expiresAt: string;
+  tickets: { issuer: string; keys: PublicJwk[] }; // Sallyport's own ticket issuer
+  identityProviders: Named<IdentityProviderSpec>[];
+  serviceAccounts: Named<ServiceAccountSpec>[];
+  resources: (Named<ResourceSpec> & { labels: Record<string, string> })[]; // only those that this agent serves
+  roles: Named<RoleSpec>[];
+  guards: Named<GuardSpec>[];
+  dataPolicies: Named<DataPolicySpec>[];
+  auditPolicies: Named<AuditPolicySpec>[];
+  /** credential name → sealed JSON `{username, password}` (shared/crypto/seal.ts), base64. */
+  credentials: Record<string, string>;
+  /** resource name → sealed private key (PEM) of the user's own serving certificate, base64. */
+  servingKeys: Record<string, string>;
+  /** Fingerprints of every credential that the control plane holds (shared/detectors/known-credentials.ts). */
+  knownCredentials: unknown;
+  /** Sealed 32-byte key for `hash` and `fake` masks, base64: resource name → key. Stable per resource. */
+  maskKeys: Record<string, string>;
+  revokedTokens: string[];
+}
+
+export interface Named<Spec> {
+  name: string;
+  spec: Spec;
+}
+
+export type AnyManifest = Manifest;

@@ -1,0 +1,28 @@
+/** The outcome of judging a command: always with the rule and the reason. */
+import type { ApprovalSpec } from './model.ts';
+
+export type Decision =
+  | { action: 'allow'; rule: string; reason: string }
+  | { action: 'deny'; rule: string; reason: string; message: string }
+  | { action: 'hold'; rule: string; reason: string; message: string; approval: ApprovalSpec };
+
+/** May this principal use this resource? */
+export type Admission =
+  | {
+      admitted: true;
+      role: string;
+      session: { maxDurationMs?: number; idleTimeoutMs?: number };
+      budget?: { rows?: number; bytes?: number; perMs: number };
+    }
+  | { admitted: false; code: 'NO_GRANT' | 'CONDITION_FALSE' | 'UNKNOWN_RESOURCE' | 'ENFORCEMENT_DEPTH'; reason: string };
+
+/** What a protocol is able to enforce; a session whose policy asks for more is refused at admission. */
+export interface EnforcementDepth {
+  statements: boolean;
+  columnMasking: boolean;
+  detectors: boolean;
+  approvals: boolean;
+  preview: boolean;
+  predicates: boolean;
+  capture: ('none' | 'digest' | 'head' | 'full')[];
+}

@@ -1,0 +1,27 @@
+/**
+ * What the policy engine may know of a command. Protocols make facts; `decide` reads them; CEL expressions see the same
+ * names (docs/reference/facts.md).
+ */
+export interface CommandFacts {
+  /** Statement kinds found anywhere in the command, also inside CTEs and EXPLAIN ANALYZE: `select`, `update`, `drop` … */
+  statements: readonly string[];
+  /** `schema.table` it names, `*` schema when the name could not be resolved. */
+  objects: readonly string[];
+  /** `schema.table.column` it reads, as far as resolved. */
+  columnsRead: readonly string[];
+  /** `schema.function` it calls. */
+  functions: readonly string[];
+  /** How its update/delete/merge statements are limited: the weakest found. */
+  where: 'none' | 'tautology' | 'some' | 'notApplicable';
+  multiStatement: boolean;
+  /** May it change anything? Unknown counts as yes. */
+  writes: boolean;
+  /** Why it cannot be judged fully; empty when it can. */
+  opaque: readonly string[];
+  /** Set when it could not be parsed: the reason. */
+  unparseable?: string;
+  /** Protected columns that predicates, orders or groups depend on. */
+  inferences: readonly { column: string; kind: 'equality' | 'other' }[];
+  /** Set when the planner's estimate was asked for. */
+  estimatedRows?: number;
+}
