@@ -43,14 +43,18 @@ const batchBytesMax = 8 * 1024 * 1024;
  * @throws {GatewayError} LOG_CORRUPT, LOG_UNWRITABLE.
  */
 export async function openFileLog(options: FileLogOptions): Promise<EventLog> {
+  const opened: FileHandle[] = [];
   try {
     await mkdir(options.dir, { recursive: true, mode: 0o700 });
     const endFile = await openEndFile(options.dir);
+    opened.push(endFile);
     const { file, end } = await recover(options.dir, await readEnd(endFile));
+    opened.push(file);
     await file.datasync();
     await publish(endFile, end);
     return new FileLog(options, file, endFile, end);
   } catch (cause) {
+    for (const file of opened) await file.close();
     if (cause instanceof GatewayError) throw cause;
     throw new GatewayError('LOG_UNWRITABLE', 'unavailable', `The log in ${options.dir} cannot be opened: ${errorText(cause)}.`, { cause });
   }
@@ -280,10 +284,15 @@ async function writeAll(file: FileHandle, bytes: Buffer, position: number): Prom
 
 async function createSegment(dir: string, baseOffset: bigint): Promise<FileHandle> {
   const file = await open(join(dir, segmentName(baseOffset)), 'w+', 0o600);
-  await writeAll(file, encodeHeader(baseOffset), 0);
-  await file.datasync();
-  await syncDirectory(dir);
-  return file;
+  try {
+    await writeAll(file, encodeHeader(baseOffset), 0);
+    await file.datasync();
+    await syncDirectory(dir);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 /** Makes a new file's name durable. */
@@ -307,18 +316,23 @@ async function recover(dir: string, marked: DurableEnd | null): Promise<{ file: 
     return { file: await createSegment(dir, 0n), end: { baseOffset: 0n, position: headerLength, nextOffset: 0n } };
   }
   if (marked !== null && marked.baseOffset > base) throw corrupt(marked.baseOffset, 0, 'it is missing');
-  const file = await open(join(dir, segmentName(base)), 'r+');
   const durable = marked === null || marked.baseOffset < base ? 0 : marked.position;
-  const size = (await file.stat()).size;
-  if (size < headerLength && durable <= headerLength) {
-    // The crash came while the segment was being made: no entry was in it.
+  const file = await open(join(dir, segmentName(base)), 'r+');
+  try {
+    const size = (await file.stat()).size;
+    if (size >= headerLength || durable > headerLength) {
+      const whole = await scan(file, base, size);
+      if (whole.position < durable) throw corrupt(base, whole.position, whole.reason);
+      if (whole.position < size) await file.truncate(whole.position);
+      return { file, end: { baseOffset: base, position: whole.position, nextOffset: whole.nextOffset } };
+    }
+  } catch (error) {
     await file.close();
-    return { file: await createSegment(dir, base), end: { baseOffset: base, position: headerLength, nextOffset: base } };
+    throw error;
   }
-  const whole = await scan(file, base, size);
-  if (whole.position < durable) throw corrupt(base, whole.position, whole.reason);
-  if (whole.position < size) await file.truncate(whole.position);
-  return { file, end: { baseOffset: base, position: whole.position, nextOffset: whole.nextOffset } };
+  // The crash came while the segment was being made: no entry was in it.
+  await file.close();
+  return { file: await createSegment(dir, base), end: { baseOffset: base, position: headerLength, nextOffset: base } };
 }
 
 async function scan(file: FileHandle, base: bigint, size: number): Promise<{ position: number; nextOffset: bigint; reason: string }> {
