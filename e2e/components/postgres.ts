@@ -17,6 +17,8 @@ export interface PostgresServer {
   database: string;
   superuser: { user: string; password: string };
   app: { user: string; password: string };
+  /** Acts as `app` from its first statement on, and logs in by clear text: for raw clients that know no SCRAM. */
+  direct: { user: string; password: string };
   pid: number;
   /** Folder with the server's own programs. */
   bin: string;
@@ -136,7 +138,7 @@ export async function startPostgres(
   rmSync(path.join(dir, 'pw'));
   writeFileSync(
     path.join(data, 'pg_hba.conf'),
-    'host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\n',
+    'host all direct 127.0.0.1/32 password\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\n',
   );
   const port = await freePort();
   const settings = {
@@ -178,7 +180,17 @@ export async function startPostgres(
       await new Promise(resolve => setTimeout(resolve, 100));
     }
   }
-  psql('postgres', '-c', "create role app login password 'app-secret-7f3a'", '-c', 'create database app owner app');
+  psql(
+    'postgres',
+    '-c',
+    "create role app login password 'app-secret-7f3a'",
+    '-c',
+    'create database app owner app',
+    '-c',
+    "create role direct login password 'direct-secret' in role app",
+    '-c',
+    'alter role direct set role app',
+  );
   if (options.sql) {
     const file = path.join(dir, 'setup.sql');
     writeFileSync(file, options.sql);
@@ -191,6 +203,7 @@ export async function startPostgres(
     database: 'app',
     superuser: { user: 'postgres', password: 'postgres-secret' },
     app: { user: 'app', password: 'app-secret-7f3a' },
+    direct: { user: 'direct', password: 'direct-secret' },
     pid: server.pid ?? 0,
     bin,
     adminUrl: (database = 'app') =>
