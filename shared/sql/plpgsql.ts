@@ -1,0 +1,58 @@
+/**
+ * The SQL inside a PL/pgSQL body: PL/pgSQL's own parser splits it, and every expression and statement comes back as a text
+ * that PostgreSQL's parser reads. Variables in them look like columns; that is enough to see kinds, tables and functions, and
+ * not enough to follow values: a PL/pgSQL body is always opaque to flow analysis.
+ */
+import { isTree } from './ast.ts';
+import { parsePlpgsql } from './parser.ts';
+
+/** `parseMode` of PLpgSQL_expr (RawParseMode): 0 statements, 2 an expression, 3 to 5 an assignment. */
+const MODE_STATEMENT = 0;
+
+/**
+ * @param body the text between the dollar quotes.
+ * @returns each piece as a statement (`SELECT …` around an expression), and whether any text is built at run time; undefined
+ *   when the body does not parse.
+ */
+export function plpgsqlStatements(body: string): { statements: string[]; dynamic: boolean } | undefined {
+  let tag = '$sallyport$';
+  while (body.includes(tag)) tag = `$s${tag.slice(1)}`;
+  const tree = parsePlpgsql(`CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS ${tag}${body}${tag}`);
+  if (tree === undefined) return undefined;
+  const found = { statements: [] as string[], dynamic: false };
+  walk(tree, found);
+  return found;
+}
+
+function walk(value: unknown, found: { statements: string[]; dynamic: boolean }): void {
+  if (Array.isArray(value)) {
+    for (const item of value) walk(item, found);
+    return;
+  }
+  if (!isTree(value)) return;
+  for (const key in value) {
+    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery') found.dynamic = true;
+    if (key === 'PLpgSQL_expr') {
+      const expr = value[key];
+      if (!isTree(expr) || typeof expr.query !== 'string') continue;
+      const mode = typeof expr.parseMode === 'number' ? expr.parseMode : MODE_STATEMENT;
+      if (mode === MODE_STATEMENT) found.statements.push(expr.query);
+      else if (mode === 2) found.statements.push(`SELECT ${expr.query}`);
+      else found.statements.push(`SELECT ${expr.query.slice(assignmentEnd(expr.query))}`);
+      continue;
+    }
+    walk(value[key], found);
+  }
+}
+
+/** Behind the first `:=` or `=` outside brackets: `a[f(x = 1)] := 2`. */
+function assignmentEnd(text: string): number {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === '[' || c === '(') depth++;
+    else if (c === ']' || c === ')') depth--;
+    else if (c === '=' && depth === 0) return i + 1;
+  }
+  return 0;
+}
