@@ -1,0 +1,201 @@
+/**
+ * The aggregate of one approval: stream `approval/ID`, from an agent's question to its answer.
+ *
+ *     unknown ── ApprovalRequested ──▶ pending ── ApprovalGiven ──▶ pending | approved
+ *                                        └── ApprovalDenied | ApprovalExpired | ApprovalWithdrawn ──▶ closed
+ *
+ * Nobody approves their own command, whatever groups they are in, and nobody who acts for its author or for whom its author acts.
+ * A person counts once for a group, and once in all when several groups must approve: two groups need two people.
+ */
+import { type Aggregate, type DomainEvent, grant, reject } from './decider.ts';
+import { impossible } from './impossible.ts';
+
+export interface ApprovalPrincipal {
+  kind: 'person' | 'workload';
+  name: string;
+  issuer: string;
+  subject: string;
+  groups: string[];
+  delegation: string[];
+}
+
+export interface ApprovalQuestion {
+  agentId: string;
+  sessionId: string;
+  commandSeq: number;
+  resource: string;
+  rule: string;
+  /** Masked. */
+  text: string;
+  /** SHA-256 over the exact text and parameters, base64. */
+  binding: string;
+  principal: ApprovalPrincipal;
+  groups: string[];
+  /** Distinct people of each group. */
+  quorum: number;
+  preview: string;
+  fingerprint: string;
+  expiresAtMs: number;
+}
+
+export interface Approver {
+  name: string;
+  issuer: string;
+  subject: string;
+  groups: string[];
+  reason: string;
+  atMs: number;
+}
+
+export type ApprovalState =
+  | { status: 'unknown' }
+  | { status: 'pending'; question: ApprovalQuestion; approvers: Approver[] }
+  | { status: 'approved' | 'denied' | 'expired' | 'withdrawn'; question: ApprovalQuestion; by: string[]; reason: string };
+
+export type ApprovalRequest =
+  | { type: 'request'; question: ApprovalQuestion; nowMs: number }
+  | { type: 'approve'; approver: Approver }
+  | { type: 'deny'; approver: Approver }
+  | { type: 'expire'; nowMs: number }
+  | { type: 'withdraw'; agentId: string; reason: string };
+
+export type ApprovalEvent =
+  | { type: 'ApprovalRequested'; payload: ApprovalQuestion }
+  | { type: 'ApprovalGiven'; payload: { approver: Approver; complete: boolean } }
+  | { type: 'ApprovalDenied'; payload: { approver: Approver } }
+  | { type: 'ApprovalExpired'; payload: Record<string, never> }
+  | { type: 'ApprovalWithdrawn'; payload: { reason: string } };
+
+export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, ApprovalEvent> = {
+  name: 'approval',
+  initialState: { status: 'unknown' },
+
+  decide(request, state) {
+    switch (request.type) {
+      case 'request':
+        if (state.status !== 'unknown') {
+          // The agent repeats its question until it is answered. Another question under the same id is not a repeat.
+          return sameQuestion(state.question, request.question)
+            ? grant()
+            : reject('APPROVAL_ID_TAKEN', 'conflict', 'Another command has asked for approval under this id.');
+        }
+        if (request.question.groups.length === 0 || request.question.quorum < 1) {
+          return reject(
+            'APPROVAL_UNANSWERABLE',
+            'invalid',
+            'The rule names nobody who could approve: give it groups and a quorum of at least 1.',
+          );
+        }
+        return grant({ type: 'ApprovalRequested', payload: request.question });
+
+      case 'approve': {
+        const refusal = mayAnswer(request.approver, state);
+        if (refusal !== null) return refusal;
+        if (state.status === 'approved') return grant();
+        if (state.status !== 'pending') return closed(state.status);
+        if (state.approvers.some(earlier => samePerson(earlier, request.approver))) return grant();
+        const complete = quorumReached(state.question, [...state.approvers, request.approver]);
+        return grant({ type: 'ApprovalGiven', payload: { approver: request.approver, complete } });
+      }
+
+      case 'deny': {
+        const refusal = mayAnswer(request.approver, state);
+        if (refusal !== null) return refusal;
+        if (state.status === 'denied') return grant();
+        if (state.status !== 'pending') return closed(state.status);
+        return grant({ type: 'ApprovalDenied', payload: { approver: request.approver } });
+      }
+
+      case 'expire':
+        if (state.status !== 'pending' || request.nowMs < state.question.expiresAtMs) return grant();
+        return grant({ type: 'ApprovalExpired', payload: {} });
+
+      case 'withdraw':
+        if (state.status !== 'pending') return grant();
+        if (state.question.agentId !== request.agentId) return reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
+        return grant({ type: 'ApprovalWithdrawn', payload: { reason: request.reason } });
+    }
+  },
+
+  evolve(state, event: DomainEvent): ApprovalState {
+    const known = event as ApprovalEvent;
+    if (known.type === 'ApprovalRequested' && state.status === 'unknown') {
+      return { status: 'pending', question: known.payload, approvers: [] };
+    }
+    if (state.status !== 'pending') return impossible('approval', state.status, event);
+    const { question } = state;
+    switch (known.type) {
+      case 'ApprovalGiven': {
+        const approvers = [...state.approvers, known.payload.approver];
+        if (!known.payload.complete) return { ...state, approvers };
+        return {
+          status: 'approved',
+          question,
+          by: approvers.map(a => a.name),
+          reason: approvers
+            .map(a => a.reason)
+            .filter(Boolean)
+            .join('; '),
+        };
+      }
+      case 'ApprovalDenied':
+        return { status: 'denied', question, by: [known.payload.approver.name], reason: known.payload.approver.reason };
+      case 'ApprovalExpired':
+        return { status: 'expired', question, by: [], reason: 'nobody answered in time' };
+      case 'ApprovalWithdrawn':
+        return { status: 'withdrawn', question, by: [], reason: known.payload.reason };
+      case 'ApprovalRequested':
+        return impossible('approval', state.status, event);
+      default:
+        return impossible('approval', state.status, event);
+    }
+  },
+};
+
+/** Whether enough distinct people of every group have approved, with nobody counted for two groups. */
+export function quorumReached(question: ApprovalQuestion, approvers: readonly Approver[]): boolean {
+  // Seats (a group's votes) are matched to people: augmenting paths, as a person may sit in several groups.
+  const seats = question.groups.flatMap(group => Array.from({ length: question.quorum }, () => group));
+  const takenBy = new Map<number, number>(); // person → seat
+  const seat = (index: number, tried: Set<number>): boolean => {
+    for (const [person, approver] of approvers.entries()) {
+      if (tried.has(person) || !approver.groups.includes(seats[index] ?? '')) continue;
+      tried.add(person);
+      const other = takenBy.get(person);
+      if (other === undefined || seat(other, tried)) {
+        takenBy.set(person, index);
+        return true;
+      }
+    }
+    return false;
+  };
+  return seats.every((_, index) => seat(index, new Set()));
+}
+
+function mayAnswer(approver: Approver, state: ApprovalState) {
+  // To somebody who may not answer, an approval that does not exist looks the same as one that does.
+  const hidden = reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
+  if (state.status === 'unknown') return hidden;
+  const { question } = state;
+  const author = question.principal;
+  const own =
+    samePerson(approver, author) ||
+    author.delegation.some(actor => actor === approver.subject || actor === approver.name) ||
+    approver.name === author.name;
+  if (own) return reject('APPROVAL_OWN', 'denied', 'Nobody approves or denies their own command.');
+  if (!approver.groups.some(group => question.groups.includes(group))) return hidden;
+  if (state.status === 'pending' && approver.atMs >= question.expiresAtMs) return closed('expired');
+  return null;
+}
+
+function closed(status: string) {
+  return reject('APPROVAL_CLOSED', 'conflict', `This approval is ${status} already.`);
+}
+
+function samePerson(a: { issuer: string; subject: string }, b: { issuer: string; subject: string }): boolean {
+  return a.issuer === b.issuer && a.subject === b.subject;
+}
+
+function sameQuestion(a: ApprovalQuestion, b: ApprovalQuestion): boolean {
+  return a.agentId === b.agentId && a.sessionId === b.sessionId && a.commandSeq === b.commandSeq && a.binding === b.binding;
+}

@@ -1,0 +1,216 @@
+/**
+ * The only way to change the control plane's state: ask an aggregate, append what it decides, and see in the log whether that counts.
+ *
+ * The log has no compare-and-set. An event carries the version that it expects of its stream; whoever comes second in the log finds its
+ * event not accepted, looks again, decides again. A request's answer is given once its events have been read back, so a reader of
+ * `state` who comes after the answer sees the change.
+ */
+import { randomUUIDv7 } from 'node:crypto';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { Entry, EventLog, NewEntry } from '../log/event-log.ts';
+import type { Aggregate, Decision, DomainEvent, Rejection } from './decider.ts';
+import { Projection, type RecordedEvent } from './projection.ts';
+import { currentSchema } from './upcast.ts';
+
+/** Who asks, for the record. */
+export interface Provenance {
+  author: string;
+  authorAddress: string;
+  reason: string;
+  requestId: string;
+}
+
+/** A request to one stream, bound to its aggregate. */
+export interface Action {
+  stream: string;
+  decide(state: unknown): Decision<DomainEvent>;
+}
+
+export type Outcome = { accepted: true; events: RecordedEvent[] } | { accepted: false; rejection: Rejection; stream: string };
+
+export function action<State, Request, Event extends DomainEvent>(
+  aggregate: Aggregate<State, Request, Event>,
+  id: string,
+  request: Request,
+): Action {
+  return { stream: `${aggregate.name}/${id}`, decide: state => aggregate.decide(request, state as State) };
+}
+
+/** Entries folded between two turns of the event loop. */
+const readMax = 500;
+const attemptsMax = 50;
+
+export class ControlLog {
+  readonly state = new Projection();
+  readonly #log: EventLog;
+  readonly #clock: () => number;
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<(events: RecordedEvent[]) => void>();
+  /** Events of our own that are on their way through the log. */
+  readonly #awaited = new Map<string, (accepted: boolean) => void>();
+  #position = 0n;
+  #following: Promise<void> = Promise.resolve();
+  #fault: GatewayError | null = null;
+
+  private constructor(log: EventLog, clock: () => number) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /**
+   * Folds the whole log, then follows it.
+   * @param onFault called once if the log can no longer be read or understood: the process must end, since its state is stale.
+   */
+  static async open(log: EventLog, options: { clock?: () => number; onFault: (error: GatewayError) => void }): Promise<ControlLog> {
+    const control = new ControlLog(log, options.clock ?? Date.now);
+    const end = await log.endOffset();
+    while (control.#position < end) await control.#foldNext();
+    control.#following = control.#follow().catch((error: unknown) => {
+      control.#fault =
+        error instanceof GatewayError ? error : new GatewayError('CONTROL_LOG_FAULT', 'internal', errorText(error), { cause: error });
+      for (const settle of control.#awaited.values()) settle(false);
+      options.onFault(control.#fault);
+    });
+    return control;
+  }
+
+  /** The offset of the next entry to fold: rises with every entry, accepted or not. */
+  get position(): bigint {
+    return this.#position;
+  }
+
+  /** Calls back after each run of accepted events, when `state` has them. */
+  onAccepted(listener: (events: RecordedEvent[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Decides all actions on the current state and appends their events together. If any is rejected nothing is appended. An action that
+   * loses a race is decided again; a rejection at that point is returned, with the others' events accepted already.
+   * @returns the accepted events, in the actions' order; none for repeats.
+   * @throws {GatewayError} of the log, or CONTROL_LOG_CONTENTION after too many lost races.
+   */
+  async execute(actions: readonly Action[], provenance: Provenance): Promise<Outcome> {
+    const accepted: RecordedEvent[] = [];
+    let pending = [...actions];
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const proposals: { action: Action; event: RecordedEvent }[] = [];
+      for (const candidate of pending) {
+        const { version, state } = this.state.stream(candidate.stream);
+        const decision = candidate.decide(state);
+        if (!decision.accepted) return { accepted: false, rejection: decision.rejection, stream: candidate.stream };
+        if (decision.events.length > 1) {
+          throw new GatewayError(
+            'CONTROL_LOG_FAULT',
+            'internal',
+            `${candidate.stream}: a request may yield one event, not ${decision.events.length}.`,
+          );
+        }
+        for (const event of decision.events) {
+          proposals.push({ action: candidate, event: this.#envelope(candidate.stream, version, event, provenance) });
+        }
+      }
+      if (proposals.length === 0) return { accepted: true, events: accepted };
+      const verdicts = await this.#append(proposals.map(proposal => proposal.event));
+      pending = [];
+      for (const [index, proposal] of proposals.entries()) {
+        if (verdicts[index]) accepted.push(proposal.event);
+        else pending.push(proposal.action);
+      }
+      if (pending.length === 0) return { accepted: true, events: accepted };
+    }
+    throw new GatewayError('CONTROL_LOG_CONTENTION', 'unavailable', 'Others keep changing the same thing at the same time: try again.');
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#following;
+  }
+
+  #envelope(stream: string, expectedVersion: bigint, event: DomainEvent, provenance: Provenance): RecordedEvent {
+    return {
+      eventId: randomUUIDv7(),
+      stream,
+      expectedVersion,
+      type: event.type,
+      schema: currentSchema,
+      // The JSON round trip makes the writer's copy what every reader will have.
+      payload: JSON.parse(JSON.stringify(event.payload)),
+      atUnixUs: BigInt(this.#clock()) * 1000n,
+      ...provenance,
+    };
+  }
+
+  /** Appends and waits until each has been folded. */
+  async #append(events: RecordedEvent[]): Promise<boolean[]> {
+    if (this.#fault !== null) throw this.#fault;
+    const verdicts = events.map(event => {
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      this.#awaited.set(event.eventId, resolve);
+      return promise;
+    });
+    try {
+      await this.#log.append(events.map(encode));
+      const settled = await Promise.all(verdicts);
+      if (this.#fault !== null) throw this.#fault;
+      return settled;
+    } finally {
+      for (const event of events) this.#awaited.delete(event.eventId);
+    }
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      if (await this.#log.waitFor(this.#position, 60_000, this.#stop.signal)) await this.#foldNext();
+    }
+  }
+
+  async #foldNext(): Promise<void> {
+    const entries = await this.#log.read(this.#position, readMax);
+    const accepted: RecordedEvent[] = [];
+    const verdicts: (() => void)[] = [];
+    for (const entry of entries) {
+      const event = decode(entry);
+      const counts = this.state.fold(event);
+      if (counts) accepted.push(event);
+      const settle = this.#awaited.get(event.eventId);
+      if (settle !== undefined) verdicts.push(() => settle(counts));
+      this.#position = entry.offset + 1n;
+    }
+    if (accepted.length > 0) for (const listener of this.#listeners) listener(accepted);
+    for (const settle of verdicts) settle();
+  }
+}
+
+function encode(event: RecordedEvent): NewEntry {
+  const payload = new TextEncoder().encode(JSON.stringify(event.payload));
+  return {
+    key: new TextEncoder().encode(event.stream),
+    value: toBinary(ControlEventSchema, create(ControlEventSchema, { ...event, payload })),
+  };
+}
+
+/** @throws {GatewayError} CONTROL_LOG_FAULT when an entry is not a control event. */
+function decode(entry: Entry): RecordedEvent {
+  try {
+    const message = fromBinary(ControlEventSchema, entry.value);
+    return {
+      eventId: message.eventId,
+      stream: message.stream,
+      expectedVersion: message.expectedVersion,
+      type: message.type,
+      schema: message.schema,
+      payload: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(message.payload)),
+      atUnixUs: message.atUnixUs,
+      author: message.author,
+      authorAddress: message.authorAddress,
+      reason: message.reason,
+      requestId: message.requestId,
+    };
+  } catch (cause) {
+    throw new GatewayError('CONTROL_LOG_FAULT', 'internal', `Entry ${entry.offset} of the control log is not a control event.`, { cause });
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The control plane's state: a fold over `sallyport.control` and nothing else. Every replica that has folded the same entries has the
+ * same state, because the rule of acceptance looks at nothing but the log: an event counts if its stream is at the version that the
+ * event expects. The losers of a race, and second deliveries of an accepted event, therefore fall out by themselves.
+ *
+ * This file does no I/O; control-log.ts reads and appends.
+ */
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { type AgentState, agentAggregate } from './agent.ts';
+import { type ApprovalState, approvalAggregate } from './approval.ts';
+import type { Aggregate, DomainEvent } from './decider.ts';
+import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
+import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
+import { upcast } from './upcast.ts';
+
+/** An event with its envelope, decoded. */
+export interface RecordedEvent {
+  eventId: string;
+  stream: string;
+  expectedVersion: bigint;
+  type: string;
+  schema: number;
+  payload: unknown;
+  atUnixUs: bigint;
+  author: string;
+  authorAddress: string;
+  reason: string;
+  requestId: string;
+}
+
+export interface StoredManifest {
+  manifest: Manifest;
+  secrets: Record<string, SealedSecret>;
+  /** Of the last event on its stream. */
+  version: bigint;
+  updatedAtMs: number;
+  author: string;
+}
+
+/** An aggregate as the fold needs it; each stream's state only ever meets its own aggregate's `evolve`. */
+interface Folding {
+  name: string;
+  initialState: unknown;
+  evolve(state: unknown, event: DomainEvent): unknown;
+}
+
+function folding<State, Request, Event extends DomainEvent>(aggregate: Aggregate<State, Request, Event>): Folding {
+  return {
+    name: aggregate.name,
+    initialState: aggregate.initialState,
+    evolve: (state, event) => aggregate.evolve(state as State, event),
+  };
+}
+
+const aggregates = new Map<string, Folding>(
+  [
+    ...Object.values(manifestAggregates).map(aggregate => folding(aggregate)),
+    folding(agentAggregate),
+    folding(approvalAggregate),
+    folding(ticketAggregate),
+  ].map(aggregate => [aggregate.name, aggregate]),
+);
+const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));
+
+interface StreamState {
+  version: bigint;
+  state: unknown;
+}
+
+export class Projection {
+  readonly #streams = new Map<string, StreamState>();
+  readonly #manifests = new Map<Kind, Map<string, StoredManifest>>();
+  readonly #agents = new Map<string, AgentState>();
+  readonly #pendingApprovals = new Map<string, ApprovalState>();
+  readonly #revokedTickets = new Map<string, number>();
+
+  /**
+   * Folds the next event of the log.
+   * @returns whether it counts.
+   * @throws {GatewayError} EVENT_UNKNOWN, EVENT_IMPOSSIBLE: a newer program wrote it; going on would fork the history.
+   */
+  fold(event: RecordedEvent): boolean {
+    const current = this.stream(event.stream);
+    if (event.expectedVersion !== current.version) return false;
+    const { aggregate, id } = aggregateOf(event.stream);
+    const state: unknown = aggregate.evolve(current.state, upcast(aggregate.name, event));
+    this.#streams.set(event.stream, { version: current.version + 1n, state });
+    this.#index(aggregate.name, id, state, event);
+    return true;
+  }
+
+  stream(name: string): Readonly<StreamState> {
+    return this.#streams.get(name) ?? { version: 0n, state: aggregateOf(name).aggregate.initialState };
+  }
+
+  manifests(kind: Kind): StoredManifest[] {
+    return [...(this.#manifests.get(kind)?.values() ?? [])].sort((a, b) => (a.manifest.name < b.manifest.name ? -1 : 1));
+  }
+
+  manifest(kind: Kind, name: string): StoredManifest | undefined {
+    return this.#manifests.get(kind)?.get(name);
+  }
+
+  agent(id: string): AgentState {
+    return this.#agents.get(id) ?? { status: 'unknown' };
+  }
+
+  agents(): [id: string, state: AgentState][] {
+    return [...this.#agents];
+  }
+
+  approval(id: string): ApprovalState {
+    return this.stream(`approval/${id}`).state as ApprovalState;
+  }
+
+  pendingApprovals(): [id: string, state: ApprovalState][] {
+    return [...this.#pendingApprovals];
+  }
+
+  /** Tickets that were revoked and have not ended by themselves yet. */
+  revokedTickets(nowMs: number): string[] {
+    return [...this.#revokedTickets].filter(([, expiresAtMs]) => expiresAtMs > nowMs).map(([jti]) => jti);
+  }
+
+  /** Everything that was folded, for comparison. */
+  dump(): unknown {
+    return {
+      streams: [...this.#streams].sort(([a], [b]) => (a < b ? -1 : 1)),
+      revokedTickets: [...this.#revokedTickets],
+    };
+  }
+
+  #index(aggregate: string, id: string, state: unknown, event: RecordedEvent): void {
+    const kind = kindOf.get(aggregate);
+    if (kind !== undefined) this.#indexManifest(kind, id, state as ManifestState, event);
+    else if (aggregate === agentAggregate.name) this.#agents.set(id, state as AgentState);
+    else if (aggregate === approvalAggregate.name) {
+      const approval = state as ApprovalState;
+      if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);
+      else this.#pendingApprovals.delete(id);
+    } else if (aggregate === ticketAggregate.name) {
+      const ticket = state as TicketState;
+      if (ticket.status === 'revoked') this.#revokedTickets.set(id, ticket.expiresAtMs);
+      const atMs = Number(event.atUnixUs / 1000n);
+      for (const [jti, expiresAtMs] of this.#revokedTickets) if (expiresAtMs <= atMs) this.#revokedTickets.delete(jti);
+    }
+  }
+
+  #indexManifest(kind: Kind, name: string, state: ManifestState, event: RecordedEvent): void {
+    const byName = this.#manifests.get(kind) ?? new Map<string, StoredManifest>();
+    this.#manifests.set(kind, byName);
+    if (state.status === 'absent') {
+      byName.delete(name);
+      return;
+    }
+    byName.set(name, {
+      manifest: state.manifest,
+      secrets: state.secrets,
+      version: event.expectedVersion + 1n,
+      updatedAtMs: Number(event.atUnixUs / 1000n),
+      author: event.author,
+    });
+  }
+}
+
+/** @throws {GatewayError} EVENT_UNKNOWN for a stream of no known aggregate. */
+function aggregateOf(stream: string): { aggregate: Folding; id: string } {
+  const slash = stream.indexOf('/');
+  const aggregate = aggregates.get(stream.slice(0, slash));
+  const id = stream.slice(slash + 1);
+  if (slash < 1 || aggregate === undefined || id === '') {
+    throw new GatewayError(
+      'EVENT_UNKNOWN',
+      'internal',
+      `The control log has a stream ${JSON.stringify(stream)}, which this version does not know. Upgrade it.`,
+    );
+  }
+  return { aggregate, id };
+}
