@@ -1,0 +1,165 @@
+/**
+ * The detectors' engine: bytes in, byte spans out, in one pass and in time linear in the input.
+ *
+ * `scan` is for one value, `mightMatch` and `nextCandidate` for a piece of a wire buffer with many values. Masking is in
+ * ../masking; values split across chunks are in stream.ts.
+ */
+import { GatewayError } from '../errors.ts';
+import { builtinForms, builtinHooks, builtinLiterals, matchColon } from './builtin.ts';
+import { matchEmail } from './email.ts';
+import { buildForms, type FormTable } from './forms.ts';
+import type { KnownCredentials } from './known-credentials.ts';
+import { expandDetectors, isDetectorOrGroup } from './names.ts';
+import { buildPrefilter, PAIR_AT, PAIR_COLON, PAIR_DIGITS, PAIR_LITERAL, type Prefilter } from './prefilter.ts';
+import type { LiteralRule } from './rule.ts';
+import { NO_SPANS, PRIORITY, Scan, type Span } from './span.ts';
+
+export type { Span } from './span.ts';
+
+export interface DetectorOptions {
+  /** What `known-credentials` looks for; without it that detector finds nothing. */
+  known?: KnownCredentials;
+}
+
+/** A compiled choice of detectors. Not to be shared between threads; every call is synchronous. */
+export interface DetectorSet {
+  readonly names: readonly string[];
+  /**
+   * Findings in one value: bytes [start, end) and nothing outside of them.
+   * @returns byte offsets into `bytes`, sorted, without overlap; the same empty array whenever there are none.
+   */
+  scan(bytes: Uint8Array, start: number, end: number): readonly Span[];
+  /** The same over a text; offsets are UTF-16 code units. */
+  scanText(text: string): readonly Span[];
+  /**
+   * Whether any value inside of [start, end) may hold a finding, wherever the values begin and end. May be wrongly true, never
+   * wrongly false for values that lie wholly inside of the window.
+   */
+  mightMatch(bytes: Uint8Array, start: number, end: number): boolean;
+  /** Like mightMatch, with the place: no finding begins before the returned offset; -1 without a candidate. */
+  nextCandidate(bytes: Uint8Array, start: number, end: number): number;
+}
+
+/**
+ * Compiles detectors.
+ *
+ * @param names built-in detectors and groups (names.ts).
+ * @throws {GatewayError} DETECTOR_UNKNOWN for a name that is none.
+ */
+export function compileDetectors(names: readonly string[], options: DetectorOptions = {}): DetectorSet {
+  for (const name of names) {
+    if (!isDetectorOrGroup(name)) {
+      throw new GatewayError(
+        'DETECTOR_UNKNOWN',
+        'invalid',
+        `there is no detector ${JSON.stringify(name)}; \`docs/reference/detectors.md\` lists them`,
+      );
+    }
+  }
+  return new CompiledDetectors(expandDetectors(names), options);
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+class CompiledDetectors implements DetectorSet {
+  readonly names: readonly string[];
+  readonly #prefilter: Prefilter;
+  readonly #pairs: Uint8Array;
+  readonly #forms: FormTable;
+  readonly #known: KnownCredentials | undefined;
+  readonly #scan = new Scan();
+
+  constructor(names: readonly string[], options: DetectorOptions) {
+    this.names = names;
+    const wanted = new Set(names);
+    this.#known = wanted.has('known-credentials') ? options.known : undefined;
+    const literals: (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[] = builtinLiterals.filter(rule =>
+      wanted.has(rule.detector),
+    );
+    for (const { bytes, before, after } of this.#known?.literals ?? []) {
+      literals.push({
+        detector: 'known-credentials',
+        literal: bytes,
+        match: (scan, at) => scan.add(at - before, at + bytes.length + after, 'known-credentials', PRIORITY.known),
+      });
+    }
+    const forms = builtinForms.filter(rule => wanted.has(rule.detector));
+    const hooks = builtinHooks.filter(hook => wanted.has(hook.detector)).map(hook => hook.run);
+    let classes = 0;
+    if (wanted.has('email')) classes |= PAIR_AT;
+    if (forms.length > 0 || hooks.length > 0) classes |= PAIR_DIGITS;
+    if (wanted.has('ip-address')) classes |= PAIR_COLON;
+    this.#prefilter = buildPrefilter(literals, classes);
+    this.#pairs = this.#prefilter.pairs;
+    this.#forms = buildForms(forms, hooks);
+  }
+
+  scan(bytes: Uint8Array, start: number, end: number): readonly Span[] {
+    const pairs = this.#pairs;
+    const last = end - 1;
+    for (let i = start; i < last; i += 2) {
+      if (pairs[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] !== 0) return this.#matches(bytes, start, end, i);
+    }
+    if (this.#known?.fingerprints !== undefined) return this.#matches(bytes, start, end, end);
+    return NO_SPANS;
+  }
+
+  #matches(bytes: Uint8Array, start: number, end: number, from: number): readonly Span[] {
+    const scan = this.#scan;
+    scan.reset(bytes, start, end, false);
+    this.#run(scan, from);
+    this.#known?.fingerprints?.scan(scan);
+    return scan.count === 0 ? NO_SPANS : scan.spans();
+  }
+
+  #run(scan: Scan, from: number): void {
+    const pairs = this.#pairs;
+    const { bytes, end, wire } = scan;
+    const last = end - 1;
+    let digitsDone = scan.start;
+    for (let i = from; i < last; i += 2) {
+      const kind = pairs[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
+      if (kind === 0) continue;
+      if ((kind & PAIR_LITERAL) !== 0) this.#prefilter.literals(scan, i);
+      if ((kind & PAIR_DIGITS) !== 0 && i + 1 >= digitsDone) digitsDone = this.#forms.run(scan, i, digitsDone);
+      if ((kind & PAIR_AT) !== 0) matchEmail(scan, bytes[i] === 64 ? i : i + 1);
+      if ((kind & PAIR_COLON) !== 0) matchColon(scan, bytes[i] === 58 ? i : i + 1);
+      if (wire && scan.hit >= 0) return;
+    }
+  }
+
+  scanText(text: string): readonly Span[] {
+    const bytes = encoder.encode(text);
+    const spans = this.scan(bytes, 0, bytes.length);
+    if (spans.length === 0 || bytes.length === text.length) return spans;
+    const result: Span[] = [];
+    let at = 0;
+    let units = 0;
+    const unitsAt = (offset: number): number => {
+      units += decoder.decode(bytes.subarray(at, offset)).length;
+      at = offset;
+      return units;
+    };
+    for (const span of spans) result.push({ start: unitsAt(span.start), end: unitsAt(span.end), detector: span.detector });
+    return result;
+  }
+
+  mightMatch(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.nextCandidate(bytes, start, end) >= 0;
+  }
+
+  nextCandidate(bytes: Uint8Array, start: number, end: number): number {
+    const scan = this.#scan;
+    scan.reset(bytes, start, end, true);
+    this.#run(scan, start);
+    const hit = scan.hit;
+    const { fingerprints } = this.#known ?? {};
+    if (fingerprints !== undefined) {
+      scan.reset(bytes, start, end, true);
+      fingerprints.scan(scan);
+      if (scan.hit >= 0 && (hit < 0 || scan.hit < hit)) return scan.hit;
+    }
+    return hit;
+  }
+}
