@@ -24,5 +24,7 @@ export interface EnforcementDepth {
   approvals: boolean;
   preview: boolean;
   predicates: boolean;
+  /** Can it ask for the planner's estimate (`match.maxRows`)? Absent: no. */
+  estimates?: boolean;
   capture: ('none' | 'digest' | 'head' | 'full')[];
 }

@@ -1,6 +1,7 @@
 /**
  * What the policy engine may know of a command. Protocols make facts; `decide` reads them; CEL expressions see the same
- * names (docs/reference/facts.md).
+ * names (docs/reference/facts.md). Dotted names quote a part that holds a dot, a double quote or a star, as `joinName` of
+ * patterns.ts does.
  */
 export interface CommandFacts {
   /** Statement kinds found anywhere in the command, also inside CTEs and EXPLAIN ANALYZE: `select`, `update`, `drop` … */
@@ -9,6 +10,10 @@ export interface CommandFacts {
   objects: readonly string[];
   /** `schema.table.column` it reads, as far as resolved. */
   columnsRead: readonly string[];
+  /** `schema.table.column` it writes (INSERT's list, UPDATE's SET), as far as resolved. */
+  columnsWritten?: readonly string[];
+  /** Set when both column lists are complete; otherwise a rule about a column matches every use of its table. */
+  columnsResolved?: boolean;
   /** `schema.function` it calls. */
   functions: readonly string[];
   /** How its update/delete/merge statements are limited: the weakest found. */

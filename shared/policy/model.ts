@@ -43,6 +43,8 @@ export interface ResourceSpec {
   credential: string;
   /** What happens to what cannot be resolved. */
   unknown: 'deny' | 'hold';
+  /** Who releases it; present when `unknown` is `hold`. */
+  approval?: ApprovalSpec;
   /** The certificate that clients see, instead of one from the control plane's CA. PEM, already read. */
   tls?: { certificate: string; key: SecretSource };
 }
@@ -118,6 +120,8 @@ export interface DataPolicySpec {
   /** What a detector's finding becomes; default redact. */
   detectorMask: MaskKind;
   exempt: { groups: string[] };
+  /** Who releases what `predicates: hold` holds; present when a column says so. */
+  approval?: ApprovalSpec;
 }
 
 /** What may be asked of a protected column without seeing it. `equality` may be freer than the rest. */

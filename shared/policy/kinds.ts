@@ -1,0 +1,385 @@
+/**
+ * What each kind of manifest may hold: fields, defaults, and the checks within one manifest. The one description from which
+ * validation, completion and the reference page come. Checks between manifests are in cross-references.ts.
+ */
+import { DETECTOR_GROUPS, DETECTOR_NAMES, isDetectorOrGroup } from '../detectors/names.ts';
+import type {
+  AuditPolicySpec,
+  CredentialSpec,
+  DataPolicySpec,
+  GuardRule,
+  GuardSpec,
+  IdentityProviderSpec,
+  Kind,
+  ResourceSpec,
+  RoleSpec,
+  ServiceAccountSpec,
+  SpecOf,
+} from './model.ts';
+import { didYouMean } from './nearest.ts';
+import { COLUMN_FORMS, FUNCTION_FORMS, isPattern, OBJECT_FORMS, parsePattern } from './patterns.ts';
+import {
+  defaulted,
+  flag,
+  integer,
+  listOf,
+  mapped,
+  object,
+  oneOf,
+  optional,
+  required,
+  shortOrLong,
+  shown,
+  type Type,
+  text,
+} from './schema.ts';
+import { STATEMENT_NAMES, statementKindsOf } from './statement-kinds.ts';
+import { DEFAULT_AUDIT, DURABILITIES, MASK_KINDS, PREDICATE_ACTIONS, RESPONSE_CAPTURES } from './strictness.ts';
+import {
+  address,
+  approval,
+  certificate,
+  condition,
+  duration,
+  groups,
+  isLoopback,
+  issuer,
+  labels,
+  line,
+  name,
+  pattern,
+  secret,
+  selector,
+  size,
+  splitAddress,
+} from './values.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+const YEAR_MS = 365 * DAY_MS;
+
+/** Public-key signatures only: with `none` or an HMAC anybody who knows the public key could make tokens. */
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
+const DEFAULT_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] as const;
+
+const SELECTOR = 'Which resources it is about: all that is given must match; `{}` is every resource.';
+
+const resource: Type<ResourceSpec> = mapped(
+  object({
+    protocol: required(oneOf(['postgres']), 'What is spoken on the wire.'),
+    upstream: required(
+      object({
+        address: required(address(), '`host:port` of the resource, as its agents reach it.'),
+        database: optional(line(63), 'The database to open; absent: the one that the client asks for.'),
+        tls: defaulted(
+          object({
+            mode: defaulted(
+              oneOf(['disable', 'require', 'verify-full']),
+              'verify-full',
+              'verify-full',
+              'How the connection is protected; `require` encrypts without checking who answers.',
+            ),
+            ca: optional(certificate(), 'The certificate authority to trust; absent: those of the system.'),
+            serverName: optional(line(253), 'The name in the certificate, where it is not that of the address.'),
+          }),
+          { mode: 'verify-full' },
+          '{ mode: verify-full }',
+          'TLS to the resource.',
+        ),
+      }),
+      'Where the resource is.',
+    ),
+    agents: defaulted(
+      object({ labels: defaulted(labels(), {}, '{}', 'Labels that an agent must have.') }),
+      { labels: {} },
+      '{ labels: {} }',
+      'Which agents serve it; none given: all.',
+    ),
+    listen: optional(address(), '`host:port` on which the agent listens for clients; absent: 127.0.0.1 and a free port.'),
+    credential: required(name(), 'The Credential that the agent uses.'),
+    unknown: defaulted(oneOf(['deny', 'hold']), 'deny', 'deny', 'What happens to a command that cannot be judged fully.'),
+    approval: optional(approval(), 'Who releases it; needed with `unknown: hold`.'),
+    tls: optional(
+      object({
+        certificate: required(certificate(), 'The certificate (and chain) that clients see.'),
+        key: required(secret(), 'Its private key, PEM.'),
+      }),
+      'Your own serving certificate, in place of one from the control plane’s authority.',
+    ),
+  }),
+  (spec, node, reading) => {
+    if (spec.unknown === 'hold' && spec.approval === undefined)
+      return reading.problem(node, '`unknown: hold` needs `approval`, which says who releases the command');
+    if (spec.unknown !== 'hold' && spec.approval !== undefined) return reading.problem(node, '`approval` belongs to `unknown: hold`');
+    const { tls, address: upstream } = spec.upstream;
+    const host = splitAddress(upstream)?.host ?? '';
+    if (tls.mode !== 'verify-full' && !isLoopback(host)) {
+      reading.warn(
+        node,
+        `\`tls.mode: ${tls.mode}\` lets others on the way to ${upstream} ${tls.mode === 'disable' ? 'read along' : 'pose as the resource'}; use verify-full`,
+      );
+    }
+    if (tls.mode !== 'verify-full' && (tls.ca !== undefined || tls.serverName !== undefined)) {
+      reading.warn(node, `\`ca\` and \`serverName\` are not used with \`tls.mode: ${tls.mode}\``);
+    }
+    return spec;
+  },
+);
+
+const credential: Type<CredentialSpec> = object({
+  username: required(line(256), 'The user name at the resource.'),
+  password: required(secret(), 'Where its password comes from.'),
+});
+
+const identityProvider: Type<IdentityProviderSpec> = mapped(
+  object({
+    oidc: required(
+      object({
+        issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
+        audiences: required(listOf(line(512), { min: 1 }), 'Values of `aud`, one of which a token must have.'),
+        subjectClaim: defaulted(line(256), 'sub', 'sub', 'The claim that names the person.'),
+        groupsClaim: defaulted(line(256), 'groups', 'groups', 'The claim with the groups; dots walk into nested claims.'),
+        algorithms: defaulted(
+          listOf(oneOf(ALGORITHMS), { min: 1 }),
+          [...DEFAULT_ALGORITHMS],
+          `[${DEFAULT_ALGORITHMS.join(', ')}]`,
+          'Signature algorithms that are accepted.',
+        ),
+        clockSkew: defaulted(duration(0, 5 * MINUTE_MS), 30_000, '30s', 'How far its clock may differ from the agent’s.'),
+        clientId: optional(line(512), 'The public client that `sallyport login` uses.'),
+      }),
+      'An OpenID Connect provider.',
+    ),
+  }),
+  ({ oidc: { clockSkew, ...oidc } }) => ({ oidc: { ...oidc, clockSkewMs: clockSkew } }),
+);
+
+const serviceAccount: Type<ServiceAccountSpec> = object({
+  groups: defaulted(groups(0), [], '[]', 'Groups that it is in.'),
+  trusts: required(
+    listOf(
+      object({
+        issuer: required(issuer(), 'Who issues its tokens.'),
+        subject: required(line(1024), 'The token’s `sub`, letter by letter.'),
+        audience: optional(line(512), 'The token’s `aud`; absent: `sallyport`.'),
+      }),
+      { min: 1 },
+    ),
+    'The tokens by which a workload is this account.',
+  ),
+});
+
+const role: Type<RoleSpec> = mapped(
+  object({
+    members: required(
+      object({
+        groups: defaulted(groups(0), [], '[]', 'Groups, of persons and of service accounts.'),
+        serviceAccounts: defaulted(listOf(name()), [], '[]', 'Service accounts by name.'),
+        principals: defaulted(listOf(line(256)), [], '[]', 'Persons by name (the provider’s `subjectClaim`).'),
+      }),
+      'Who has the role; one match is enough.',
+    ),
+    resources: required(selector(), SELECTOR),
+    when: optional(condition('role'), 'A condition that must hold when the session begins.'),
+    session: defaulted(
+      object({
+        maxDuration: optional(duration(1000, YEAR_MS), 'When the session is ended.'),
+        idleTimeout: optional(duration(1000, YEAR_MS), 'After how long without a command it is ended.'),
+      }),
+      {},
+      '{}',
+      'Limits of a session.',
+    ),
+    budget: optional(
+      object({
+        rows: optional(integer(1, Number.MAX_SAFE_INTEGER), 'Rows that may be read.'),
+        bytes: optional(size(Number.MAX_SAFE_INTEGER), 'Bytes of responses that may be read.'),
+        per: defaulted(duration(MINUTE_MS, YEAR_MS), DAY_MS, '24h', 'The window that slides over them.'),
+      }),
+      'How much a principal may read from a resource.',
+    ),
+  }),
+  ({ members, resources, when, session, budget }, node, reading) => {
+    if (members.groups.length + members.serviceAccounts.length + members.principals.length === 0) {
+      return reading.problem(node, '`members` names nobody; give `groups`, `serviceAccounts` or `principals`');
+    }
+    if (budget !== undefined && budget.rows === undefined && budget.bytes === undefined)
+      return reading.problem(node, '`budget` needs `rows` or `bytes`');
+    const { maxDuration, idleTimeout } = session;
+    return {
+      members,
+      resources,
+      ...(when === undefined ? {} : { when }),
+      session: {
+        ...(maxDuration === undefined ? {} : { maxDurationMs: maxDuration }),
+        ...(idleTimeout === undefined ? {} : { idleTimeoutMs: idleTimeout }),
+      },
+      ...(budget === undefined ? {} : { budget: withoutPer(budget) }),
+    };
+  },
+);
+
+function withoutPer({ per, ...limits }: { rows?: number; bytes?: number; per: number }): { rows?: number; bytes?: number; perMs: number } {
+  return { ...limits, perMs: per };
+}
+
+const statement = text(
+  value =>
+    statementKindsOf(value) === undefined
+      ? `has no statement ${shown(value)}${didYouMean(value, STATEMENT_NAMES) || '; the names are in docs/reference/facts.md'}`
+      : null,
+  STATEMENT_NAMES,
+);
+
+const guardRule: Type<GuardRule> = mapped(
+  object({
+    name: required(name(), 'Its name, unique in the guard; decisions are recorded as `guard/rule`.'),
+    match: required(
+      object({
+        statements: optional(listOf(statement, { min: 1 }), 'Statement kinds, families or groups.'),
+        objects: optional(listOf(pattern(OBJECT_FORMS), { min: 1 }), 'Tables and views, or columns of them, with `*`.'),
+        functions: optional(listOf(pattern(FUNCTION_FORMS), { min: 1 }), 'Functions that are called, with `*`.'),
+        where: optional(listOf(oneOf(['none', 'tautology']), { min: 1 }), 'How the weakest update, delete or merge is limited.'),
+        multiStatement: optional(flag(), 'Whether one message holds several statements.'),
+        maxRows: optional(integer(0, Number.MAX_SAFE_INTEGER), 'Matches when the planner expects more rows than this.'),
+      }),
+      'What the rule is about; all keys that are given must match.',
+    ),
+    when: optional(condition('guard'), 'A condition over the facts that must hold as well.'),
+    action: required(oneOf(['allow', 'deny', 'hold']), 'What happens then.'),
+    message: optional(line(500), 'What the client is told.'),
+    approval: optional(approval(), 'Who releases it; needed with `hold`.'),
+  }),
+  (rule, node, reading) => {
+    if (rule.action === 'hold' && rule.approval === undefined)
+      return reading.problem(node, `rule ${shown(rule.name)} holds but has no \`approval\`, which says who releases the command`);
+    if (rule.action !== 'hold' && rule.approval !== undefined)
+      return reading.problem(node, `rule ${shown(rule.name)} has an \`approval\` but does not hold`);
+    return rule;
+  },
+);
+
+const guard: Type<GuardSpec> = mapped(
+  object({
+    resources: required(selector(), SELECTOR),
+    priority: defaulted(integer(-1000, 1000), 0, '0', 'Rules of guards with a higher one are tried first.'),
+    rules: required(listOf(guardRule, { min: 1 }), 'Tried by priority, then deny before hold before allow.'),
+  }),
+  (spec, node, reading) => {
+    const seen = new Set<string>();
+    for (const rule of spec.rules) {
+      if (seen.has(rule.name)) return reading.problem(node, `two rules are called ${shown(rule.name)}`);
+      seen.add(rule.name);
+    }
+    return spec;
+  },
+);
+
+const predicateAction = oneOf(PREDICATE_ACTIONS);
+const predicates = shortOrLong(
+  mapped(predicateAction, action => ({ equality: action, other: action })),
+  object({
+    equality: defaulted(predicateAction, 'record', 'record', 'Comparisons for equality with a constant or a parameter.'),
+    other: defaulted(predicateAction, 'record', 'record', 'All else: ranges, patterns, orders, groups.'),
+  }),
+);
+
+const column: Type<DataPolicySpec['columns'][number]> = mapped(
+  object({
+    match: required(pattern(COLUMN_FORMS), '`schema.table.column`, with `*`.'),
+    action: required(oneOf(['mask', 'deny', 'allow']), '`allow` lifts the wildcard rules of this policy for one column.'),
+    as: optional(oneOf(MASK_KINDS), 'What `mask` makes of it; absent: `redact`.'),
+    predicates: defaulted(
+      predicates,
+      { equality: 'record', other: 'record' },
+      'record',
+      'What may be asked of the column without seeing it.',
+    ),
+  }),
+  ({ match, action, as, predicates: asked }, node, reading) => {
+    if (as !== undefined && action !== 'mask') return reading.problem(node, '`as` belongs to `action: mask`');
+    const parsed = parsePattern(match, COLUMN_FORMS);
+    if (action === 'allow' && isPattern(parsed) && !parsed.exact)
+      return reading.problem(node, `\`allow\` needs one column without \`*\`, not ${shown(match)}`);
+    return { match, action, as: as ?? 'redact', predicates: asked };
+  },
+);
+
+const DETECTORS_KNOWN = [...DETECTOR_NAMES, ...Object.keys(DETECTOR_GROUPS)];
+
+const detector = text(
+  value =>
+    isDetectorOrGroup(value)
+      ? null
+      : `has no detector ${shown(value)}${didYouMean(value, DETECTORS_KNOWN) || '; the names are in docs/reference/detectors.md'}`,
+  DETECTORS_KNOWN,
+);
+
+const dataPolicy: Type<DataPolicySpec> = mapped(
+  object({
+    resources: required(selector(), SELECTOR),
+    columns: defaulted(listOf(column), [], '[]', 'Rules about columns; the strictest of all that match wins.'),
+    detectors: defaulted(listOf(detector), [], '[]', 'What is looked for in every text value.'),
+    detectorMask: defaulted(oneOf(MASK_KINDS), 'redact', 'redact', 'What a finding becomes.'),
+    exempt: defaulted(
+      object({ groups: defaulted(groups(0), [], '[]', 'Members of any of them are exempt.') }),
+      { groups: [] },
+      '{ groups: [] }',
+      'To whom this policy does not apply.',
+    ),
+    approval: optional(approval(), 'Who releases a command that a column’s `predicates: hold` holds.'),
+  }),
+  (spec, node, reading) => {
+    if (spec.columns.length + spec.detectors.length === 0)
+      return reading.problem(node, 'the policy protects nothing; give `columns` or `detectors`');
+    const holds = spec.columns.some(each => each.predicates.equality === 'hold' || each.predicates.other === 'hold');
+    if (holds && spec.approval === undefined)
+      return reading.problem(node, '`predicates: hold` needs `approval`, which says who releases the command');
+    if (!holds && spec.approval !== undefined) return reading.problem(node, '`approval` belongs to `predicates: hold`');
+    return spec;
+  },
+);
+
+const auditPolicy: Type<AuditPolicySpec> = object({
+  resources: required(selector(), SELECTOR),
+  durability: defaulted(
+    oneOf(DURABILITIES),
+    DEFAULT_AUDIT.durability,
+    DEFAULT_AUDIT.durability,
+    '`strict`: no response before its record is on disk.',
+  ),
+  responses: defaulted(
+    oneOf(RESPONSE_CAPTURES),
+    DEFAULT_AUDIT.responses,
+    DEFAULT_AUDIT.responses,
+    'What is kept of responses, after masking.',
+  ),
+  headBytes: defaulted(size(16_777_216), DEFAULT_AUDIT.headBytes, '65536', 'How much of each with `responses: head`.'),
+});
+
+/** The schema of every kind's `spec`. */
+export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {
+  Resource: resource,
+  Credential: credential,
+  IdentityProvider: identityProvider,
+  ServiceAccount: serviceAccount,
+  Role: role,
+  Guard: guard,
+  DataPolicy: dataPolicy,
+  AuditPolicy: auditPolicy,
+};
+
+export const KINDS: readonly Kind[] = [
+  'Resource',
+  'Credential',
+  'IdentityProvider',
+  'ServiceAccount',
+  'Role',
+  'Guard',
+  'DataPolicy',
+  'AuditPolicy',
+];
+
+export function isKind(word: string): word is Kind {
+  return Object.hasOwn(SPECS, word);
+}
