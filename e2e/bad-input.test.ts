@@ -75,7 +75,7 @@ async function plain(...bytes: Buffer[]): Promise<Buffer> {
       socket.destroy();
       reject(new Error(`still open; so far ${Buffer.concat(chunks).toString('latin1')}`));
     }, 25_000);
-    socket.on('data', chunk => chunks.push(chunk));
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => {
       clearTimeout(late);

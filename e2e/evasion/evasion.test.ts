@@ -1,0 +1,109 @@
+/**
+ * The promise of masking by information flow, tried from both sides: no statement of the corpus brings a protected value to the
+ * client, though each does so on a direct connection; and what touches nothing protected comes back byte for byte.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { type Gateway, startGateway } from '../components/gateway.ts';
+import { type Issuer, startIssuer } from '../components/issuer.ts';
+import { type PostgresServer, startPostgres } from '../components/postgres.ts';
+import { type Frame, fields, RawClient } from '../components/raw-postgres.ts';
+import { people, shopManifests, shopSql } from '../components/shop.ts';
+import { evasionCanaries, evasionColumns, evasionSql, evasions } from './corpus.ts';
+import { findLeak } from './encodings.ts';
+import { harmlessStatements } from './harmless.ts';
+import { play } from './run.ts';
+
+let postgres: PostgresServer;
+let issuer: Issuer;
+let gateway: Gateway;
+
+before(async () => {
+  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql + evasionSql }), startIssuer()]);
+  // No detectors: they would hide what the flow of information lets through.
+  const manifests = shopManifests(postgres, { issuer: issuer.url })
+    .replace(/ {2}detectors: \[.*\]\n/, '  detectors: []\n')
+    .replace('  columns:\n', `  columns:${evasionColumns.trimEnd()}\n`);
+  gateway = await startGateway({ manifests: { 'shop.yaml': manifests }, env: { CRM_PASSWORD: postgres.app.password } });
+});
+after(async () => {
+  await gateway?.stop();
+  await issuer?.stop();
+  await postgres?.stop();
+});
+
+const directly = () =>
+  RawClient.connect({ host: postgres.host, port: postgres.port, user: 'direct', database: 'app', password: postgres.direct.password });
+const through = async () =>
+  RawClient.connect({
+    ...gateway.address('crm'),
+    user: 'x',
+    database: 'app',
+    password: await issuer.token(people.support),
+    ca: readFileSync(gateway.endpoints().ca, 'utf8'),
+  });
+
+test('each evasion leaks on a direct connection, and none through the gateway', async t => {
+  let a = await directly();
+  let b = await through();
+  const harmlessAfterAll: string[] = [];
+  for (const evasion of evasions) {
+    const name = `${evasion.category}: ${JSON.stringify(evasion.steps)}`;
+    const leak = (bytes: Buffer) =>
+      evasion.witness ? (evasion.witness.test(bytes.toString('latin1')) ? 'witness' : null) : findLeak(bytes, evasionCanaries);
+    try {
+      if (leak(await play(a, evasion)) === null) harmlessAfterAll.push(`does not leak directly: ${name}`);
+    } catch (error) {
+      harmlessAfterAll.push(`broke the direct connection: ${name}: ${String(error)}`);
+      a.close();
+      a = await directly();
+    }
+    try {
+      const found = leak(await play(b, evasion));
+      if (found !== null) harmlessAfterAll.push(`LEAKS (${found}): ${name}`);
+    } catch (error) {
+      // A refusal may end the session only for what PostgreSQL itself would end it for; none of these is.
+      harmlessAfterAll.push(`broke the session: ${name}: ${String(error)}`);
+      b.close();
+      b = await through();
+    }
+  }
+  a.close();
+  b.close();
+  t.diagnostic(`${evasions.length} evasions`);
+  assert.deepEqual(harmlessAfterAll, []);
+});
+
+/** What of a frame must be the same: all of it, except the places in the server's source that an error names. */
+function comparable(frame: Frame): string {
+  if (frame.type === 'E' || frame.type === 'N') {
+    const { F, L, R, ...rest } = fields(frame.body);
+    return `${frame.type}${JSON.stringify(rest)}`;
+  }
+  return frame.type + frame.body.toString('latin1');
+}
+
+test('what touches nothing protected is the same bytes', async t => {
+  const a = await directly();
+  const b = await through();
+  const different: string[] = [];
+  const compare = async (what: string, ask: (client: RawClient) => Promise<Frame[]>) => {
+    const [x, y] = [(await ask(a)).map(comparable), (await ask(b)).map(comparable)];
+    if (JSON.stringify(x) !== JSON.stringify(y))
+      different.push(`${what}\n  direct:  ${JSON.stringify(x).slice(0, 600)}\n  through: ${JSON.stringify(y).slice(0, 600)}`);
+  };
+  for (const sql of harmlessStatements) {
+    await compare(sql, client => client.simple(sql));
+    if (/;\s*\S|^\s*copy|^;|^(begin|commit|rollback|savepoint|start|declare|fetch|move)/i.test(sql)) continue;
+    for (const binary of [false, true])
+      for (const describe of [true, false])
+        await compare(`${sql} (extended, binary ${binary}, describe ${describe})`, client =>
+          client.extended(sql, [], { binary, describe }),
+        );
+  }
+  a.close();
+  b.close();
+  t.diagnostic(`${harmlessStatements.length} harmless statements`);
+  assert.deepEqual(different, []);
+});
