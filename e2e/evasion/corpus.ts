@@ -382,11 +382,7 @@ add(
   simple("select set_config('my.x', email, false) from customers where id = 1", "select current_setting('my.x')"),
   simple("select set_config('application_name', email, false) from customers where id = 1", 'show application_name'),
   simple("select set_config('my.y', email, true), current_setting('my.y') from customers where id = 1"),
-  simple(
-    simple('listen c', 'begin; select pg_notify($$c$$, email) from customers where id = 1; commit', 'select 1'),
-    'listen c',
-    simple('listen c', 'begin; select pg_notify($$c$$, email) from customers where id = 1; commit', 'select 1'),
-  ),
+  simple('listen c', 'begin; select pg_notify($$c$$, email) from customers where id = 1; commit', 'select 1'),
   simple(
     'create temp table sink9 (e text default null)',
     'with d as (select email from customers where id = 1) insert into sink9 select * from d returning e',
