@@ -17,7 +17,7 @@ export function forms(value: string): { name: string; text: string }[] {
   });
   return [
     { name: 'plain', text: value },
-    { name: 'reversed', text: characters.reverse().join('') },
+    { name: 'reversed', text: characters.toReversed().join('') },
     { name: 'hex', text: bytes.toString('hex') },
     { name: 'octal escapes', text: [...bytes].map(byte => `\\${byte.toString(8).padStart(3, '0')}`).join('') },
     ...base64.map((text, i) => ({ name: `base64 at ${i}`, text })),
