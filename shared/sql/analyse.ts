@@ -8,9 +8,9 @@
  * It knows no catalog: objects are as written, and which columns are read is for flow/. Text that cannot be parsed is never
  * guessed at: `facts.unparseable` says why.
  */
-import type { Node } from 'libpg-query';
+import type { A_Const, Node } from 'libpg-query';
 import type { CommandFacts } from '../policy/facts.ts';
-import { fieldsOf, isTree, type Tree, tagOf } from './ast.ts';
+import { constantOf, fieldsOf, isTree, type Tree, tagOf } from './ast.ts';
 import { type Collected, collectStatement, emptyCollection } from './collect.ts';
 import { lex } from './lex.ts';
 import { fingerprint, type ParseOutcome, parse } from './parser.ts';
@@ -360,11 +360,8 @@ function settingOf(fields: Tree): SessionEffect {
   const values: string[] = [];
   for (const arg of Array.isArray(fields.args) ? fields.args : []) {
     if (!isTree(arg) || !isTree(arg.A_Const)) continue;
-    const constant = arg.A_Const;
-    if (isTree(constant.sval)) values.push(String(constant.sval.sval ?? ''));
-    else if (isTree(constant.ival)) values.push(String(constant.ival.ival ?? 0));
-    else if (isTree(constant.fval)) values.push(String(constant.fval.fval ?? 0));
-    else if (isTree(constant.boolval)) values.push(constant.boolval.boolval === true ? 'on' : 'off');
+    const value = constantOf(arg.A_Const as A_Const);
+    values.push(typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value));
   }
   // A list (search_path) is quoted as SHOW would print it.
   const value = values.length > 1 ? values.map(quoteIdentifier).join(', ') : (values[0] ?? null);

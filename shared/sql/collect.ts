@@ -218,7 +218,7 @@ class Walk {
       const arg = isTree(element.arg) ? element.arg : {};
       if (element.defname === 'language' && isTree(arg.String)) language = String(arg.String.sval).toLowerCase();
       if (element.defname !== 'as') continue;
-      if (isTree(arg.String)) text = String(arg.String.sval ?? '');
+      if (isTree(arg.String)) text = nameParts([arg as unknown as Node])[0] ?? '';
       else if (isTree(arg.List) && Array.isArray(arg.List.items)) {
         const items = nameParts(arg.List.items as Node[]);
         text = items[0];

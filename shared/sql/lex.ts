@@ -158,7 +158,7 @@ export function lex(bytes: Uint8Array, from: number, to: number, literals?: Lexe
           if (sawBackslash) keyed = false;
           mark = MARK_E;
         } else if (lower === 98 || lower === 120) {
-          i = quoteEnd(bytes, i + 2, to, false);
+          i = bitEnd(bytes, i + 2, to);
           if (i < 0) {
             confused = true;
             break;
@@ -230,8 +230,9 @@ export function lex(bytes: Uint8Array, from: number, to: number, literals?: Lexe
         }
       }
       mark = float || value > 2147483647 ? MARK_F : MARK_I;
+      if (!float && value > 2147483647) keyed = false; // bigint or numeric, by its value
       const after = i < to ? (bytes[i] as number) : 0;
-      if (((CLASS[after] as number) & IDENT_START) !== 0 || after === 46) {
+      if (((CLASS[after] as number) & IDENT_START) !== 0 || after === 46 || after === 36) {
         // Junk behind a number, 0x1f, 1_000: take what belongs to the word, and leave no key.
         keyed = false;
         while (i < to && ((CLASS[bytes[i] as number] as number) & IDENT_CONT) !== 0) {
@@ -307,6 +308,10 @@ export function lex(bytes: Uint8Array, from: number, to: number, literals?: Lexe
         hash = Math.imul(hash ^ c, 0x01000193);
       }
       i++;
+      if (c === 46 && next === 46) {
+        i++; // `..` is one token, so that `a..2` holds the integer 2
+        keyed = false;
+      }
       last = i;
       continue;
     }
@@ -379,6 +384,19 @@ function quoteEnd(bytes: Uint8Array, i: number, to: number, escapes: boolean): n
       sawBackslash = true;
       if (escapes) i++;
     } else if (c >= 128) sawHigh = true;
+    i++;
+  }
+  return -1;
+}
+
+/** Behind the closing quote of a bit string, in which a doubled quote is no escape; -1 when it does not end. */
+function bitEnd(bytes: Uint8Array, i: number, to: number): number {
+  sawHigh = false;
+  sawBackslash = false;
+  while (i < to) {
+    const c = bytes[i] as number;
+    if (c === 39) return i + 1;
+    if (c >= 128) sawHigh = true;
     i++;
   }
   return -1;
