@@ -1,0 +1,167 @@
+/**
+ * What one agent is given: the resources that it serves by its labels, the policies about those, and their credentials sealed to its
+ * key. Pure but for the sealing's randomness; signing and sending are elsewhere.
+ */
+import { createPublicKey } from 'node:crypto';
+import { seal } from '@sallyport/shared/crypto/seal.ts';
+import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/shared/detectors/known-credentials.ts';
+import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
+import { selects } from '@sallyport/shared/policy/selectors.ts';
+import type { AgentState } from '../aggregates/agent.ts';
+import type { Projection, StoredManifest } from '../aggregates/projection.ts';
+import type { ControlPlaneKeys } from '../pki/keys.ts';
+import { secretContext } from './secret-context.ts';
+
+export const ticketIssuer = 'sallyport';
+
+/** The part of a bundle that says what is leased; version and times are added when it is signed. */
+export type LeaseContent = Omit<LeaseBundle, 'version' | 'issuedAt' | 'expiresAt'>;
+
+/**
+ * Builds leases, keeping what was sealed for an agent until it changes: equal states give equal contents, so that a change which does
+ * not concern an agent can be told from one that does.
+ */
+export class LeaseBuilder {
+  readonly #keys: ControlPlaneKeys;
+  readonly #tickets: LeaseBundle['tickets'];
+  readonly #fingerprintKey: Buffer;
+  /** Of credentials, by name. */
+  readonly #fingerprints = new Map<string, { of: string; value: CredentialFingerprint }>();
+  /** agent id → what is sealed, by context. Bounded by what each agent serves; forgotten with the agent's stream. */
+  readonly #sealed = new Map<string, Map<string, { of: string; value: string }>>();
+
+  constructor(keys: ControlPlaneKeys) {
+    this.#keys = keys;
+    this.#tickets = { issuer: ticketIssuer, keys: [ticketJwk(keys)] };
+    this.#fingerprintKey = keys.derive('known-credentials');
+  }
+
+  /** @throws {GatewayError} SECRET_UNSEALABLE when the key-encryption key is not the one that secrets were sealed to. */
+  build(agentId: string, agent: AgentState & { status: 'active' }, state: Projection, nowMs: number): LeaseContent {
+    const labels = agent.invitation.labels;
+    const resources = state
+      .manifests('Resource')
+      .filter(({ manifest }) => matches((manifest as Manifest<'Resource'>).spec.agents.labels, labels)) as Stored<'Resource'>[];
+    const about = <K extends 'Role' | 'Guard' | 'DataPolicy' | 'AuditPolicy'>(kind: K): Named<SpecOf[K]>[] =>
+      (state.manifests(kind) as Stored<K>[])
+        .filter(({ manifest }) => resources.some(resource => selectsResource(manifest.spec.resources, resource.manifest)))
+        .map(named);
+    const sealTo = Buffer.from(agent.details.keys.sealingKey, 'base64');
+    const before = this.#sealed.get(agentId) ?? new Map<string, { of: string; value: string }>();
+    const after = new Map<string, { of: string; value: string }>();
+    this.#sealed.set(agentId, after);
+    const sealedOnce = (context: string, of: string, plaintext: () => Uint8Array): string => {
+      const key = `${agent.details.keys.sealingKey} ${of}`;
+      const kept = before.get(context) ?? after.get(context);
+      const entry = kept?.of === key ? kept : { of: key, value: Buffer.from(seal(sealTo, plaintext(), context)).toString('base64') };
+      after.set(context, entry);
+      return entry.value;
+    };
+
+    const credentials: Record<string, string> = {};
+    const servingKeys: Record<string, string> = {};
+    const maskKeys: Record<string, string> = {};
+    for (const { manifest, secrets } of resources) {
+      const { name } = manifest;
+      maskKeys[name] = sealedOnce(`mask-key:${name}`, name, () => this.#keys.derive(`mask-key:${name}`));
+      const servingKey = secrets['tls.key'];
+      if (servingKey !== undefined) {
+        servingKeys[name] = sealedOnce(`serving-key:${name}`, servingKey.fingerprint, () =>
+          this.#open('Resource', name, 'tls.key', servingKey.sealed),
+        );
+      }
+      const credential = state.manifest('Credential', manifest.spec.credential) as Stored<'Credential'> | undefined;
+      const password = credential?.secrets.password;
+      if (credential !== undefined && password !== undefined) {
+        const { username } = credential.manifest.spec;
+        const of = `${username}\0${password.fingerprint}`;
+        credentials[credential.manifest.name] = sealedOnce(`credential:${credential.manifest.name}`, of, () =>
+          Buffer.from(
+            JSON.stringify({
+              username,
+              password: this.#open('Credential', credential.manifest.name, 'password', password.sealed).toString('utf8'),
+            }),
+          ),
+        );
+      }
+    }
+    return {
+      agentId,
+      tickets: this.#tickets,
+      identityProviders: (state.manifests('IdentityProvider') as Stored<'IdentityProvider'>[]).map(named),
+      serviceAccounts: (state.manifests('ServiceAccount') as Stored<'ServiceAccount'>[]).map(named),
+      resources: resources.map(({ manifest }) => ({
+        name: manifest.name,
+        labels: manifest.labels,
+        spec: withoutServingKey(manifest.spec),
+      })),
+      roles: about('Role'),
+      guards: about('Guard'),
+      dataPolicies: about('DataPolicy'),
+      auditPolicies: about('AuditPolicy'),
+      credentials,
+      servingKeys,
+      knownCredentials: this.#knownCredentials(state),
+      maskKeys,
+      revokedTokens: state.revokedTickets(nowMs),
+    };
+  }
+
+  /** Forgets what was sealed for an agent that is gone. */
+  forget(agentId: string): void {
+    this.#sealed.delete(agentId);
+  }
+
+  /** Of every credential, also those that this agent does not get: it must spot them in what passes. */
+  #knownCredentials(state: Projection): { key: string; fingerprints: CredentialFingerprint[] } {
+    const stored = state.manifests('Credential');
+    const names = new Set(stored.map(({ manifest }) => manifest.name));
+    for (const name of this.#fingerprints.keys()) if (!names.has(name)) this.#fingerprints.delete(name);
+    const fingerprints = stored.flatMap(({ manifest, secrets }) => {
+      const password = secrets.password;
+      if (password === undefined) return [];
+      const kept = this.#fingerprints.get(manifest.name);
+      if (kept?.of === password.fingerprint) return [kept.value];
+      const secret = this.#open('Credential', manifest.name, 'password', password.sealed);
+      const value = fingerprintCredential(secret.toString('utf8'), this.#fingerprintKey);
+      secret.fill(0);
+      this.#fingerprints.set(manifest.name, { of: password.fingerprint, value });
+      return [value];
+    });
+    return { key: this.#fingerprintKey.toString('base64'), fingerprints };
+  }
+
+  #open(kind: Kind, name: string, path: string, sealed: string): Buffer {
+    return this.#keys.openAtRest(sealed, secretContext(kind, name, path));
+  }
+}
+
+/** The public half of the ticket key, as agents and others may see it. */
+export function ticketJwk(keys: ControlPlaneKeys): PublicJwk {
+  const { x } = createPublicKey(keys.ticketKey).export({ format: 'jwk' });
+  return { kty: 'OKP', crv: 'Ed25519', x, alg: 'EdDSA', use: 'sig', kid: ticketKeyId(keys) };
+}
+
+export function ticketKeyId(keys: ControlPlaneKeys): string {
+  return keys.fingerprint(createPublicKey(keys.ticketKey).export({ format: 'der', type: 'spki' }), 'ticket-key').slice(0, 16);
+}
+
+type Stored<K extends Kind> = Omit<StoredManifest, 'manifest'> & { manifest: Manifest<K> };
+
+function named<K extends Kind>({ manifest }: Stored<K>): Named<SpecOf[K]> {
+  return { name: manifest.name, spec: manifest.spec };
+}
+
+function matches(wanted: Record<string, string>, labels: Record<string, string>): boolean {
+  return Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}
+
+function selectsResource(selector: ResourceSelector, resource: Manifest<'Resource'>): boolean {
+  return selects(selector, resource.name, resource.labels);
+}
+
+/** Where the key came from is nothing to the agent, which has it sealed. */
+function withoutServingKey(spec: SpecOf['Resource']): SpecOf['Resource'] {
+  return spec.tls === undefined ? spec : { ...spec, tls: { certificate: spec.tls.certificate, key: { value: '' } } };
+}

@@ -1,0 +1,37 @@
+/**
+ * Makes a gRPC library's service definition of a generated service, for servers and clients alike: names, streaming, and codecs.
+ * It knows no gRPC library; the result has the shape that `@grpc/grpc-js` takes.
+ */
+import { type DescMessage, type DescService, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
+
+export interface MethodDefinition<Input extends DescMessage, Output extends DescMessage> {
+  path: string;
+  requestStream: boolean;
+  responseStream: boolean;
+  requestSerialize(message: MessageShape<Input>): Buffer;
+  requestDeserialize(bytes: Buffer): MessageShape<Input>;
+  responseSerialize(message: MessageShape<Output>): Buffer;
+  responseDeserialize(bytes: Buffer): MessageShape<Output>;
+}
+
+/**
+ * @returns one entry for each method, under its name as in the generated service, e.g. `connect`.
+ *   Byte fields of deserialised messages are views into the received bytes.
+ */
+export function serviceDefinition<Service extends DescService>(
+  service: Service,
+): { [Name in keyof Service['method']]: MethodDefinition<Service['method'][Name]['input'], Service['method'][Name]['output']> } {
+  const methods: Record<string, MethodDefinition<DescMessage, DescMessage>> = {};
+  for (const method of service.methods) {
+    methods[method.localName] = {
+      path: `/${service.typeName}/${method.name}`,
+      requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+      responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
+      requestSerialize: message => Buffer.from(toBinary(method.input, message)),
+      requestDeserialize: bytes => fromBinary(method.input, bytes),
+      responseSerialize: message => Buffer.from(toBinary(method.output, message)),
+      responseDeserialize: bytes => fromBinary(method.output, bytes),
+    };
+  }
+  return methods as ReturnType<typeof serviceDefinition<Service>>;
+}
