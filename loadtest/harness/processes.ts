@@ -26,6 +26,7 @@ export function stopAll(): void {
 /** Installs Debian packages that are missing; a benchmark without its peers is no benchmark, so failing is an error. */
 export function needPackages(...packages: string[]): void {
   const missing = packages.filter(
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder.
     name => !spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Abbrev}', name], { encoding: 'utf8' }).stdout.startsWith('ii'),
   );
   if (missing.length === 0) return;

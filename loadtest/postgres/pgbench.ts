@@ -11,7 +11,7 @@ const bench = 'postgres';
 export interface Bounds {
   rounds: number;
   seconds: number;
-  wanted(name: string): boolean;
+  wanted: (name: string) => boolean;
 }
 
 async function pgbench(subject: Subject, ...args: string[]): Promise<string> {
