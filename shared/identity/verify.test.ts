@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { test } from 'node:test';
-import type { PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+import type { PublicJwk } from '../policy/bundle.ts';
 import { repeatsName } from './jws.ts';
 import { VerifyContext, type VerifyOptions, verifyToken } from './verify.ts';
 
