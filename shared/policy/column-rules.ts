@@ -3,7 +3,7 @@
  * `null` to `partial`. An `allow` with an exact name lifts the wildcard rules of its own policy, and nothing else.
  */
 import type { CompiledColumnRule, CompiledDataPolicy } from './compile.ts';
-import type { MaskKind, PredicateRule } from './model.ts';
+import type { ApprovalSpec, MaskKind, PredicateRule } from './model.ts';
 import { matchName } from './patterns.ts';
 import { strictestMask, strictestPredicate } from './strictness.ts';
 
@@ -12,6 +12,8 @@ export interface ColumnRule {
   as: MaskKind; // the strictest mask of all rules that match, also where the action is deny
   rule: string; // `policy/pattern` of the rule that won
   predicates: PredicateRule; // the strictest of each
+  /** Who releases what `predicates: hold` holds; present when either predicate is `hold`. */
+  approval?: ApprovalSpec;
 }
 
 export interface ColumnRules {
@@ -62,5 +64,17 @@ function strictest(rules: readonly CompiledColumnRule[]): ColumnRule | null {
       other: strictestPredicate(predicates.other, rule.predicates.other),
     };
   }
-  return { action: winner.action === 'deny' ? 'deny' : 'mask', as, rule: winner.name, predicates };
+  const holding = [winner, ...rules].find(rule => rule.approval !== undefined && holds(rule.predicates));
+  const approval = holds(predicates) ? holding?.approval : undefined;
+  return {
+    action: winner.action === 'deny' ? 'deny' : 'mask',
+    as,
+    rule: winner.name,
+    predicates,
+    ...(approval === undefined ? {} : { approval }),
+  };
+}
+
+function holds({ equality, other }: PredicateRule): boolean {
+  return equality === 'hold' || other === 'hold';
 }

@@ -9,6 +9,7 @@ import { expandDetectors } from '../detectors/names.ts';
 import type { LeaseBundle } from './bundle.ts';
 import { compileExpression, type Expression, type ExpressionScope } from './cel.ts';
 import type {
+  ApprovalSpec,
   AuditPolicySpec,
   DataPolicySpec,
   GuardRule,
@@ -51,6 +52,7 @@ export interface CompiledColumnRule {
   as: MaskKind;
   predicates: PredicateRule;
   name: string; // `policy/pattern`
+  approval: ApprovalSpec | undefined; // its policy's
 }
 
 export interface CompiledDataPolicy {
@@ -190,7 +192,13 @@ const EVERY_COLUMN = parsePattern('*.*.*', COLUMN_FORMS);
 
 function compileDataPolicy(name: string, spec: DataPolicySpec, problems: string[]): CompiledDataPolicy {
   const columns = spec.columns.flatMap((column): CompiledColumnRule[] => {
-    const rule = { action: column.action, as: column.as, predicates: column.predicates, name: `${name}/${column.match}` };
+    const rule = {
+      action: column.action,
+      as: column.as,
+      predicates: column.predicates,
+      name: `${name}/${column.match}`,
+      approval: spec.approval,
+    };
     const pattern = parsePattern(column.match, COLUMN_FORMS);
     if (isPattern(pattern)) return [{ ...rule, pattern }];
     problems.push(`data policy ${name}: "${column.match}" ${pattern.problem}`);

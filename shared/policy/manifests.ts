@@ -91,7 +91,7 @@ function readManifest(node: YamlNode, reading: Reading): Manifest | null {
     reading.problem(node, 'a manifest must be a mapping with `kind`, `metadata` and `spec`');
     return null;
   }
-  const before = reading.problems.length;
+  const before = reading.count;
   const fields = new Map(node.entries.map(entry => [entry.key, entry.value]));
   for (const { key, keyAt } of node.entries) {
     if (!TOP_LEVEL.includes(key))
@@ -105,7 +105,7 @@ function readManifest(node: YamlNode, reading: Reading): Manifest | null {
   const metadata = metadataNode === undefined ? INVALID : METADATA.read(metadataNode, 'metadata', reading);
   const specNode = fields.get('spec');
   const spec = kind === null || specNode === undefined ? INVALID : SPECS[kind].read(specNode, 'spec', reading);
-  if (kind === null || metadata === INVALID || spec === INVALID || reading.problems.length > before) return null;
+  if (kind === null || metadata === INVALID || spec === INVALID || reading.count > before) return null;
   return { kind, name: metadata.name, labels: metadata.labels, spec };
 }
 

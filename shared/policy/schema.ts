@@ -29,6 +29,8 @@ export interface FieldDescription {
 export class Reading {
   readonly problems: Problem[] = [];
   readonly warnings: Problem[] = [];
+  /** How many there were, also those beyond the bound. */
+  count = 0;
   readonly file: string;
   readonly readFile: ((path: string) => string) | undefined;
 
@@ -38,6 +40,7 @@ export class Reading {
   }
 
   problem(at: Position, message: string): typeof INVALID {
+    this.count += 1;
     if (this.problems.length < PROBLEMS_MAX) this.problems.push({ file: this.file, line: at.line, column: at.column, message });
     return INVALID;
   }
@@ -223,7 +226,7 @@ export function object<F extends Fields>(
     description: { type: 'object', fields: names.flatMap(name => describeField(name, fields[name])) },
     read(node, name, reading) {
       if (node.type !== 'mapping') return reading.problem(node, wrongType(name, 'a mapping', node));
-      const before = reading.problems.length;
+      const before = reading.count;
       const result: Record<string, unknown> = {};
       for (const entry of node.entries) readField(fields, names, entry, reading, result);
       for (const each of names) {
@@ -232,10 +235,10 @@ export function object<F extends Fields>(
         if (field.fallback !== undefined) result[each] = field.fallback.value;
         else if (field.presence === 'required') reading.problem(node, `\`${name}\` has no \`${each}\``);
       }
-      if (reading.problems.length > before) return INVALID;
+      if (reading.count > before) return INVALID;
       const value = asObject<F>(result);
       check?.(value, node, reading);
-      return reading.problems.length > before ? INVALID : value;
+      return reading.count > before ? INVALID : value;
     },
   };
 }

@@ -41,6 +41,10 @@ const NODES_MAX = 50_000;
 const DEPTH_MAX = 32;
 const PROBLEMS_MAX = 20;
 
+const CORE_TAGS: ReadonlySet<string> = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map(name => `tag:yaml.org,2002:${name}`),
+);
+
 /**
  * @returns one tree per document that is not empty, and what is wrong. A document with a problem has no tree.
  */
@@ -115,8 +119,8 @@ class TreeReader {
       return null;
     }
     if (isAlias(node)) return this.#readAlias(node.source, offset, depth);
-    if (node.tag?.startsWith('!')) {
-      this.#report(offset, `tags are not supported (\`${node.tag}\`)`);
+    if (node.tag !== undefined && !CORE_TAGS.has(node.tag)) {
+      this.#report(offset, `tags are not supported (\`${printable(node.tag)}\`)`);
       return null;
     }
     if (node.anchor === undefined) return this.#readPlain(node, offset, depth);
@@ -163,7 +167,10 @@ class TreeReader {
         seen.set(name, keyAt);
         const read: YamlNode | null =
           value === null ? { type: 'scalar', value: null, textAt: null, ...keyAt } : this.read(value, depth + 1);
-        if (read !== null) entries.push({ key: name, keyAt, value: read });
+        if (read === null) continue;
+        // A value that is not written stands where its name does.
+        const written = read.type !== 'scalar' || read.value !== null || (isScalar(value) && value.source !== '');
+        entries.push({ key: name, keyAt, value: written ? read : { ...read, ...keyAt } });
       }
       return { type: 'mapping', entries, ...at };
     }
