@@ -21,12 +21,17 @@ import pg from 'pg';
 import { loopbackCertificate } from './certificate.ts';
 import { sampleData } from './sample-data.ts';
 
-export interface SamplePostgres {
+/** How to start the server. */
+export interface SamplePostgresLaunch {
   command: string;
   args: string[];
   /** Set when the supervisor is root. */
   user?: { uid: number; gid: number };
   workingFolder: string;
+}
+
+/** How to connect to it. */
+export interface SamplePostgres {
   /** PEM file of the CA that signed the server's certificate. */
   caFile: string;
   /** Both generated once per data folder, never printed. */
@@ -42,7 +47,7 @@ export const SAMPLE_ROLE = 'crm_app';
  * @param folder absolute path, inside the data folder.
  * @throws {GatewayError} DEMO_POSTGRES_UNAVAILABLE when the binaries are missing or cannot run here.
  */
-export async function prepareSamplePostgres(folder: string, port: number): Promise<SamplePostgres> {
+export async function prepareSamplePostgres(folder: string, port: number): Promise<SamplePostgresLaunch> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const packaged = packagedBinaries();
   await linkLibraries(packaged);
@@ -50,9 +55,8 @@ export async function prepareSamplePostgres(folder: string, port: number): Promi
   const home = user ? await homeOutsideRoot(folder, user) : folder;
   const binaries = user && !(await reachableByOthers(packaged)) ? await copyBinaries(packaged, path.join(home, 'binaries')) : packaged;
 
-  const passwords = await passwordsOf(path.join(folder, 'passwords.json'));
+  const { passwords, caFile } = await samplePostgres(folder);
   const cluster = path.join(home, 'cluster');
-  const caFile = path.join(folder, 'ca.crt');
   if (!(await exists(path.join(cluster, 'postgresql.auto.conf'))) || !(await exists(caFile))) {
     await rm(cluster, { recursive: true, force: true });
     await initialise(binaries, cluster, passwords.superuser, user);
@@ -83,9 +87,18 @@ export async function prepareSamplePostgres(folder: string, port: number): Promi
     args: ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     ...(user ? { user } : {}),
     workingFolder: home,
-    caFile,
-    passwords,
   };
+}
+
+/** Where the CA's certificate is, or will be once the server has been prepared. */
+export function sampleCa(folder: string): string {
+  return path.join(folder, 'ca.crt');
+}
+
+/** How to connect to the sample in `folder`; the passwords are made the first time. */
+export async function samplePostgres(folder: string): Promise<SamplePostgres> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return { caFile: sampleCa(folder), passwords: await passwordsOf(path.join(folder, 'passwords.json')) };
 }
 
 /** Whether the server accepts connections; never throws. */
@@ -154,7 +167,7 @@ const SCHEMA = `
     from customers c left join orders o on o.customer_id = c.id group by c.id;`;
 
 /** A superuser connection, for making the sample and for showing what the database really holds. */
-export async function superuser(sample: Pick<SamplePostgres, 'caFile' | 'passwords'>, port: number, database: string): Promise<pg.Client> {
+export async function superuser(sample: SamplePostgres, port: number, database: string): Promise<pg.Client> {
   const client = new pg.Client({
     host: '127.0.0.1',
     port,
@@ -248,7 +261,7 @@ async function passwordsOf(file: string): Promise<SamplePostgres['passwords']> {
   return fresh;
 }
 
-async function initialise(binaries: string, cluster: string, password: string, user: SamplePostgres['user']): Promise<void> {
+async function initialise(binaries: string, cluster: string, password: string, user: SamplePostgresLaunch['user']): Promise<void> {
   await mkdir(cluster, { recursive: true, mode: 0o700 });
   if (user) await chown(cluster, user.uid, user.gid);
   // A file that only the server's user can read, for a moment: an argument could be read by everybody.
@@ -286,7 +299,7 @@ async function initialise(binaries: string, cluster: string, password: string, u
   }
 }
 
-async function own(file: string, content: string, user: SamplePostgres['user']): Promise<void> {
+async function own(file: string, content: string, user: SamplePostgresLaunch['user']): Promise<void> {
   await writeFile(file, content, { mode: 0o600 });
   if (user) await chown(file, user.uid, user.gid);
 }

@@ -1,0 +1,88 @@
+/** `sallyport agents list|invite|revoke`. */
+import { Command } from 'commander';
+import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { table } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+import { durationSeconds } from './ticket.ts';
+
+interface Agent {
+  id: string;
+  name: string;
+  labels?: Record<string, string>;
+  state?: string;
+  connected?: boolean;
+  version?: string;
+  lastSeenAt?: string;
+  resources?: (string | { name: string; address?: string })[];
+}
+
+type Options = ConnectionOptions & { json?: true };
+
+export function define(terminal: Terminal): Command {
+  const agents = new Command('sallyport agents').description('Agents: the processes that stand in front of resources.');
+  withConnectionOptions(agents.command('list'))
+    .description('Lists agents.')
+    .option('--json', 'print JSON')
+    .action(async (options: Options) => {
+      const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', '/v1/agents')) as { agents: Agent[] };
+      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+      terminal.out(
+        table(
+          answer.agents,
+          [
+            { title: 'ID', value: agent => agent.id },
+            { title: 'NAME', value: agent => agent.name },
+            { title: 'STATE', value: agent => agent.state ?? (agent.connected ? 'connected' : 'away') },
+            { title: 'VERSION', value: agent => agent.version },
+            {
+              title: 'LABELS',
+              value: ({ labels = {} }) =>
+                Object.entries(labels)
+                  .map(([key, value]) => `${key}=${value}`)
+                  .join(','),
+            },
+            {
+              title: 'SERVES',
+              value: ({ resources = [] }) => resources.map(each => (typeof each === 'string' ? each : each.name)).join(','),
+            },
+            { title: 'LAST SEEN', value: agent => agent.lastSeenAt },
+          ],
+          terminal.style,
+          'no agent has enrolled yet; `sallyport agents invite` makes a join token for one',
+        ),
+      );
+    });
+  withConnectionOptions(agents.command('invite'))
+    .description('Prints a join token: it enrols one agent, once.')
+    .option('--label <KEY=VALUE>', 'label that the agent gets; may be repeated', label, {})
+    .option('--expires-in <DURATION>', 'how long it is good for (default 1h)', durationSeconds)
+    .option('--json', 'print JSON')
+    .action(async (options: Options & { label: Record<string, string>; expiresIn?: number }) => {
+      const connection = await findConnection(options, terminal);
+      const answer = (await administratorRequest(connection, 'POST', '/v1/agents/invitations', {
+        labels: options.label,
+        ...(options.expiresIn === undefined ? {} : { expiresInSeconds: options.expiresIn }),
+      })) as { token: string; expiresAt: string };
+      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+      terminal.out(answer.token);
+      const grpc = connection.endpoints?.grpc ?? 'HOST:PORT';
+      terminal.err(
+        terminal.errStyle.dim(`Good once, until ${answer.expiresAt}:  sallyport agent --join TOKEN --control-plane ${grpc} --data DIR`),
+      );
+    });
+  withConnectionOptions(agents.command('revoke'))
+    .description('Takes an agent its certificate and its leases.')
+    .argument('<id>', 'id of the agent, see `agents list`')
+    .action(async (id: string, options: Options) => {
+      await administratorRequest(await findConnection(options, terminal), 'POST', `/v1/agents/${encodeURIComponent(id)}/revoke`, {});
+      terminal.out(`agent ${id} is revoked`);
+    });
+  return agents;
+}
+
+function label(text: string, labels: Record<string, string>): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new UsageError(`a label is KEY=VALUE, not \`${text}\``);
+  return { ...labels, [text.slice(0, at)]: text.slice(at + 1) };
+}

@@ -1,0 +1,32 @@
+/** `sallyport apply -f PATH`: makes manifests so. */
+import { Command } from 'commander';
+import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { type ChangeReport, changeLines } from '../manifest-changes.ts';
+import { readManifestFiles } from '../manifest-files.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface ApplyOptions extends ConnectionOptions {
+  file: string;
+  json?: true;
+}
+
+export function define(terminal: Terminal): Command {
+  return withConnectionOptions(new Command('sallyport apply'))
+    .description('Validates manifests and makes them so. What they do not name stays as it is.')
+    .requiredOption('-f, --file <PATH>', 'a manifest, or a folder of them')
+    .option('--json', 'print the changes as JSON')
+    .action((options: ApplyOptions) => sendManifests(options, terminal, false));
+}
+
+/** For `apply` and `plan`, which differ in one word. */
+export async function sendManifests(options: ApplyOptions, terminal: Terminal, dryRun: boolean): Promise<void> {
+  // The control plane validates: references may point to what is in force there.
+  const files = await readManifestFiles(options.file);
+  const connection = await findConnection(options, terminal);
+  const report = (await administratorRequest(connection, 'POST', '/v1/apply', {
+    manifests: files.map(({ path, text }) => ({ file: path, text })),
+    dryRun,
+  })) as ChangeReport;
+  if (options.json) terminal.out(JSON.stringify(report, null, 2));
+  else for (const line of changeLines(report, dryRun, terminal.style)) terminal.out(line);
+}

@@ -1,0 +1,67 @@
+/** `sallyport get KIND [NAME]`: what is configured, secrets left out. */
+import { KINDS } from '@sallyport/shared/policy/kinds.ts';
+import { nearest } from '@sallyport/shared/policy/nearest.ts';
+import { Command } from 'commander';
+import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { shortened, table } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+
+interface AppliedManifest {
+  kind: string;
+  name: string;
+  labels?: Record<string, string>;
+  spec: unknown;
+}
+
+export function define(terminal: Terminal): Command {
+  return withConnectionOptions(new Command('sallyport get'))
+    .description(`Shows manifests in force. Kinds: ${KINDS.join(', ')}.`)
+    .argument('<kind>', 'kind of manifest; case and plural do not matter')
+    .argument('[name]', 'only this one, as YAML')
+    .option('--json', 'print JSON')
+    .action(async (word: string, name: string | undefined, options: ConnectionOptions & { json?: true }) => {
+      const kind = kindOf(word);
+      const connection = await findConnection(options, terminal);
+      const path = `/v1/manifests/${kind}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+      const answer = await administratorRequest(connection, 'GET', path);
+      if (options.json) {
+        terminal.out(JSON.stringify(answer, null, 2));
+      } else if (name !== undefined) {
+        const { stringify } = await import('yaml');
+        terminal.out(stringify(answer).trimEnd());
+      } else {
+        terminal.out(
+          table(
+            (answer as { manifests: AppliedManifest[] }).manifests,
+            [
+              { title: 'NAME', value: manifest => manifest.name },
+              {
+                title: 'LABELS',
+                value: ({ labels = {} }) =>
+                  Object.entries(labels)
+                    .map(([key, value]) => `${key}=${value}`)
+                    .join(','),
+              },
+              { title: 'SPEC', value: ({ spec }) => shortened(JSON.stringify(spec), 90) },
+            ],
+            terminal.style,
+            `no ${kind} is configured`,
+          ),
+        );
+      }
+    });
+}
+
+/** `resources`, `resource` and `Resource` are the same kind. */
+export function kindOf(word: string): string {
+  const folded = word.toLowerCase().replace(/[-_ ]/g, '');
+  const known = KINDS.find(kind =>
+    [kind.toLowerCase(), `${kind.toLowerCase()}s`, kind.toLowerCase().replace(/y$/, 'ies')].includes(folded),
+  );
+  if (known !== undefined) return known;
+  const near = nearest(word, KINDS);
+  throw new UsageError(
+    `there is no kind \`${word}\`; ${near === undefined ? `the kinds are ${KINDS.join(', ')}` : `did you mean \`${near}\`?`}`,
+  );
+}

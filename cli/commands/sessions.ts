@@ -1,0 +1,146 @@
+/** `sallyport sessions list|show|kill`: who uses what, now and before. */
+import { Command } from 'commander';
+import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { printable, shortened, table } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+
+interface Session {
+  sessionId: string;
+  resource: string;
+  principal: string;
+  principalKind?: string;
+  clientAddress?: string;
+  startedAt: string;
+  endedAt?: string | null;
+  live?: boolean;
+  commands?: number;
+  denied?: number;
+  maskedValues?: number;
+  role?: string;
+  endReason?: string;
+}
+
+interface RecordedCommand {
+  seq: number;
+  at: string;
+  kind?: string;
+  text?: string;
+  decision?: string;
+  rule?: string;
+  status?: string;
+  rows?: number;
+  maskedValues?: number;
+}
+
+type Options = ConnectionOptions & { json?: true };
+
+export function define(terminal: Terminal): Command {
+  const sessions = new Command('sallyport sessions').description('Sessions: one authenticated use of one resource by one principal.');
+  withConnectionOptions(sessions.command('list'))
+    .description('Lists sessions, the newest first.')
+    .option('--limit <N>', 'how many (default 20)', limit, 20)
+    .option('--resource <NAME>', 'only of this resource')
+    .option('--principal <NAME>', 'only of this person or workload')
+    .option('--live', 'only those that are open')
+    .option('--json', 'print JSON')
+    .action(async (options: Options & { limit: number; resource?: string; principal?: string; live?: true }) => {
+      const query = new URLSearchParams({ limit: String(options.limit) });
+      if (options.resource !== undefined) query.set('resource', options.resource);
+      if (options.principal !== undefined) query.set('principal', options.principal);
+      if (options.live) query.set('live', 'true');
+      const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `/v1/sessions?${query.toString()}`)) as {
+        sessions: Session[];
+      };
+      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+      terminal.out(
+        table(
+          answer.sessions,
+          [
+            { title: 'SESSION', value: session => session.sessionId },
+            { title: 'STARTED', value: session => time(session.startedAt) },
+            { title: 'STATE', value: session => (session.live ? 'open' : 'ended') },
+            { title: 'RESOURCE', value: session => session.resource },
+            { title: 'PRINCIPAL', value: session => session.principal },
+            { title: 'COMMANDS', value: session => session.commands, align: 'right' },
+            { title: 'DENIED', value: session => session.denied, align: 'right' },
+            { title: 'MASKED', value: session => session.maskedValues, align: 'right' },
+          ],
+          terminal.style,
+          'no sessions yet',
+        ),
+      );
+    });
+  withConnectionOptions(sessions.command('show'))
+    .description('Shows one session with its commands.')
+    .argument('<session>', 'id of the session')
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: Options) => {
+      const connection = await findConnection(options, terminal);
+      const answer = (await administratorRequest(connection, 'GET', `/v1/sessions/${encodeURIComponent(id)}`)) as {
+        session: Session;
+        commands: RecordedCommand[];
+      };
+      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+      showSession(answer.session, answer.commands, terminal);
+    });
+  withConnectionOptions(sessions.command('kill'))
+    .description('Ends an open session at once.')
+    .argument('<session>', 'id of the session')
+    .option('--reason <TEXT>', 'what the client and the record are told')
+    .action(async (id: string, options: Options & { reason?: string }) => {
+      const connection = await findConnection(options, terminal);
+      await administratorRequest(
+        connection,
+        'POST',
+        `/v1/sessions/${encodeURIComponent(id)}/kill`,
+        options.reason === undefined ? {} : { reason: options.reason },
+      );
+      terminal.out(`session ${id} is being ended`);
+    });
+  return sessions;
+}
+
+function showSession(session: Session, commands: readonly RecordedCommand[], { out, style }: Terminal): void {
+  const rows: [string, string | undefined][] = [
+    ['session', session.sessionId],
+    ['resource', session.resource],
+    ['principal', `${session.principal}${session.principalKind ? ` (${session.principalKind})` : ''}`],
+    ['from', session.clientAddress],
+    ['role', session.role],
+    ['started', session.startedAt],
+    ['ended', session.live ? 'still open' : `${session.endedAt ?? ''}${session.endReason ? `: ${session.endReason}` : ''}`],
+  ];
+  for (const [title, value] of rows) if (value) out(`${style.dim(title.padEnd(10))} ${printable(value)}`);
+  out('');
+  const decided = { allow: style.green, deny: style.red, hold: style.yellow };
+  out(
+    table(
+      commands,
+      [
+        { title: 'SEQ', value: command => command.seq, align: 'right' },
+        { title: 'AT', value: command => time(command.at) },
+        { title: 'DECISION', value: command => command.decision },
+        { title: 'RULE', value: command => command.rule },
+        { title: 'ROWS', value: command => command.rows, align: 'right' },
+        { title: 'MASKED', value: command => command.maskedValues, align: 'right' },
+        { title: 'COMMAND', value: command => shortened(command.text ?? command.kind ?? '', 80) },
+      ],
+      style,
+      'no commands recorded yet',
+    ),
+  );
+  const refused = commands.filter(command => command.decision === 'deny').length;
+  if (commands.length > 0) out(`\n${decided.allow(`${commands.length - refused} let through`)}, ${decided.deny(`${refused} refused`)}`);
+}
+
+function limit(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 1000) throw new UsageError(`--limit is a number from 1 to 1000, not \`${text}\``);
+  return value;
+}
+
+/** `2026-04-01 09:30:00`: the moment in UTC, to the second. */
+function time(iso: string): string {
+  return iso.replace('T', ' ').slice(0, 19);
+}

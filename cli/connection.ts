@@ -1,0 +1,69 @@
+/**
+ * How commands that use the API find it: `--api URL [--ca FILE]` with SALLYPORT_TOKEN, or the endpoints of the `sallyport up`
+ * that runs on `--data DIR`.
+ */
+import { readFile } from 'node:fs/promises';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { Command } from 'commander';
+import { dataFolder, type Endpoints, readEndpoints } from './endpoints.ts';
+import { type ApiAddress, requestJson } from './http-client.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface ConnectionOptions {
+  data?: string;
+  api?: string;
+  ca?: string;
+}
+
+/** Adds the options that every command with an API has. */
+export function withConnectionOptions(command: Command): Command {
+  return command
+    .option('--data <DIR>', 'data folder of the running `sallyport up` (SALLYPORT_DATA; default ./.sallyport)')
+    .option('--api <URL>', 'address of a control plane elsewhere (SALLYPORT_API), with SALLYPORT_TOKEN')
+    .option('--ca <FILE>', 'PEM file of the CA to trust: for --api with https, and for connections to resources (SALLYPORT_CA)');
+}
+
+export interface Connection {
+  api: ApiAddress;
+  /** Present when it was found through a data folder. */
+  endpoints?: Endpoints;
+  /** PEM file that clients verify resources with, when one is known. */
+  caFile?: string;
+}
+
+/** @throws {GatewayError} NOT_RUNNING, ENDPOINTS_UNREADABLE, FILE_UNREADABLE. */
+export async function findConnection(options: ConnectionOptions, { env }: Pick<Terminal, 'env'>): Promise<Connection> {
+  const url = options.api ?? (options.data === undefined ? env.SALLYPORT_API || undefined : undefined);
+  const caFile = options.ca ?? (env.SALLYPORT_CA || undefined);
+  if (url !== undefined) {
+    const ca = caFile === undefined ? undefined : await readText(caFile, 'the CA');
+    const token = env.SALLYPORT_TOKEN || undefined;
+    return {
+      api: { url: url.replace(/\/+$/, ''), ...(ca === undefined ? {} : { ca }), ...(token === undefined ? {} : { token }) },
+      ...(caFile === undefined ? {} : { caFile }),
+    };
+  }
+  const endpoints = await readEndpoints(dataFolder(options.data, env));
+  return { api: { url: endpoints.api, token: endpoints.adminToken }, endpoints, caFile: caFile ?? endpoints.ca };
+}
+
+/** A request as an administrator: with the token of the endpoints file, or SALLYPORT_TOKEN. */
+export async function administratorRequest(connection: Connection, method: string, path: string, body?: unknown): Promise<unknown> {
+  if (!connection.api.token) {
+    throw new GatewayError(
+      'TOKEN_MISSING',
+      'unauthenticated',
+      'with --api a token is needed: put it into the environment variable SALLYPORT_TOKEN.',
+    );
+  }
+  return requestJson(connection.api, method, path, body);
+}
+
+/** Reads a text file that an option names. `what` completes "… cannot be read". */
+export async function readText(file: string, what: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new GatewayError('FILE_UNREADABLE', 'invalid', `${what} cannot be read from ${file}: ${errorText(cause)}.`, { cause });
+  }
+}

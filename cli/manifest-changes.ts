@@ -1,0 +1,38 @@
+/** How `apply` and `plan` show what the control plane says about manifests. */
+import { printable } from './table.ts';
+import type { Style } from './terminal.ts';
+
+export interface ChangeReport {
+  changes: {
+    kind: string;
+    name: string;
+    change: 'created' | 'configured' | 'unchanged' | 'deleted';
+    diff?: { path: string; before?: unknown; after?: unknown }[];
+  }[];
+  warnings?: (string | { file?: string; line?: number; column?: number; message: string })[];
+}
+
+const PLANNED = { created: 'would be created', configured: 'would change', unchanged: 'unchanged', deleted: 'would be deleted' } as const;
+
+/** One line per manifest, and below it one per field that changes. */
+export function changeLines(report: ChangeReport, dryRun: boolean, style: Style): string[] {
+  const color = { created: style.green, configured: style.yellow, deleted: style.red, unchanged: style.dim };
+  const lines = (report.warnings ?? []).map(warning => `${style.yellow('warning:')} ${warningText(warning)}`);
+  for (const { kind, name, change, diff } of report.changes) {
+    lines.push(`${kind}/${name} ${color[change](dryRun ? PLANNED[change] : change)}`);
+    if (change !== 'configured') continue;
+    for (const { path, before, after } of diff ?? []) lines.push(`  ${path}: ${shown(before)} → ${shown(after)}`);
+  }
+  if (lines.length === 0) lines.push('nothing to do');
+  return lines;
+}
+
+function warningText(warning: NonNullable<ChangeReport['warnings']>[number]): string {
+  if (typeof warning === 'string') return warning;
+  const place = warning.file === undefined ? '' : `${warning.file}:${warning.line}:${warning.column}: `;
+  return place + warning.message;
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? '(not set)' : printable(JSON.stringify(value)).slice(0, 120);
+}

@@ -1,0 +1,89 @@
+/** Reads a folder of manifests, or one file, as `--config DIR` and `-f PATH` name them. What they mean is shared/policy's. */
+import { readFileSync } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { ParsedManifests } from '@sallyport/shared/policy/manifests.ts';
+import type { Manifest } from '@sallyport/shared/policy/model.ts';
+import { ManifestProblems } from './manifest-problems.ts';
+import { shownPath } from './shown-path.ts';
+
+export interface ManifestFile {
+  /** Absolute, because what a manifest names with `file:` is found beside it. */
+  path: string;
+  text: string;
+}
+
+const FILES_MAX = 1_000;
+const FILE_BYTES_MAX = 1_000_000;
+
+/**
+ * All `.yaml` and `.yml` files at or below `source`, in order of their paths; hidden ones are left out.
+ * @throws {GatewayError} MANIFESTS_UNREADABLE, MANIFESTS_MISSING.
+ */
+export async function readManifestFiles(source: string): Promise<ManifestFile[]> {
+  const root = path.resolve(source);
+  const info = await stat(root).catch(() => null);
+  if (!info) throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `there is no file or folder ${source} to read manifests from.`);
+  const paths = info.isDirectory() ? await manifestPaths(root) : [root];
+  if (paths.length === 0) throw new GatewayError('MANIFESTS_MISSING', 'invalid', `the folder ${source} has no .yaml files in it.`);
+  return Promise.all(
+    paths.map(async file => {
+      try {
+        if ((await stat(file)).size > FILE_BYTES_MAX) throw new Error(`it is larger than ${FILE_BYTES_MAX / 1e6} MB`);
+        return { path: file, text: await readFile(file, 'utf8') };
+      } catch (cause) {
+        throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `${file} cannot be read: ${errorText(cause)}.`, { cause });
+      }
+    }),
+  );
+}
+
+async function manifestPaths(root: string): Promise<string[]> {
+  const entries = await readdir(root, { withFileTypes: true, recursive: true });
+  const paths = entries
+    .filter(entry => !entry.isDirectory() && /\.ya?ml$/.test(entry.name))
+    .map(entry => path.join(entry.parentPath, entry.name))
+    .filter(
+      file =>
+        !path
+          .relative(root, file)
+          .split(path.sep)
+          .some(part => part.startsWith('.') || part === 'node_modules'),
+    )
+    .sort();
+  if (paths.length > FILES_MAX)
+    throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `${root} holds more than ${FILES_MAX} manifests.`);
+  return paths;
+}
+
+/**
+ * Validates a whole set of manifests, which must be complete in itself, before anything is started.
+ * @throws {ManifestProblems} with one line per problem, `file:line:column: message`.
+ */
+export async function checkManifests(files: readonly ManifestFile[]): Promise<ParsedManifests> {
+  const { parseManifests, problemText } = await import('@sallyport/shared/policy/manifests.ts');
+  const shown = files.map(({ path: file, text }) => ({ path: shownPath(file), text }));
+  const parsed = parseManifests(shown, {
+    readFile: (file, from) => readFileSync(path.resolve(path.dirname(from), file), 'utf8'),
+  });
+  if (parsed.problems.length > 0) throw new ManifestProblems(parsed.problems.map(problemText));
+  return parsed;
+}
+
+/**
+ * Says, before anything starts, which secret that a credential names is not there.
+ * @throws {GatewayError} CREDENTIAL_MISSING.
+ */
+export function checkSecrets(manifests: readonly Manifest[], env: Readonly<Record<string, string | undefined>>): void {
+  for (const manifest of manifests) {
+    if (manifest.kind !== 'Credential') continue;
+    const { password } = (manifest as Manifest<'Credential'>).spec;
+    if (!('env' in password) || env[password.env]) continue;
+    throw new GatewayError(
+      'CREDENTIAL_MISSING',
+      'invalid',
+      `credential ${manifest.name} takes its password from the environment variable ${password.env}, which is not set. Set it and start again.`,
+    );
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Which children `sallyport up` has, and how each is started. Each gets the environment that it needs and no more: the
+ * credentials of the user's manifests are in the control plane's alone.
+ */
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+import { prepareSamplePostgres, samplePostgres, samplePostgresAnswers } from '../demo/postgres.ts';
+import type { ChildPlan, Launch } from './child.ts';
+import type { SupervisorState } from './state.ts';
+
+export const NAMES = {
+  controlPlane: 'control-plane',
+  agent: 'agent',
+  sessionStore: 'session-store',
+  ingest: 'ingest',
+  demoDatabase: 'demo-postgres',
+  demoIdentityProvider: 'demo-identity-provider',
+} as const;
+
+export interface StackOptions {
+  dataFolder: string;
+  state: SupervisorState;
+  ports: { console: number; grpc: number; clickhouse: number };
+  agentWorkers?: number;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Variables that only the control plane gets, e.g. the sample database's password. */
+  credentials: Record<string, string>;
+  /** A one-time token for the agent's first start. */
+  invite(): Promise<string>;
+}
+
+/** The four parts of every installation. */
+export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agent' | 'sessionStore' | 'ingest', ChildPlan> {
+  const { dataFolder, state, ports } = options;
+  const folder = (name: string) => path.join(dataFolder, name);
+  const store = { SALLYPORT_STORE_USER: state.store.user, SALLYPORT_STORE_PASSWORD: state.store.password };
+  const storeUrl = `http://127.0.0.1:${ports.clickhouse}`;
+  return {
+    sessionStore: {
+      name: NAMES.sessionStore,
+      launch: async () =>
+        node(
+          '@sallyport/control-plane/session-store/main.ts',
+          ['--data', folder('session-store'), '--listen', `127.0.0.1:${ports.clickhouse}`],
+          plainEnvironment(options.env, store),
+        ),
+    },
+    controlPlane: {
+      name: NAMES.controlPlane,
+      launch: async () =>
+        node(
+          '@sallyport/control-plane/main.ts',
+          [
+            ...['--data', folder('control-plane')],
+            ...['--http', `127.0.0.1:${ports.console}`, '--grpc', `127.0.0.1:${ports.grpc}`],
+            ...['--clickhouse', storeUrl],
+          ],
+          { ...options.env, ...store, ...options.credentials },
+        ),
+    },
+    ingest: {
+      name: NAMES.ingest,
+      launch: async () =>
+        node(
+          '@sallyport/control-plane/ingest/main.ts',
+          ['--log', path.join(folder('control-plane'), 'log'), '--clickhouse', storeUrl],
+          plainEnvironment(options.env, store),
+        ),
+    },
+    agent: {
+      name: NAMES.agent,
+      launch: async () => {
+        const enrolled = await hasIdentity(folder('agent'));
+        return node(
+          '@sallyport/agent/main.ts',
+          [
+            ...['--data', folder('agent'), '--control-plane', `127.0.0.1:${ports.grpc}`],
+            ...(enrolled ? [] : ['--join', await options.invite()]),
+            ...(options.agentWorkers === undefined ? [] : ['--workers', String(options.agentWorkers)]),
+          ],
+          plainEnvironment(options.env, {}),
+        );
+      },
+    },
+  };
+}
+
+/** The demo's sample database. */
+export function sampleDatabasePlan(folder: string, port: number): ChildPlan {
+  return {
+    name: NAMES.demoDatabase,
+    foreign: true,
+    stopSignal: 'SIGINT', // PostgreSQL's fast shutdown
+    launch: async () => {
+      const { command, args, workingFolder, user } = await prepareSamplePostgres(folder, port);
+      return { command, args, workingFolder, env: { PATH: process.env.PATH, TZ: 'UTC', LC_ALL: 'C' }, ...(user ? { user } : {}) };
+    },
+    answers: async () => samplePostgresAnswers(await samplePostgres(folder), port),
+  };
+}
+
+export function sampleIdentityProviderPlan(folder: string, port: number, env: StackOptions['env']): ChildPlan {
+  return {
+    name: NAMES.demoIdentityProvider,
+    launch: async () =>
+      node(
+        path.join(import.meta.dirname, '..', 'demo', 'identity-provider.ts'),
+        ['--data', folder, '--listen', `127.0.0.1:${port}`],
+        plainEnvironment(env, {}),
+      ),
+  };
+}
+
+/** The variable that the sample manifests read the sample database's password from. */
+export const SAMPLE_PASSWORD_VARIABLE = 'CRM_PASSWORD';
+
+function node(module: string, args: string[], env: Launch['env']): Launch {
+  const file = path.isAbsolute(module) ? module : new URL(import.meta.resolve(module)).pathname;
+  return { command: process.execPath, args: ['--import', path.join(import.meta.dirname, 'tether.ts'), file, ...args], env };
+}
+
+/** The agent keeps the certificate that it got when it joined. */
+async function hasIdentity(agentFolder: string): Promise<boolean> {
+  return access(path.join(agentFolder, 'identity.json')).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** What a process needs of the environment to run at all. */
+const PLAIN = /^(PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LC_\w+|NODE_\w+|SSL_CERT_\w+|NO_COLOR|SALLYPORT_(LOG|AGENT)_\w+)$/;
+
+function plainEnvironment(env: StackOptions['env'], more: Record<string, string>): Launch['env'] {
+  return { ...Object.fromEntries(Object.entries(env).filter(([name]) => PLAIN.test(name))), ...more };
+}
