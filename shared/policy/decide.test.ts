@@ -308,6 +308,11 @@ test('`unknown: hold` of the resource', () => {
   assert.equal(judged([rule('d', 'deny', { statements: ['do'] })], opaque, { resource: { unknown: 'hold', approval } }), 'deny g/d');
 });
 
+test('a kind outside the vocabulary slips by no rule', () => {
+  assert.equal(judged([rule('d', 'deny', { statements: ['drop'] })], command(['drop_table'])), 'deny unknown');
+  assert.equal(judged([rule('a', 'allow', {})], command(['select', 'teleport'])), 'deny unknown');
+});
+
 test('a reason from outside is clipped', () => {
   const { reason } = session({}).decide(command([], { unparseable: 'x'.repeat(10_000) }), NOW);
   assert.ok(reason.length < 400);

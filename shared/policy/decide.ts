@@ -13,6 +13,7 @@ import { missingDepth } from './enforcement-depth.ts';
 import type { CommandFacts } from './facts.ts';
 import type { AuditPolicySpec, MaskKind, Principal } from './model.ts';
 import { matchRule } from './rule-match.ts';
+import { isStatementKind } from './statement-kinds.ts';
 import { strictestAudit, strictestMask } from './strictness.ts';
 
 export type { ColumnRule } from './column-rules.ts';
@@ -162,6 +163,9 @@ function opacityOf(facts: CommandFacts): string | null {
   if (facts.opaque.length > 0) return `it cannot be judged fully: ${clip(facts.opaque.join('; '))}`;
   if (facts.statements.includes('unknown')) return 'it cannot be judged fully';
   if (facts.statements.length === 0 && facts.writes) return 'nothing is known of it';
+  // Rules are written in the vocabulary: a kind outside it would slip by every one of them.
+  const strange = facts.statements.find(kind => !isStatementKind(kind));
+  if (strange !== undefined) return `it is of a kind that policy does not know: ${clip(strange)}`;
   return null;
 }
 
