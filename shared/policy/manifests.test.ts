@@ -39,7 +39,10 @@ test('every kind, as the design writes it, is valid and gets its defaults', () =
     },
   });
   assert.deepEqual(problems, []);
-  assert.deepEqual(warnings, []);
+  assert.deepEqual(
+    warnings.map(({ message }) => message),
+    ['no IdentityProvider has the issuer `https://ci.example`, so its tokens are not believed'],
+  );
   assert.deepEqual(asked, [['ca.pem', 'm.yaml']]);
   assert.deepEqual(
     manifests.map(({ kind, name }) => `${kind}/${name}`),
@@ -417,6 +420,11 @@ test('references are not checked while manifests are missing for their own probl
   assert.deepEqual(problemsOf(`${resource()}${credential.replace('username: app, ', '')}`), ['10:7: `spec` has no `username`']);
 });
 
+test('the gateway’s own environment is no source of credentials', () => {
+  const own = credential.replace('APP_PASSWORD', 'SALLYPORT_STORE_PASSWORD');
+  assert.deepEqual(problemsOf(own), ['4:41: `env` must not begin with `SALLYPORT_`; those are the gateway’s own']);
+});
+
 test('two providers with one issuer, two accounts for one workload', () => {
   const p = provider('issuer: "https://idp.example", audiences: [a]');
   assert.deepEqual(problemsOf(`${p}---\n${p.replace('name: p', 'name: q')}`), ['7:25: IdentityProvider `p` already has this issuer']);
@@ -473,59 +481,6 @@ test('empty files and documents are fine', () => {
 test('aliases are followed, with the positions of what they stand for', () => {
   const text = `${guard('{ name: x, match: { statements: &s [drop] }, action: deny }')}    - { name: y, match: { statements: *s }, action: hold, approval: { from: { groups: [a] } } }\n`;
   assert.deepEqual(problemsOf(text), []);
-});
-
-test('hostile: aliases that unfold, or hold themselves', () => {
-  const levels = Array.from(
-    { length: 12 },
-    (_, i) =>
-      `a${i}: &a${i} [${
-        i === 0
-          ? 'x'
-          : Array(9)
-              .fill(`*a${i - 1}`)
-              .join(', ')
-      }]`,
-  );
-  assert.match(problemsOf(levels.join('\n')).join('\n'), /more than 50000 values/);
-  assert.match(problemsOf('kind: &a [*a]\n')[0] ?? '', /1:11: `\*a` contains itself/);
-  assert.match(problemsOf('kind: *nothing\n')[0] ?? '', /nothing/);
-});
-
-test('hostile: nested, long, odd', () => {
-  const texts = [
-    '['.repeat(20_000),
-    '{a: '.repeat(20_000),
-    '- '.repeat(20_000),
-    '? '.repeat(10_000),
-    '\u0000',
-    '\ufeff\ufeff',
-    '%YAML 9.9\n---\na',
-    '&a '.repeat(5000),
-    '"'.repeat(5000),
-  ];
-  for (const text of texts) {
-    const { manifests, problems } = parse(text);
-    assert.equal(manifests.length, 0);
-    assert.ok(problems.length <= 70, String(problems.length));
-    for (const problem of problems) assert.ok(problem.message.length < 300 && problem.line >= 1 && problem.column >= 1);
-  }
-  assert.match(problemsOf('a'.repeat(262_145))[0] ?? '', /longer than 262144/);
-});
-
-test('hostile: a file that is wrong everywhere gives a bounded answer', () => {
-  const fields = Array.from({ length: 2000 }, (_, i) => `field${i}: 1`).join('\n');
-  assert.equal(problemsOf(fields).length, 50);
-  const many = Array.from({ length: 40 }, (_, i) => `  - { name: r${i}, match: { statements: [nope, nah] }, action: x }`).join('\n');
-  assert.equal(problemsOf(`kind: Guard\nmetadata: { name: g }\nspec:\n  resources: {}\n  rules:\n${many}\n`).length, 50);
-});
-
-test('hostile: a message shows no control characters and is short', () => {
-  const [message = ''] = problemsOf(
-    `kind: Credential\nmetadata: { name: a }\nspec: { username: u, password: { env: X }, "evil\\u001b[31m${'x'.repeat(500)}": 1 }\n`,
-  );
-  assert.doesNotMatch(message, /\p{Cc}/u);
-  assert.ok(message.length < 250);
 });
 
 test('the table of fields comes from the same schema', () => {

@@ -145,7 +145,10 @@ export function pattern(forms: readonly string[]): Type<string> {
 export function secret(): Type<SecretSource> {
   const forms = object({
     env: optional(
-      text(value => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(value) ? null : 'is no name of an environment variable')),
+      text(value => {
+        if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(value)) return 'is no name of an environment variable';
+        return /^SALLYPORT_/i.test(value) ? 'must not begin with `SALLYPORT_`; those are the gateway’s own' : null;
+      }),
       'The environment variable that holds it.',
     ),
     file: optional(line(4096), 'The file that holds it; one line break at its end is not part of it.'),
