@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { GatewayError } from '../errors.ts';
 import { manifestFields, type ParseOptions, parseManifests, problemText } from './manifests.ts';
 import type { FieldDescription } from './schema.ts';
 
@@ -456,6 +457,10 @@ test('certificates: read through the caller, checked, never a key', () => {
     throw Object.assign(new Error('ENOENT: /secret/path'), { code: 'ENOENT' });
   };
   assert.deepEqual(problemsOf(text('{ file: ca.pem }'), { readFile: missing }), ['5:53: cannot read `ca.pem`: there is no such file']);
+  const refused = () => {
+    throw new GatewayError('SECRET_MISSING', 'denied', 'it is not a plain file');
+  };
+  assert.deepEqual(problemsOf(text('{ file: ca.pem }'), { readFile: refused }), ['5:53: cannot read `ca.pem`: it is not a plain file']);
   assert.match(problemsOf(text('{ file: ca.pem }'), { readFile: () => 'root:x:0:0' })[0] ?? '', /holds no PEM certificate/);
   assert.match(problemsOf(text('{ file: ca.pem }'), { readFile: () => `${PEM}-----BEGIN PRIVATE KEY-----` })[0] ?? '', /private key/);
   assert.deepEqual(problemsOf(text('{ file: ca.pem }'), { readFile: () => PEM }), []);

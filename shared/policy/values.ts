@@ -2,6 +2,7 @@
  * The values that several kinds of manifests share, with their checks: names, labels, addresses, URLs, conditions, patterns,
  * secrets, certificates. Each check's message is a predicate of which the field is the subject.
  */
+import { GatewayError } from '../errors.ts';
 import { compileExpression, type ExpressionScope } from './cel.ts';
 import type { ApprovalSpec, ResourceSelector, SecretSource } from './model.ts';
 import { isPattern, needsQuotedIdentifier, parsePattern } from './patterns.ts';
@@ -193,10 +194,16 @@ function readPem(path: string, node: YamlNode, reading: Reading): string | undef
     if (pem.length <= PEM_LENGTH_MAX) return pem;
     reading.problem(node, `${shown(path)} is longer than ${PEM_LENGTH_MAX} characters`);
   } catch (error) {
-    const reason = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'it is not readable';
-    reading.problem(node, `cannot read ${shown(path)}: ${reason === 'ENOENT' ? 'there is no such file' : reason}`);
+    reading.problem(node, `cannot read ${shown(path)}: ${unreadable(error)}`);
   }
   return undefined;
+}
+
+/** A system error's own message would show where the reader looked; its code does not. */
+function unreadable(error: unknown): string {
+  if (error instanceof GatewayError) return error.message;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'it is not readable';
+  return code === 'ENOENT' ? 'there is no such file' : code;
 }
 
 function exactlyOne(value: object, names: readonly string[], what: string, node: YamlNode, reading: Reading): typeof INVALID | null {
