@@ -37,7 +37,10 @@ export interface AgentDetails {
 
 export interface Invitation {
   secretHash: string;
+  /** Resources choose their agents by these. */
   labels: Record<string, string>;
+  /** The agent serves every resource, whatever labels those ask for: the one agent of a single machine. */
+  everyResource: boolean;
   expiresAtMs: number;
 }
 

@@ -71,7 +71,12 @@ test('the state after a restart equals the state before', () =>
     await control.execute([action(manifestAggregates.Role, 'r3', { type: 'delete' })], me);
     await control.execute([action(ticketAggregate, 'jti-1', { type: 'revoke', expiresAtMs: Date.now() + 60_000 })], me);
     await control.execute(
-      [action(agentAggregate, 'a1', { type: 'invite', invitation: { secretHash: 'x', labels: { n: 'x' }, expiresAtMs: 1 } })],
+      [
+        action(agentAggregate, 'a1', {
+          type: 'invite',
+          invitation: { secretHash: 'x', labels: { n: 'x' }, everyResource: false, expiresAtMs: 1 },
+        }),
+      ],
       me,
     );
     const restarted = await open();

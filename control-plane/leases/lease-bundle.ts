@@ -39,10 +39,12 @@ export class LeaseBuilder {
 
   /** @throws {GatewayError} SECRET_UNSEALABLE when the key-encryption key is not the one that secrets were sealed to. */
   build(agentId: string, agent: AgentState & { status: 'active' }, state: Projection, nowMs: number): LeaseContent {
-    const labels = agent.invitation.labels;
+    const { labels, everyResource } = agent.invitation;
     const resources = state
       .manifests('Resource')
-      .filter(({ manifest }) => matches((manifest as Manifest<'Resource'>).spec.agents.labels, labels)) as Stored<'Resource'>[];
+      .filter(
+        ({ manifest }) => everyResource || matches((manifest as Manifest<'Resource'>).spec.agents.labels, labels),
+      ) as Stored<'Resource'>[];
     const about = <K extends 'Role' | 'Guard' | 'DataPolicy' | 'AuditPolicy'>(kind: K): Named<SpecOf[K]>[] =>
       (state.manifests(kind) as Stored<K>[])
         .filter(({ manifest }) => resources.some(resource => selectsResource(manifest.spec.resources, resource.manifest)))

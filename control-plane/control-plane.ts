@@ -1,0 +1,205 @@
+/**
+ * Puts the control plane's parts together on one data folder. Order matters: the lock first, then keys, logs, state, and the ports
+ * last, so that nobody is answered before the state is whole.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
+import type { IdentityProviderSpec, Manifest } from '@sallyport/shared/policy/model.ts';
+import type { Logger } from 'pino';
+import { ControlLog } from './aggregates/control-log.ts';
+import { ApprovalDesk } from './grpc/approval-desk.ts';
+import { Enrolment } from './grpc/enrolment.ts';
+import { Fleet } from './grpc/fleet.ts';
+import { RecordRelay } from './grpc/relay.ts';
+import { startGrpcServer } from './grpc/server.ts';
+import { AdmissionDesk } from './http/admission.ts';
+import type { ApiContext } from './http/context.ts';
+import { IssuerKeys } from './http/issuer-keys.ts';
+import { buildHttpServer, startHttpServer } from './http/server.ts';
+import { sessionHistory } from './http/session-history.ts';
+import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
+import { lockDirectory } from './log/directory-lock.ts';
+import { openFileLog } from './log/file-log.ts';
+import { ManifestStore } from './manifests/apply.ts';
+import { secretSources } from './manifests/secret-sources.ts';
+import { openAuthority } from './pki/authority.ts';
+import { secretFile } from './pki/files.ts';
+import { openKeys } from './pki/keys.ts';
+
+export interface ControlPlaneOptions {
+  dataDir: string;
+  /** host:port; port 0 takes a free one. */
+  http: string;
+  grpc: string;
+  /** Names and addresses besides the loopback ones, for the gRPC server's certificate. */
+  grpcNames?: readonly string[];
+  clickhouse?: { url: string; user: string; password: string };
+  env: Readonly<Record<string, string | undefined>>;
+  logger: Logger;
+  version: string;
+  clock?: () => number;
+  leaseLifetimeMs?: number;
+  clientCertificateLifetimeMs?: number;
+  /** Called when the state can no longer be trusted to be the log's: the process must end. */
+  onFault: (error: GatewayError) => void;
+}
+
+export interface ControlPlane {
+  readonly httpUrl: string;
+  readonly grpcAddress: string;
+  readonly caPath: string;
+  readonly adminToken: string;
+  close(): Promise<void>;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+const marksSavedEveryMs = 30_000;
+
+/** @throws {GatewayError} DATA_LOCKED, DATA_UNWRITABLE, LOG_CORRUPT, LISTEN_FAILED and others: nothing is left open then. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { dataDir, logger } = options;
+  const clock = options.clock ?? Date.now;
+  /** Run in reverse, at the end and when the start fails half-way. */
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) {
+      try {
+        await closer();
+      } catch (error) {
+        logger.error({ err: errorText(error) }, 'a part did not stop cleanly');
+      }
+    }
+  };
+  try {
+    try {
+      await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new GatewayError('DATA_UNWRITABLE', 'unavailable', `The data folder ${dataDir} cannot be made: ${errorText(cause)}.`, {
+        cause,
+      });
+    }
+    const lock = lockDirectory(dataDir);
+    closers.push(() => lock.release());
+
+    const pkiDir = join(dataDir, 'pki');
+    const authority = await openAuthority(pkiDir, clock);
+    const keys = await openKeys(pkiDir);
+    const adminToken = (await secretFile(join(dataDir, 'admin-token'), () => Buffer.from(`spa_${randomBytes(32).toString('base64url')}\n`)))
+      .toString('utf8')
+      .trim();
+    if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
+
+    const controlTopic = await openFileLog({ dir: join(dataDir, 'log', 'sallyport.control'), clock });
+    closers.push(() => controlTopic.close());
+    const records = await openFileLog({ dir: join(dataDir, 'log', 'sallyport.records'), clock });
+    closers.push(() => records.close());
+    let isSound = true;
+    const control = await ControlLog.open(controlTopic, {
+      clock,
+      onFault: error => {
+        isSound = false;
+        options.onFault(error);
+      },
+    });
+    closers.push(() => control.close());
+
+    const relay = await RecordRelay.open(records, join(dataDir, 'log', 'relay-marks.json'));
+    closers.push(() => relay.close());
+    const saving = setInterval(() => {
+      relay.saveMarks().catch((error: unknown) => logger.warn({ err: errorText(error) }, 'relay marks were not saved'));
+    }, marksSavedEveryMs);
+    closers.push(() => clearInterval(saving));
+
+    const fleet = new Fleet({ control, keys, logger, clock, leaseLifetimeMs: options.leaseLifetimeMs ?? dayMs });
+    closers.push(() => fleet.close());
+    const approvals = new ApprovalDesk({ control, fleet, logger, clock });
+    closers.push(() => approvals.close());
+    const enrolment = new Enrolment({
+      control,
+      authority,
+      leasePublicKey: keys.leasePublicKey,
+      clock,
+      clientLifetimeMs: options.clientCertificateLifetimeMs ?? dayMs,
+      servingLifetimeMs: 7 * dayMs,
+    });
+
+    const history = sessionHistory(options.clickhouse?.url ?? null, options.clickhouse?.user ?? '', options.clickhouse?.password ?? '');
+    closers.push(() => history.close());
+    const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
+    closers.push(() => issuerKeys.close());
+    const context: ApiContext = {
+      control,
+      records,
+      manifests: new ManifestStore(control, keys, secretSources(options.env, dataDir)),
+      fleet,
+      relay,
+      authority,
+      keys,
+      admission: new AdmissionDesk(control),
+      history,
+      logger,
+      clock,
+      startedAtMs: clock(),
+      version: options.version,
+      isReady: () => isSound,
+    };
+    const app = await buildHttpServer({ context, adminToken, verifyContext });
+    closers.push(() => app.close());
+
+    const grpcHost = options.grpc.slice(0, options.grpc.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+    const hostnames = [
+      ...new Set(['localhost', '127.0.0.1', '::1', ...(isWildcard(grpcHost) ? [] : [grpcHost]), ...(options.grpcNames ?? [])]),
+    ];
+    const grpc = await startGrpcServer({
+      listen: options.grpc,
+      hostnames,
+      control,
+      authority,
+      enrolment,
+      fleet,
+      relay,
+      approvals,
+      logger,
+      clock,
+    });
+    closers.push(() => grpc.close());
+    const httpUrl = await startHttpServer(app, options.http);
+    return { httpUrl, grpcAddress: grpc.address, caPath: join(pkiDir, 'ca.crt'), adminToken, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Tokens are judged by the manifests in force, at any time. */
+function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof openKeys>>, logger: Logger, clock: () => number) {
+  const providers = () => control.state.manifests('IdentityProvider').map(({ manifest }) => manifest as Manifest<'IdentityProvider'>);
+  const issuerKeys = new IssuerKeys({
+    logger,
+    clock,
+    isConfigured: issuer => providers().some(({ spec }: { spec: IdentityProviderSpec }) => spec.oidc.issuer === issuer),
+  });
+  const verifyContext = new VerifyContext({ now: clock, onKeysMissing: issuer => issuerKeys.missing(issuer) });
+  issuerKeys.feed(verifyContext);
+  const refresh = () =>
+    verifyContext.useLease({
+      tickets: { issuer: ticketIssuer, keys: [ticketJwk(keys)] },
+      identityProviders: providers().map(({ name, spec }) => ({ name, spec })),
+      serviceAccounts: control.state
+        .manifests('ServiceAccount')
+        .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'ServiceAccount'>).spec })),
+      revokedTokens: control.state.revokedTickets(clock()),
+    });
+  refresh();
+  control.onAccepted(events => {
+    if (events.some(({ stream }) => /^(identity-provider|service-account|ticket)\//.test(stream))) refresh();
+  });
+  return { verifyContext, issuerKeys };
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::' || host === '';
+}

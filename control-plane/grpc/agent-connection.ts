@@ -1,0 +1,158 @@
+/**
+ * One agent's control stream: what the agent told of itself, and a bounded queue of what it is to be told.
+ *
+ * When the agent reads slowly, only the newest lease is kept for it; other messages queue up to a bound, beyond which the stream is
+ * ended: the agent comes back and gets the state as it is then. One slow agent holds back nobody.
+ */
+import { create } from '@bufbuild/protobuf';
+import {
+  type AgentMessage,
+  type ControlMessage,
+  ControlMessageSchema,
+  type Health,
+  type LiveSession,
+} from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import type { AgentIdentity } from './agent-identity.ts';
+
+/** The part of the gRPC stream that is used here. */
+export interface ControlStream {
+  write(message: ControlMessage): boolean;
+  once(event: 'drain', listener: () => void): unknown;
+}
+
+export interface LiveSessionView {
+  sessionId: string;
+  agentId: string;
+  agent: string;
+  resource: string;
+  principal: string;
+  principalKind: string;
+  clientAddress: string;
+  startedAtMs: number;
+  role: string;
+}
+
+const queueMax = 1000;
+const sessionsMax = 100_000;
+
+export class AgentConnection {
+  readonly identity: AgentIdentity;
+  readonly connectedAtMs: number;
+  version = '';
+  lastSeenAtMs: number;
+  /** Acknowledged by the agent. */
+  leaseVersion = 0n;
+  health: Health | null = null;
+  listeners: Record<string, string> = {};
+  problems: Record<string, string> = {};
+  readonly sessions = new Map<string, LiveSession>();
+  readonly #stream: ControlStream;
+  readonly #onOverflow: () => void;
+  #queue: ControlMessage['body'][] = [];
+  #lease: { bundle: Uint8Array; signature: Uint8Array } | null = null;
+  #blocked = false;
+  #open = true;
+
+  constructor(identity: AgentIdentity, stream: ControlStream, nowMs: number, onOverflow: () => void) {
+    this.identity = identity;
+    this.#stream = stream;
+    this.connectedAtMs = nowMs;
+    this.lastSeenAtMs = nowMs;
+    this.#onOverflow = onOverflow;
+  }
+
+  sendLease(lease: { bundle: Uint8Array; signature: Uint8Array }): void {
+    this.#lease = lease;
+    this.#flush();
+  }
+
+  send(body: Exclude<ControlMessage['body'], { case: undefined }>): void {
+    if (!this.#open) return;
+    if (this.#queue.length >= queueMax) {
+      this.#onOverflow();
+      return;
+    }
+    this.#queue.push(body);
+    this.#flush();
+  }
+
+  /** Takes in what concerns the connection itself; approvals are the server's business. */
+  receive(message: AgentMessage, nowMs: number): void {
+    this.lastSeenAtMs = nowMs;
+    const { body } = message;
+    switch (body.case) {
+      case 'hello':
+        this.version = body.value.version.slice(0, 64);
+        this.leaseVersion = body.value.leaseVersion;
+        this.sessions.clear();
+        for (const session of body.value.sessions) this.#sessionStarted(session);
+        break;
+      case 'health':
+        this.health = body.value;
+        this.listeners = body.value.listeners;
+        this.problems = body.value.problems;
+        break;
+      case 'leaseAck':
+        this.leaseVersion = body.value.version;
+        this.listeners = { ...this.listeners, ...body.value.listeners };
+        this.problems = body.value.problems;
+        break;
+      case 'sessionsChanged':
+        for (const session of body.value.started) this.#sessionStarted(session);
+        for (const id of body.value.ended) this.sessions.delete(id);
+        break;
+      case 'approvalRequested':
+      case 'approvalWithdrawn':
+      case undefined:
+        break;
+    }
+  }
+
+  liveSessions(): LiveSessionView[] {
+    return [...this.sessions.values()].map(session => ({
+      sessionId: session.sessionId,
+      agentId: this.identity.agentId,
+      agent: this.identity.agent.details.name,
+      resource: session.resource,
+      principal: session.principal,
+      principalKind: session.principalKind,
+      clientAddress: session.clientAddress,
+      startedAtMs: Number(session.startedUnixUs / 1000n),
+      role: session.role,
+    }));
+  }
+
+  close(): void {
+    this.#open = false;
+    this.#queue = [];
+    this.#lease = null;
+  }
+
+  #sessionStarted(session: LiveSession): void {
+    if (this.sessions.size < sessionsMax) this.sessions.set(session.sessionId, session);
+  }
+
+  #flush(): void {
+    while (this.#open && !this.#blocked) {
+      const body = this.#next();
+      if (body === null) return;
+      if (!this.#stream.write(create(ControlMessageSchema, { body }))) {
+        this.#blocked = true;
+        this.#stream.once('drain', () => {
+          this.#blocked = false;
+          this.#flush();
+        });
+      }
+    }
+  }
+
+  /** What ends a session or a ticket goes first: it must not wait behind a large lease. */
+  #next(): ControlMessage['body'] | null {
+    const body = this.#queue.shift();
+    if (body !== undefined) return body;
+    if (this.#lease === null) return null;
+    const value = this.#lease;
+    this.#lease = null;
+    return { case: 'lease', value: { $typeName: 'sallyport.agent.v1.Lease', ...value } };
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Turns agents' questions into approval events, and time into expiries. The answers come over HTTP (http/approvals.ts); fleet.ts carries
+ * them back.
+ */
+import { Buffer } from 'node:buffer';
+import type { ApprovalRequested, ApprovalWithdrawn } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import { PrincipalKind } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { Logger } from 'pino';
+import { type ApprovalQuestion, approvalAggregate } from '../aggregates/approval.ts';
+import { action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
+import type { AgentIdentity } from './agent-identity.ts';
+import type { Fleet } from './fleet.ts';
+
+const textCharactersMax = 65_536;
+
+export class ApprovalDesk {
+  readonly #control: ControlLog;
+  readonly #fleet: Fleet;
+  readonly #logger: Logger;
+  readonly #clock: () => number;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: { control: ControlLog; fleet: Fleet; logger: Logger; clock: () => number }) {
+    this.#control = options.control;
+    this.#fleet = options.fleet;
+    this.#logger = options.logger;
+    this.#clock = options.clock;
+    this.#timer = setInterval(() => void this.#expire(), 1000);
+    this.#timer.unref();
+  }
+
+  /** @throws {GatewayError} APPROVAL_INVALID, APPROVAL_ID_TAKEN, APPROVAL_UNANSWERABLE. */
+  async requested(identity: AgentIdentity, request: ApprovalRequested): Promise<void> {
+    const { approvalId } = request;
+    if (!/^[0-9a-f-]{36}$/.test(approvalId)) throw invalid('its id is not a UUID');
+    const question = questionOf(identity.agentId, request);
+    const outcome = await this.#control.execute(
+      [action(approvalAggregate, approvalId, { type: 'request', question, nowMs: this.#clock() })],
+      this.#provenance(identity, 'approval requested'),
+    );
+    if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+    // A repeat may come after the decision: then the agent has not heard it.
+    if (outcome.events.length === 0) this.#fleet.tellApproval(approvalId, this.#control.state.approval(approvalId));
+  }
+
+  async withdrawn(identity: AgentIdentity, request: ApprovalWithdrawn): Promise<void> {
+    await this.#control.execute(
+      [
+        action(approvalAggregate, request.approvalId, {
+          type: 'withdraw',
+          agentId: identity.agentId,
+          reason: request.reason.slice(0, 500),
+        }),
+      ],
+      this.#provenance(identity, 'approval withdrawn'),
+    );
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #expire(): Promise<void> {
+    const nowMs = this.#clock();
+    const due = this.#control.state
+      .pendingApprovals()
+      .filter(([, state]) => state.status === 'pending' && state.question.expiresAtMs <= nowMs);
+    if (due.length === 0) return;
+    try {
+      await this.#control.execute(
+        due.map(([id]) => action(approvalAggregate, id, { type: 'expire', nowMs })),
+        { author: 'system', authorAddress: '', reason: 'time is over', requestId: '' },
+      );
+    } catch (error) {
+      this.#logger.error({ err: errorText(error) }, 'approvals could not be expired');
+    }
+  }
+
+  #provenance(identity: AgentIdentity, reason: string): Provenance {
+    return { author: `agent:${identity.agent.details.name}`, authorAddress: identity.address, reason, requestId: '' };
+  }
+}
+
+function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuestion {
+  const { principal } = request;
+  if (principal === undefined) throw invalid('it names no principal');
+  if (request.binding.length !== 32) throw invalid('its binding is not a SHA-256');
+  const { groups, quorum } = approvalOf(request.approvalJson);
+  return {
+    agentId,
+    sessionId: request.sessionId,
+    commandSeq: Number(request.commandSeq),
+    resource: request.resource,
+    rule: request.rule,
+    text: request.text.slice(0, textCharactersMax),
+    binding: Buffer.from(request.binding).toString('base64'),
+    principal: {
+      kind: principal.kind === PrincipalKind.WORKLOAD ? 'workload' : 'person',
+      name: principal.name,
+      issuer: principal.issuer,
+      subject: principal.subject,
+      groups: principal.groups,
+      delegation: principal.delegation,
+    },
+    groups,
+    quorum,
+    preview: request.previewJson.slice(0, textCharactersMax),
+    fingerprint: request.fingerprint,
+    expiresAtMs: Number(request.expiresUnixUs / 1000n),
+  };
+}
+
+/** The rule's ApprovalSpec (shared/policy/model.ts), as JSON. */
+function approvalOf(json: string): { groups: string[]; quorum: number } {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch (cause) {
+    throw invalid('its rule is not JSON', cause);
+  }
+  const { from, quorum } = (parsed ?? {}) as { from?: { groups?: unknown }; quorum?: unknown };
+  const groups = from?.groups;
+  if (
+    !Array.isArray(groups) ||
+    !groups.every(group => typeof group === 'string') ||
+    typeof quorum !== 'number' ||
+    !Number.isInteger(quorum)
+  ) {
+    throw invalid('its rule does not say who may approve');
+  }
+  return { groups, quorum };
+}
+
+function invalid(why: string, cause?: unknown): GatewayError {
+  return new GatewayError(
+    'APPROVAL_INVALID',
+    'invalid',
+    `An agent’s approval request is refused: ${why}.`,
+    cause === undefined ? undefined : { cause },
+  );
+}

@@ -1,0 +1,190 @@
+/**
+ * The agents that are connected now: who they are, what they serve, their live sessions; leases to them, kills, revocations and
+ * approvals' outcomes. All of it is live state of this process, gone with it, and told again by the agents when they reconnect.
+ */
+import { createHash } from 'node:crypto';
+import { create } from '@bufbuild/protobuf';
+import { ApprovalDecidedSchema, KillSessionSchema, RevocationsSchema } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import { errorText } from '@sallyport/shared/errors.ts';
+import type { Logger } from 'pino';
+import { certificateIsGood } from '../aggregates/agent.ts';
+import type { ApprovalState } from '../aggregates/approval.ts';
+import type { ControlLog } from '../aggregates/control-log.ts';
+import type { RecordedEvent } from '../aggregates/projection.ts';
+import { LeaseBuilder } from '../leases/lease-bundle.ts';
+import { signLease } from '../leases/signed-lease.ts';
+import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { AgentConnection, LiveSessionView } from './agent-connection.ts';
+
+export interface FleetOptions {
+  control: ControlLog;
+  keys: ControlPlaneKeys;
+  logger: Logger;
+  clock: () => number;
+  leaseLifetimeMs: number;
+}
+
+interface Connected {
+  connection: AgentConnection;
+  /** Ends the stream with the reason. */
+  end: (why: 'replaced' | 'revoked' | 'stopping') => void;
+  /** Digest of the lease content that was sent last. */
+  leaseDigest: string;
+  leaseIssuedAtMs: number;
+}
+
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #builder: LeaseBuilder;
+  readonly #connected = new Map<string, Connected>();
+  readonly #unsubscribe: () => void;
+  readonly #renewal: NodeJS.Timeout;
+  #refreshing: NodeJS.Immediate | null = null;
+  readonly counters = { leasesSent: 0, connects: 0, kills: 0 };
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#builder = new LeaseBuilder(options.keys);
+    this.#unsubscribe = options.control.onAccepted(events => this.#accepted(events));
+    this.#renewal = setInterval(() => this.#refresh(), Math.min(60_000, options.leaseLifetimeMs / 10));
+    this.#renewal.unref();
+  }
+
+  /** Adds a connection; an older one of the same agent is ended, for an agent has one stream. */
+  connect(connection: AgentConnection, end: Connected['end']): void {
+    const { agentId } = connection.identity;
+    this.#connected.get(agentId)?.end('replaced');
+    this.#connected.set(agentId, { connection, end, leaseDigest: '', leaseIssuedAtMs: 0 });
+    this.counters.connects++;
+  }
+
+  disconnect(connection: AgentConnection): void {
+    const { agentId } = connection.identity;
+    if (this.#connected.get(agentId)?.connection === connection) this.#connected.delete(agentId);
+    connection.close();
+  }
+
+  /** Sends the lease as it is now, whatever the agent has. */
+  sendLease(connection: AgentConnection): void {
+    const entry = this.#connected.get(connection.identity.agentId);
+    if (entry?.connection === connection) this.#lease(entry, true);
+  }
+
+  connection(agentId: string): AgentConnection | undefined {
+    return this.#connected.get(agentId)?.connection;
+  }
+
+  liveSessions(): LiveSessionView[] {
+    return [...this.#connected.values()].flatMap(({ connection }) => connection.liveSessions());
+  }
+
+  connections(): AgentConnection[] {
+    return [...this.#connected.values()].map(({ connection }) => connection);
+  }
+
+  /** @returns whether an agent has this session and was told to end it. */
+  killSession(sessionId: string, reason: string): boolean {
+    for (const { connection } of this.#connected.values()) {
+      if (!connection.sessions.has(sessionId)) continue;
+      connection.send({ case: 'killSession', value: create(KillSessionSchema, { sessionId, reason }) });
+      this.counters.kills++;
+      return true;
+    }
+    return false;
+  }
+
+  /** Addresses where a resource can be reached now, as its agents report them. */
+  addressesOf(resource: string): { agent: string; address: string }[] {
+    return [...this.#connected.values()].flatMap(({ connection }) => {
+      const address = connection.listeners[resource];
+      return address === undefined || address === '' ? [] : [{ agent: connection.identity.agent.details.name, address }];
+    });
+  }
+
+  /** Tells the outcome of an approval to the agent that asked. */
+  tellApproval(approvalId: string, state: ApprovalState): void {
+    if (state.status !== 'approved' && state.status !== 'denied' && state.status !== 'expired') return;
+    const { question } = state;
+    this.#connected.get(question.agentId)?.connection.send({
+      case: 'approvalDecided',
+      value: create(ApprovalDecidedSchema, {
+        approvalId,
+        state: state.status,
+        by: state.by,
+        reason: state.reason,
+        binding: Buffer.from(question.binding, 'base64'),
+      }),
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#renewal);
+    if (this.#refreshing !== null) clearImmediate(this.#refreshing);
+    this.#unsubscribe();
+    for (const { end } of [...this.#connected.values()]) end('stopping');
+  }
+
+  #accepted(events: RecordedEvent[]): void {
+    const { state } = this.#options.control;
+    const revoked: string[] = [];
+    for (const { stream } of events) {
+      const [kind, id] = [stream.slice(0, stream.indexOf('/')), stream.slice(stream.indexOf('/') + 1)];
+      if (kind === 'ticket') revoked.push(id);
+      else if (kind === 'approval') this.tellApproval(id, state.approval(id));
+      else if (kind === 'agent') this.#agentChanged(id);
+    }
+    if (revoked.length > 0) {
+      for (const { connection } of this.#connected.values()) {
+        connection.send({ case: 'revocations', value: create(RevocationsSchema, { tokenIds: revoked }) });
+      }
+    }
+    // Many events in one turn make one new lease.
+    this.#refreshing ??= setImmediate(() => {
+      this.#refreshing = null;
+      this.#refresh();
+    });
+  }
+
+  #agentChanged(agentId: string): void {
+    const entry = this.#connected.get(agentId);
+    if (entry === undefined) return;
+    const { serial } = entry.connection.identity;
+    if (certificateIsGood(this.#options.control.state.agent(agentId), serial, this.#options.clock())) return;
+    entry.end('revoked');
+    this.#builder.forget(agentId);
+  }
+
+  #refresh(): void {
+    for (const entry of this.#connected.values()) this.#lease(entry, false);
+  }
+
+  #lease(entry: Connected, always: boolean): void {
+    const { control, keys, clock, leaseLifetimeMs, logger } = this.#options;
+    const { agentId } = entry.connection.identity;
+    const agent = control.state.agent(agentId);
+    if (agent.status !== 'active') return;
+    const nowMs = clock();
+    try {
+      const content = this.#builder.build(agentId, agent, control.state, nowMs);
+      const digest = createHash('sha256').update(JSON.stringify(content)).digest('base64');
+      const due = nowMs - entry.leaseIssuedAtMs > leaseLifetimeMs / 4;
+      if (!always && !due && digest === entry.leaseDigest) return;
+      const lease = signLease(
+        {
+          version: Number(control.position),
+          issuedAt: new Date(nowMs).toISOString(),
+          expiresAt: new Date(nowMs + leaseLifetimeMs).toISOString(),
+          ...content,
+        },
+        keys.leaseKey,
+      );
+      entry.leaseDigest = digest;
+      entry.leaseIssuedAtMs = nowMs;
+      entry.connection.sendLease(lease);
+      this.counters.leasesSent++;
+    } catch (error) {
+      // The agent keeps the lease it has: no lease is better than half of one.
+      logger.error({ agentId, err: errorText(error) }, 'no lease could be made');
+    }
+  }
+}

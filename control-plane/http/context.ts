@@ -1,0 +1,28 @@
+/** What the routes work with. */
+import type { Logger } from 'pino';
+import type { ControlLog } from '../aggregates/control-log.ts';
+import type { Fleet } from '../grpc/fleet.ts';
+import type { RecordRelay } from '../grpc/relay.ts';
+import type { EventLog } from '../log/event-log.ts';
+import type { ManifestStore } from '../manifests/apply.ts';
+import type { Authority } from '../pki/authority.ts';
+import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { AdmissionDesk } from './admission.ts';
+import type { SessionHistory } from './session-history.ts';
+
+export interface ApiContext {
+  control: ControlLog;
+  records: EventLog;
+  manifests: ManifestStore;
+  fleet: Fleet;
+  relay: RecordRelay;
+  authority: Authority;
+  keys: ControlPlaneKeys;
+  admission: AdmissionDesk;
+  history: SessionHistory;
+  logger: Logger;
+  clock: () => number;
+  startedAtMs: number;
+  version: string;
+  isReady: () => boolean;
+}

@@ -1,0 +1,121 @@
+/** The fleet: inviting, listing and revoking agents. */
+import { randomUUIDv7 } from 'node:crypto';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { Type } from 'typebox';
+import { type AgentState, agentAggregate } from '../../aggregates/agent.ts';
+import { action, type Outcome } from '../../aggregates/control-log.ts';
+import { mintJoinToken } from '../../pki/join-token.ts';
+import { provenanceOf } from '../authentication.ts';
+import type { ApiContext } from '../context.ts';
+import * as schemas from '../schemas.ts';
+
+const AgentId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
+
+export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
+  const { control, authority, clock } = context;
+  return async app => {
+    app.route({
+      method: 'GET',
+      url: '/v1/agents',
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'listAgents',
+        tags: ['agents'],
+        summary: 'List agents, with what they serve now',
+        response: { 200: Type.Object({ agents: Type.Array(schemas.Agent) }), default: schemas.Problem },
+      },
+      handler: async () => ({ agents: control.state.agents().map(([id, state]) => shown(context, id, state)) }),
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/agents/invitations',
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'inviteAgent',
+        tags: ['agents'],
+        summary: 'Make a one-time join token for a new agent',
+        description:
+          'The labels decide which resources the agent will serve and which credentials it will get; the agent cannot choose them.',
+        body: schemas.InvitationRequest,
+        response: { 201: schemas.InvitationResponse, default: schemas.Problem },
+      },
+      handler: async (request, reply) => {
+        const { labels = {}, everyResource = false, expiresInSeconds = 3600 } = request.body;
+        const agentId = randomUUIDv7().replaceAll('-', '');
+        const { token, secretHash } = mintJoinToken(agentId, authority.caFingerprint);
+        const expiresAtMs = clock() + expiresInSeconds * 1000;
+        const invitation = { secretHash, labels, everyResource, expiresAtMs };
+        grantedOrThrow(
+          await control.execute([action(agentAggregate, agentId, { type: 'invite', invitation })], provenanceOf(request, 'agent invited')),
+        );
+        return reply.code(201).send({ token, agentId, expiresAt: new Date(expiresAtMs).toISOString() });
+      },
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/agents/:id/revoke',
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'revokeAgent',
+        tags: ['agents'],
+        summary: 'Revoke an agent or an invitation: it is refused from now on',
+        params: AgentId,
+        body: Type.Optional(schemas.ReasonRequest),
+        response: { 200: schemas.Agent, default: schemas.Problem },
+      },
+      handler: async request => {
+        const { id } = request.params;
+        const reason = request.body?.reason ?? '';
+        grantedOrThrow(await control.execute([action(agentAggregate, id, { type: 'revoke', reason })], provenanceOf(request, reason)));
+        return shown(context, id, control.state.agent(id));
+      },
+    });
+  };
+}
+
+function grantedOrThrow(outcome: Outcome): void {
+  if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+}
+
+function shown({ fleet }: ApiContext, id: string, state: AgentState): schemas.Agent {
+  const nothingLive = { sessions: 0, listeners: {}, problems: {} };
+  const iso = (ms: number) => new Date(ms).toISOString();
+  switch (state.status) {
+    case 'unknown':
+      throw new GatewayError('AGENT_UNKNOWN', 'notFound', 'There is no such agent.');
+    case 'invited':
+      return {
+        ...{ id, name: '', status: 'invited' as const, labels: state.invitation.labels, version: '', ...nothingLive },
+        invitationExpiresAt: iso(state.invitation.expiresAtMs),
+      };
+    case 'revoked':
+      return {
+        ...{ id, name: state.details?.name ?? '', status: 'revoked' as const, labels: state.labels },
+        ...{ version: state.details?.version ?? '', ...nothingLive },
+      };
+    case 'active': {
+      const connection = fleet.connection(id);
+      const enrolled = {
+        ...{ id, name: state.details.name, labels: state.invitation.labels, joinedAt: iso(state.joinedAtMs) },
+        ...(state.certificates[0] === undefined ? {} : { certificateExpiresAt: iso(state.certificates[0].notAfterMs) }),
+      };
+      if (connection === undefined) return { ...enrolled, status: 'offline' as const, version: state.details.version, ...nothingLive };
+      return {
+        ...enrolled,
+        status: 'online' as const,
+        version: connection.version || state.details.version,
+        connectedAt: iso(connection.connectedAtMs),
+        lastSeenAt: iso(connection.lastSeenAtMs),
+        address: connection.identity.address,
+        leaseVersion: Number(connection.leaseVersion),
+        sessions: connection.sessions.size,
+        ...(connection.health === null ? {} : { spoolRecords: Number(connection.health.spoolRecords) }),
+        listeners: connection.listeners,
+        problems: connection.problems,
+      };
+    }
+  }
+}

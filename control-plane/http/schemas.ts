@@ -1,0 +1,145 @@
+/** What the API takes and gives, as TypeBox schemas: types, validation and OpenAPI from one text. */
+import { type Static, Type } from 'typebox';
+
+/** Unknown fields are refused. */
+const closed = { additionalProperties: false } as const;
+
+export const Kind = Type.Enum(
+  ['Resource', 'Credential', 'IdentityProvider', 'ServiceAccount', 'Role', 'Guard', 'DataPolicy', 'AuditPolicy'],
+  {
+    description: 'Kind of manifest',
+  },
+);
+export const Name = Type.String({ minLength: 1, maxLength: 253 });
+export const Time = Type.String({ format: 'date-time' });
+export const Labels = Type.Record(Type.String({ maxLength: 63 }), Type.String({ maxLength: 63 }), { maxProperties: 64 });
+
+export const ProblemPlace = Type.Object({ file: Type.String(), line: Type.Integer(), column: Type.Integer(), message: Type.String() });
+
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String({ description: 'Stable; programs match on it.' }),
+    problems: Type.Optional(Type.Array(ProblemPlace)),
+  },
+  { description: 'RFC 9457 problem document (application/problem+json)' },
+);
+
+export const ApplyRequest = Type.Object(
+  {
+    manifests: Type.Array(
+      Type.Object(
+        {
+          file: Type.String({
+            minLength: 1,
+            maxLength: 4096,
+            description: 'Path on the control plane’s machine; relative sources start at its folder.',
+          }),
+          text: Type.String({ maxLength: 1_000_000, description: 'YAML, one or more documents.' }),
+        },
+        closed,
+      ),
+      { minItems: 1, maxItems: 1000 },
+    ),
+    dryRun: Type.Optional(Type.Boolean({ description: 'Only say what would change.' })),
+  },
+  closed,
+);
+
+export const Change = Type.Object({
+  kind: Kind,
+  name: Name,
+  change: Type.Enum(['created', 'configured', 'unchanged', 'deleted']),
+  diff: Type.Array(Type.Object({ path: Type.String(), before: Type.Optional(Type.Unknown()), after: Type.Optional(Type.Unknown()) })),
+});
+
+export const ApplyResponse = Type.Object({ changes: Type.Array(Change), warnings: Type.Array(ProblemPlace) });
+
+export const ManifestDocument = Type.Object({
+  apiVersion: Type.String(),
+  kind: Kind,
+  metadata: Type.Object({ name: Name, labels: Type.Record(Type.String(), Type.String()) }),
+  spec: Type.Unknown({
+    description: 'As validated: durations in milliseconds, sizes in bytes, defaults filled in. Values of secrets are left out.',
+  }),
+  status: Type.Object({ version: Type.Integer(), updatedAt: Time, author: Type.String() }),
+});
+
+export const TicketRequest = Type.Object(
+  { resource: Name, expiresInSeconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 3600, default: 900 })) },
+  closed,
+);
+export const TicketResponse = Type.Object({
+  ticket: Type.String({ description: 'Use it as the password.' }),
+  expiresAt: Time,
+  resource: Name,
+  address: Type.Optional(Type.String({ description: 'host:port; absent while no agent serves the resource.' })),
+});
+
+export const InvitationRequest = Type.Object(
+  {
+    labels: Type.Optional(Labels),
+    everyResource: Type.Optional(
+      Type.Boolean({ description: 'The agent serves every resource, whatever labels those ask of their agents.' }),
+    ),
+    expiresInSeconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 604_800, default: 3600 })),
+  },
+  closed,
+);
+export const InvitationResponse = Type.Object({
+  token: Type.String({ description: 'For `sallyport agent --join`. Works once; it is not shown again.' }),
+  agentId: Type.String(),
+  expiresAt: Time,
+});
+
+export const Agent = Type.Object({
+  id: Type.String(),
+  name: Type.String({ description: 'Empty until it has joined.' }),
+  status: Type.Enum(['invited', 'online', 'offline', 'revoked']),
+  labels: Type.Record(Type.String(), Type.String()),
+  version: Type.String(),
+  joinedAt: Type.Optional(Time),
+  certificateExpiresAt: Type.Optional(Time),
+  invitationExpiresAt: Type.Optional(Time),
+  connectedAt: Type.Optional(Time),
+  lastSeenAt: Type.Optional(Time),
+  address: Type.Optional(Type.String()),
+  leaseVersion: Type.Optional(Type.Integer()),
+  sessions: Type.Integer(),
+  spoolRecords: Type.Optional(Type.Integer({ description: 'Records that it has not delivered yet.' })),
+  listeners: Type.Record(Type.String(), Type.String()),
+  problems: Type.Record(Type.String(), Type.String()),
+});
+
+export const ReasonRequest = Type.Object({ reason: Type.Optional(Type.String({ maxLength: 500 })) }, closed);
+
+export const Resource = Type.Object({
+  name: Name,
+  protocol: Type.String(),
+  labels: Type.Record(Type.String(), Type.String()),
+  database: Type.Optional(Type.String()),
+  address: Type.Optional(Type.String({ description: 'Where clients connect; absent while no agent serves it.' })),
+  addresses: Type.Array(Type.String()),
+  problems: Type.Array(Type.Object({ agent: Type.String(), reason: Type.String() }), {
+    description: 'Why agents do not serve it; for the administrator.',
+  }),
+});
+
+export const Status = Type.Object({
+  version: Type.String(),
+  startedAt: Time,
+  controlPosition: Type.String({ description: 'Offset of the next control event.' }),
+  recordsPosition: Type.String({ description: 'Offset of the next entry of records.' }),
+  agents: Type.Object({ online: Type.Integer(), enrolled: Type.Integer() }),
+  liveSessions: Type.Integer(),
+  store: Type.Object({
+    status: Type.Enum(['up', 'down', 'none']),
+    detail: Type.Optional(Type.String()),
+  }),
+});
+
+export type Agent = Static<typeof Agent>;
+export type Resource = Static<typeof Resource>;

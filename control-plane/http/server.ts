@@ -1,0 +1,109 @@
+/**
+ * The HTTP side: API, OpenAPI, health, metrics, console. Deny by default (authentication.ts), unknown fields refused, problem documents
+ * for every error, security headers on every answer.
+ */
+import swagger from '@fastify/swagger';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import { useAuthentication } from './authentication.ts';
+import type { ApiContext } from './context.ts';
+import { problemOf, sendProblem } from './problem.ts';
+import { accessRoutes } from './routes/access.ts';
+import { agentRoutes } from './routes/agents.ts';
+import { manifestRoutes } from './routes/manifests.ts';
+import { operationRoutes } from './routes/operations.ts';
+
+export interface HttpServerOptions {
+  context: ApiContext;
+  adminToken: string;
+  verifyContext: VerifyContext;
+}
+
+const bodyBytesMax = 64 * 1024;
+
+/** Builds the server without listening, for tests and for `startHttpServer`. */
+export async function buildHttpServer({ context, adminToken, verifyContext }: HttpServerOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: context.logger.child({ part: 'http' }),
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: bodyBytesMax,
+    requestTimeout: 30_000,
+    connectionTimeout: 30_000,
+    keepAliveTimeout: 10_000,
+    routerOptions: { maxParamLength: 300, ignoreTrailingSlash: false },
+    http: { maxHeaderSize: 32 * 1024 },
+    ajv: { customOptions: { removeAdditional: false, allErrors: false } },
+    // Chosen by us: a client's own id would be taken for ours in the records.
+    genReqId: () => crypto.randomUUID(),
+    return503OnClosing: true,
+    forceCloseConnections: true,
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    void reply.headers(securityHeaders);
+    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
+    if (!reply.hasHeader('content-security-policy'))
+      void reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'");
+    void reply.header('x-request-id', request.id);
+    return payload;
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const document = problemOf(error);
+    if (document.status >= 500) request.log.error({ err: error, url: request.routeOptions.url }, 'request failed');
+    return sendProblem(reply, document);
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, problemOf(new GatewayError('ROUTE_UNKNOWN', 'notFound', 'There is nothing here.'))),
+  );
+  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock: context.clock });
+
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Sallyport control plane', version: context.version, description: 'Who may reach what, agents, sessions, evidence.' },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'The administrator’s token, or one of an identity provider.' },
+        },
+      },
+      security: [{ bearer: [] }],
+    },
+    hideUntagged: true,
+  });
+  await app.register(manifestRoutes(context));
+  await app.register(agentRoutes(context));
+  await app.register(accessRoutes(context));
+  await app.register(operationRoutes(context));
+  return app as unknown as FastifyInstance;
+}
+
+/**
+ * @param listen host:port; port 0 takes a free one.
+ * @returns the base URL that it answers at.
+ * @throws {GatewayError} LISTEN_FAILED.
+ */
+export async function startHttpServer(app: FastifyInstance, listen: string): Promise<string> {
+  const colon = listen.lastIndexOf(':');
+  const host = listen.slice(0, colon).replace(/^\[|\]$/g, '');
+  try {
+    await app.listen({ host, port: Number(listen.slice(colon + 1)) });
+  } catch (cause) {
+    const why =
+      cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE' ? 'another program uses it' : 'the system refuses it';
+    throw new GatewayError('LISTEN_FAILED', 'conflict', `The HTTP port ${listen} cannot be bound: ${why}.`, { cause });
+  }
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+const securityHeaders = {
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+};

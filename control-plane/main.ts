@@ -1,0 +1,125 @@
+/**
+ * `sallyport control-plane`: one process on one data folder. Prints one JSON line on standard output, when it is ready or when it cannot
+ * start; logs go to standard error.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import pino from 'pino';
+import { startControlPlane } from './control-plane.ts';
+
+const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--grpc-name NAME ...] [--clickhouse URL]
+
+  --data DIR         event log, keys and certificates (made when missing)
+  --http HOST:PORT   API and console; default 127.0.0.1:8420
+  --grpc HOST:PORT   for agents; default 127.0.0.1:8421
+  --grpc-name NAME   a further name or address by which agents reach the gRPC port
+  --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
+`;
+
+/**
+ * Runs until a signal or a fault.
+ * @returns the exit code: 0 stopped, 1 failed, 2 usage.
+ */
+export async function runControlPlane(argv: readonly string[]): Promise<number> {
+  const parsed = parseOptions(argv);
+  if (typeof parsed === 'string') {
+    process.stderr.write(parsed);
+    return parsed === usage ? 0 : 2;
+  }
+  const logger = pino({ name: 'control-plane', level: process.env.SALLYPORT_LOG_LEVEL ?? 'info' }, pino.destination({ fd: 2, sync: true }));
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<number>();
+  const onSignal = (signal: NodeJS.Signals) => {
+    logger.info({ signal }, 'stopping');
+    stop(0);
+  };
+  try {
+    const plane = await startControlPlane({
+      ...parsed,
+      env: process.env,
+      logger,
+      version: packageVersion(),
+      onFault: error => {
+        logger.fatal({ code: error.code, err: error }, 'the control log cannot be followed');
+        stop(1);
+      },
+    });
+    process.once('SIGTERM', onSignal);
+    process.once('SIGINT', onSignal);
+    const { httpUrl, grpcAddress, caPath, adminToken } = plane;
+    printLine({ ready: true, http: httpUrl, grpc: grpcAddress, ca: caPath, adminToken });
+    const code = await stopped;
+    await plane.close();
+    return code;
+  } catch (error) {
+    const known = error instanceof GatewayError;
+    if (!known) logger.fatal({ err: error }, 'the control plane could not start');
+    printLine({
+      error: {
+        code: known ? error.code : 'INTERNAL',
+        message: known ? error.message : `The control plane could not start: ${errorText(error)}`,
+      },
+    });
+    return 1;
+  }
+}
+
+type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'grpcNames' | 'clickhouse'>;
+
+/** @returns the options, or the text to print instead of starting. */
+function parseOptions(argv: readonly string[]): Options | string {
+  let values: { data?: string; http?: string; grpc?: string; 'grpc-name'?: string[]; clickhouse?: string; help?: boolean };
+  try {
+    ({ values } = parseArgs({
+      args: [...argv],
+      options: {
+        data: { type: 'string' },
+        http: { type: 'string' },
+        grpc: { type: 'string' },
+        'grpc-name': { type: 'string', multiple: true },
+        clickhouse: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }));
+  } catch (error) {
+    return `${errorText(error)}\n\n${usage}`;
+  }
+  if (values.help === true) return usage;
+  const { data, http = '127.0.0.1:8420', grpc = '127.0.0.1:8421', clickhouse } = values;
+  if (data === undefined) return `--data DIR is missing.\n\n${usage}`;
+  for (const [flag, value] of [
+    ['--http', http],
+    ['--grpc', grpc],
+  ] as const) {
+    if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(value)) return `${flag} must be HOST:PORT, not ${JSON.stringify(value)}.\n\n${usage}`;
+  }
+  if (clickhouse !== undefined && !URL.canParse(clickhouse)) return `--clickhouse must be a URL.\n\n${usage}`;
+  return {
+    dataDir: resolve(data),
+    http,
+    grpc,
+    grpcNames: values['grpc-name'] ?? [],
+    ...(clickhouse === undefined
+      ? {}
+      : {
+          clickhouse: {
+            url: clickhouse,
+            user: process.env.SALLYPORT_STORE_USER ?? 'default',
+            password: process.env.SALLYPORT_STORE_PASSWORD ?? '',
+          },
+        }),
+  };
+}
+
+function printLine(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string };
+  return version;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) process.exit(await runControlPlane(process.argv.slice(2)));

@@ -1,0 +1,194 @@
+/**
+ * Applies manifests: validates them again (whatever the client did), resolves and seals their secrets, says what changes, and, unless
+ * it is a rehearsal, makes the changes. Nothing is changed when anything is wrong.
+ */
+
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type Problem, parseManifests, problemText } from '@sallyport/shared/policy/manifests.ts';
+import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
+import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
+import { manifestAggregates, type SealedSecret } from '../aggregates/manifest.ts';
+import type { Projection, StoredManifest } from '../aggregates/projection.ts';
+import { secretContext } from '../leases/secret-context.ts';
+import type { ControlPlaneKeys } from '../pki/keys.ts';
+import { type Difference, differences } from './diff.ts';
+import type { SecretSources } from './secret-sources.ts';
+import { secretsOf, withoutSecrets } from './secrets-of.ts';
+
+export interface ManifestFile {
+  /** Path on this machine; relative sources in it start at its folder. */
+  file: string;
+  text: string;
+}
+
+export interface Change {
+  kind: Kind;
+  name: string;
+  change: 'created' | 'configured' | 'unchanged' | 'deleted';
+  diff: Difference[];
+}
+
+export interface Applied {
+  changes: Change[];
+  warnings: Problem[];
+}
+
+/** Thrown for bad manifests: carries every problem with its place. */
+export class ManifestsInvalid extends GatewayError {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    const [first] = problems;
+    const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
+    super('MANIFEST_INVALID', 'invalid', `${first === undefined ? 'The manifests are not valid.' : problemText(first)}${more}`);
+    this.problems = problems;
+  }
+}
+
+/** What restricts comes before what is restricted, what grants comes last: a reader half-way through sees less, never more. */
+const order: Kind[] = ['IdentityProvider', 'Credential', 'Guard', 'DataPolicy', 'AuditPolicy', 'ServiceAccount', 'Resource', 'Role'];
+
+export class ManifestStore {
+  readonly #control: ControlLog;
+  readonly #keys: ControlPlaneKeys;
+  readonly #sources: SecretSources;
+
+  constructor(control: ControlLog, keys: ControlPlaneKeys, sources: SecretSources) {
+    this.#control = control;
+    this.#keys = keys;
+    this.#sources = sources;
+  }
+
+  /** @throws {ManifestsInvalid} or the log's errors. */
+  async apply(files: readonly ManifestFile[], provenance: Provenance, dryRun: boolean): Promise<Applied> {
+    const { state } = this.#control;
+    const parsed = parseManifests(
+      files.map(({ file, text }) => ({ path: file, text })),
+      { readFile: (path, from) => this.#sources.readFile(path, from), existing: allManifests(state) },
+    );
+    if (parsed.problems.length > 0) throw new ManifestsInvalid(parsed.problems);
+    const places = new Places(files);
+    const problems: Problem[] = [];
+    const prepared = parsed.manifests
+      .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
+      .map(manifest => ({ manifest: withoutSecrets(manifest), secrets: this.#seal(manifest, places, problems) }));
+    if (problems.length > 0) throw new ManifestsInvalid(problems);
+    const changes = prepared.map(({ manifest, secrets }) => changeOf(state.manifest(manifest.kind, manifest.name), manifest, secrets));
+    if (!dryRun) {
+      await this.#execute(
+        prepared.map(({ manifest, secrets }) =>
+          action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
+        ),
+        provenance,
+      );
+    }
+    return { changes, warnings: parsed.warnings };
+  }
+
+  /** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE. */
+  async delete(kind: Kind, name: string, provenance: Provenance): Promise<Change> {
+    const { state } = this.#control;
+    const stored = state.manifest(kind, name);
+    if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
+    const users = usersOf(state, kind, name);
+    if (users.length > 0) {
+      throw new GatewayError(
+        'MANIFEST_IN_USE',
+        'conflict',
+        `${kind} ${name} is in use by ${users.join(', ')}. Change or delete those first.`,
+      );
+    }
+    await this.#execute([action(manifestAggregates[kind], name, { type: 'delete' })], provenance);
+    return { kind, name, change: 'deleted', diff: differences(document(stored.manifest), undefined) };
+  }
+
+  async #execute(actions: Action[], provenance: Provenance): Promise<void> {
+    const outcome = await this.#control.execute(actions, provenance);
+    if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+  }
+
+  #seal(manifest: Manifest, places: Places, problems: Problem[]): Record<string, SealedSecret> {
+    const sealed: Record<string, SealedSecret> = {};
+    for (const { path, source } of secretsOf(manifest)) {
+      const place = places.find(manifest, path);
+      const context = secretContext(manifest.kind, manifest.name, path);
+      try {
+        const secret = this.#sources.secret(source, place.file);
+        sealed[path] = { sealed: this.#keys.sealAtRest(secret, context), fingerprint: this.#keys.fingerprint(secret, context) };
+      } catch (error) {
+        problems.push({ ...place, message: errorText(error) });
+      }
+    }
+    return sealed;
+  }
+}
+
+/** A manifest as people write it. */
+export function document(manifest: Manifest): {
+  apiVersion: string;
+  kind: Kind;
+  metadata: { name: string; labels: Record<string, string> };
+  spec: unknown;
+} {
+  const { kind, name, labels, spec } = manifest;
+  return { apiVersion: 'sallyport.dev/v1', kind, metadata: { name, labels }, spec };
+}
+
+export function allManifests(state: Projection): Manifest[] {
+  return order.flatMap(kind => state.manifests(kind).map(({ manifest }) => manifest));
+}
+
+function changeOf(stored: StoredManifest | undefined, manifest: Manifest, secrets: Record<string, SealedSecret>): Change {
+  const { kind, name } = manifest;
+  if (stored === undefined) return { kind, name, change: 'created', diff: differences(undefined, document(manifest)) };
+  const diff = differences(document(stored.manifest), document(manifest));
+  for (const [path, { fingerprint }] of Object.entries(secrets)) {
+    const before = stored.secrets[path];
+    if (before?.fingerprint === fingerprint) continue;
+    diff.push({ path: `spec.${path}`, before: before === undefined ? '(none)' : '(another secret)', after: '(a new secret)' });
+  }
+  return { kind, name, change: diff.length === 0 ? 'unchanged' : 'configured', diff };
+}
+
+/** Who would be left with a reference to nothing. */
+function usersOf(state: Projection, kind: Kind, name: string): string[] {
+  if (kind !== 'Credential') return [];
+  return state
+    .manifests('Resource')
+    .filter(({ manifest }) => (manifest as Manifest<'Resource'>).spec.credential === name)
+    .map(({ manifest }) => `Resource ${manifest.name}`);
+}
+
+/** Finds where in the files a manifest's field stands. The files have been parsed without problems before. */
+class Places {
+  readonly #documents: { file: string; kind: string; name: string; node: YamlNode }[];
+
+  constructor(files: readonly ManifestFile[]) {
+    this.#documents = files.flatMap(({ file, text }) =>
+      readYaml(file, text).documents.map(node => ({
+        file,
+        kind: scalar(child(node, 'kind')),
+        name: scalar(child(child(node, 'metadata'), 'name')),
+        node,
+      })),
+    );
+  }
+
+  /** @param path in the spec, with dots. */
+  find(manifest: Manifest, path: string): Omit<Problem, 'message'> {
+    const found = this.#documents.find(({ kind, name }) => kind === manifest.kind && name === manifest.name);
+    if (found === undefined) return { file: '', line: 1, column: 1 };
+    let node: YamlNode = found.node;
+    for (const key of ['spec', ...path.split('.')]) node = child(node, key) ?? node;
+    return { file: found.file, line: node.line, column: node.column };
+  }
+}
+
+function child(node: YamlNode | undefined, key: string): YamlNode | undefined {
+  return node?.type === 'mapping' ? node.entries.find(entry => entry.key === key)?.value : undefined;
+}
+
+function scalar(node: YamlNode | undefined): string {
+  return node?.type === 'scalar' ? String(node.value) : '';
+}
