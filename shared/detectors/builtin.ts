@@ -1,19 +1,27 @@
 /** Every built-in detector's rules in one list. */
-
 import type { WordHook } from './forms.ts';
+import { ibanWord } from './personal/iban.ts';
+import { ipv4Word } from './personal/ip-address.ts';
+import { europe } from './personal/national-ids-europe.ts';
+import { world } from './personal/national-ids-world.ts';
 import { paymentCard } from './personal/payment-card.ts';
+import { phoneWord } from './personal/phone.ts';
 import { us } from './personal/us.ts';
 import type { FormRule, LiteralRule } from './rule.ts';
+import { generic } from './secrets/generic.ts';
 import { jwt } from './secrets/jwt.ts';
+import { marked, twilioWord } from './secrets/marked.ts';
 import { privateKey } from './secrets/private-key.ts';
+import { urls } from './secrets/urls.ts';
 import { vendorTokens } from './secrets/vendor-tokens.ts';
-import type { Scan } from './span.ts';
 
-export const builtinLiterals: readonly LiteralRule[] = [...privateKey, ...jwt, ...vendorTokens];
+export const builtinLiterals: readonly LiteralRule[] = [...privateKey, ...jwt, ...vendorTokens, ...marked, ...urls, ...generic];
 
-export const builtinForms: readonly FormRule[] = [...paymentCard, ...us];
+export const builtinForms: readonly FormRule[] = [...paymentCard, ...us, ...europe, ...world];
 
-export const builtinHooks: readonly { detector: string; run: WordHook }[] = [];
-
-/** IPv6 addresses are looked for at every colon between hexadecimal digits. */
-export function matchColon(_scan: Scan, _at: number): void {}
+export const builtinHooks: readonly { detector: string; run: WordHook }[] = [
+  { detector: 'iban', run: ibanWord },
+  { detector: 'ip-address', run: ipv4Word },
+  { detector: 'twilio-key', run: twilioWord },
+  { detector: 'phone', run: phoneWord },
+];

@@ -4,21 +4,27 @@
  * `scan` is for one value, `mightMatch` and `nextCandidate` for a piece of a wire buffer with many values. Masking is in
  * ../masking; values split across chunks are in stream.ts.
  */
+
 import { GatewayError } from '../errors.ts';
-import { builtinForms, builtinHooks, builtinLiterals, matchColon } from './builtin.ts';
+import { builtinForms, builtinHooks, builtinLiterals } from './builtin.ts';
+import { type CompiledCustomDetector, type CustomDetector, compileCustomDetector } from './custom/custom-detector.ts';
 import { matchEmail } from './email.ts';
 import { buildForms, type FormTable } from './forms.ts';
 import type { KnownCredentials } from './known-credentials.ts';
 import { expandDetectors, isDetectorOrGroup } from './names.ts';
+import { matchColon } from './personal/ip-address.ts';
 import { buildPrefilter, PAIR_AT, PAIR_COLON, PAIR_DIGITS, PAIR_LITERAL, type Prefilter } from './prefilter.ts';
 import type { LiteralRule } from './rule.ts';
 import { NO_SPANS, PRIORITY, Scan, type Span } from './span.ts';
 
+export type { CustomDetector } from './custom/custom-detector.ts';
 export type { Span } from './span.ts';
 
 export interface DetectorOptions {
   /** What `known-credentials` looks for; without it that detector finds nothing. */
   known?: KnownCredentials;
+  /** Users' own detectors; those that `names` has are used. */
+  custom?: readonly CustomDetector[];
 }
 
 /** A compiled choice of detectors. Not to be shared between threads; every call is synchronous. */
@@ -43,12 +49,14 @@ export interface DetectorSet {
 /**
  * Compiles detectors.
  *
- * @param names built-in detectors and groups (names.ts).
- * @throws {GatewayError} DETECTOR_UNKNOWN for a name that is none.
+ * @param names built-in detectors and groups (names.ts), and names of `options.custom`.
+ * @throws {GatewayError} DETECTOR_UNKNOWN for a name that is none; DETECTOR_INVALID, PATTERN_INVALID, PATTERN_TOO_LARGE for a
+ *   custom detector that cannot be used.
  */
 export function compileDetectors(names: readonly string[], options: DetectorOptions = {}): DetectorSet {
+  const custom = new Set(options.custom?.map(detector => detector.name));
   for (const name of names) {
-    if (!isDetectorOrGroup(name)) {
+    if (!isDetectorOrGroup(name) && !custom.has(name)) {
       throw new GatewayError(
         'DETECTOR_UNKNOWN',
         'invalid',
@@ -69,6 +77,10 @@ class CompiledDetectors implements DetectorSet {
   readonly #forms: FormTable;
   readonly #known: KnownCredentials | undefined;
   readonly #scan = new Scan();
+  readonly #custom: readonly CompiledCustomDetector[];
+  /** Custom detectors whose keyword the scan in progress has seen. */
+  readonly #due: Uint8Array;
+  readonly #always: boolean;
 
   constructor(names: readonly string[], options: DetectorOptions) {
     this.names = names;
@@ -84,6 +96,17 @@ class CompiledDetectors implements DetectorSet {
         match: (scan, at) => scan.add(at - before, at + bytes.length + after, 'known-credentials', PRIORITY.known),
       });
     }
+    this.#custom = (options.custom ?? []).filter(detector => wanted.has(detector.name)).map(compileCustomDetector);
+    this.#due = new Uint8Array(this.#custom.length);
+    this.#always = this.#custom.some(detector => detector.keywords.length === 0);
+    this.#custom.forEach((detector, index) => {
+      for (const literal of detector.keywords) {
+        const match = (): void => {
+          this.#due[index] = 1;
+        };
+        literals.push({ detector: detector.name, literal, fold: true, match });
+      }
+    });
     const forms = builtinForms.filter(rule => wanted.has(rule.detector));
     const hooks = builtinHooks.filter(hook => wanted.has(hook.detector)).map(hook => hook.run);
     let classes = 0;
@@ -101,7 +124,7 @@ class CompiledDetectors implements DetectorSet {
     for (let i = start; i < last; i += 2) {
       if (pairs[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] !== 0) return this.#matches(bytes, start, end, i);
     }
-    if (this.#known?.fingerprints !== undefined) return this.#matches(bytes, start, end, end);
+    if (this.#known?.fingerprints !== undefined || this.#always) return this.#matches(bytes, start, end, end);
     return NO_SPANS;
   }
 
@@ -109,8 +132,17 @@ class CompiledDetectors implements DetectorSet {
     const scan = this.#scan;
     scan.reset(bytes, start, end, false);
     this.#run(scan, from);
-    this.#known?.fingerprints?.scan(scan);
+    this.#known?.fingerprints?.scan(scan, end);
+    if (this.#custom.length > 0) this.#runCustom(scan);
     return scan.count === 0 ? NO_SPANS : scan.spans();
+  }
+
+  #runCustom(scan: Scan): void {
+    for (let i = 0; i < this.#custom.length; i++) {
+      const detector = this.#custom[i] as CompiledCustomDetector;
+      if (this.#due[i] === 1 || detector.keywords.length === 0) detector.run(scan);
+    }
+    this.#due.fill(0);
   }
 
   #run(scan: Scan, from: number): void {
@@ -146,20 +178,26 @@ class CompiledDetectors implements DetectorSet {
   }
 
   mightMatch(bytes: Uint8Array, start: number, end: number): boolean {
-    return this.nextCandidate(bytes, start, end) >= 0;
-  }
-
-  nextCandidate(bytes: Uint8Array, start: number, end: number): number {
     const scan = this.#scan;
     scan.reset(bytes, start, end, true);
     this.#run(scan, start);
-    const hit = scan.hit;
+    if (scan.hit < 0 && this.#custom.length > 0) this.#runCustom(scan);
+    if (scan.hit < 0) this.#known?.fingerprints?.scan(scan, end);
+    this.#due.fill(0);
+    return scan.hit >= 0;
+  }
+
+  nextCandidate(bytes: Uint8Array, start: number, end: number): number {
+    // A custom detector's keyword may stand anywhere in its value, so that nothing can be said before the values are known.
+    if (this.#custom.length > 0) return start < end ? start : -1;
+    const scan = this.#scan;
+    scan.reset(bytes, start, end, true);
+    this.#run(scan, start);
+    const { hit } = scan;
     const { fingerprints } = this.#known ?? {};
-    if (fingerprints !== undefined) {
-      scan.reset(bytes, start, end, true);
-      fingerprints.scan(scan);
-      if (scan.hit >= 0 && (hit < 0 || scan.hit < hit)) return scan.hit;
-    }
-    return hit;
+    if (fingerprints === undefined) return hit;
+    scan.reset(bytes, start, end, true);
+    fingerprints.scan(scan, hit < 0 ? end : hit);
+    return scan.hit < 0 ? hit : scan.hit;
   }
 }

@@ -167,9 +167,10 @@ export class FingerprintIndex {
     }
   }
 
-  /** Adds every credential in the scan's window. */
-  scan(scan: Scan): void {
-    const { bytes, end } = scan;
+  /** Adds every credential in the scan's window that begins before `until`; in wire mode only the first. */
+  scan(scan: Scan, until: number): void {
+    const { bytes } = scan;
+    const end = Math.min(scan.end, until + WINDOW - 1);
     if (end - scan.start < WINDOW) return;
     const bits = this.#bits;
     const keyLow = this.#filter.low;
@@ -186,7 +187,10 @@ export class FingerprintIndex {
       high = (high >>> 8) | ((bytes[at] as number) << 24);
       let h = Math.imul(low ^ keyLow, 0x9e3779b1) ^ Math.imul(high ^ keyHigh, 0x85ebca6b);
       h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
-      if (((bits[h >>> 17] as number) & (1 << ((h >>> 14) & 7))) !== 0) this.#confirm(scan, at - WINDOW + 1, h >>> 8);
+      if (((bits[h >>> 17] as number) & (1 << ((h >>> 14) & 7))) !== 0) {
+        this.#confirm(scan, at - WINDOW + 1, h >>> 8);
+        if (scan.wire && scan.hit >= 0) return;
+      }
     }
   }
 

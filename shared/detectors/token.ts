@@ -1,5 +1,5 @@
 /**
- * Tokens with a vendor's own form, written as a pattern of literals and bounded runs: `ghp_{a:36}`, `xoxb-{d:10-13}-{a:24}`.
+ * Tokens with a vendor's own form, written as a pattern of literals and bounded runs: `ghp_<a:36>`, `xoxb-<d:10-13>-<a:24>`.
  *
  * A run is greedy and never given back, so a match costs at most the pattern's greatest length. The run's class letters are in
  * RUN_CLASSES. There is no alternation and no repetition of groups: write another pattern instead.
@@ -17,8 +17,12 @@ import {
   EQUALS,
   HEX_LOWER,
   HEX_UPPER,
+  hasAt,
   is,
   LOWER,
+  PERCENT,
+  PLUS_SLASH,
+  runStart,
   TILDE,
   UPPER,
   WORD,
@@ -44,6 +48,8 @@ const RUN_CLASSES: Readonly<Record<string, number>> = {
   q: BASE64URL | EQUALS,
   '2': BASE32,
   '.': BASE64URL | DOT,
+  '%': ALNUM | PERCENT,
+  c: ALNUM | DOT | PLUS_SLASH, // crypt(3)'s alphabet, and `+`
   '~': BASE64URL | DOT | TILDE,
 };
 
@@ -61,7 +67,7 @@ export interface TokenPattern {
 }
 
 /**
- * @param source literals and runs `{class:min-max}` or `{class:length}`.
+ * @param source literals and runs `<class:min-max>` or `<class:length>`.
  * @throws {RangeError} for a pattern without a literal of three bytes at a fixed distance from its start.
  */
 export function tokenPattern(source: string): TokenPattern {
@@ -71,8 +77,8 @@ export function tokenPattern(source: string): TokenPattern {
   let anchorOffset = 0;
   let distance = 0;
   let fixed = true;
-  for (const part of source.match(/\{[^}]*\}|[^{]+/g) ?? []) {
-    if (!part.startsWith('{')) {
+  for (const part of source.match(/<[^>]*>|[^<]+/g) ?? []) {
+    if (!part.startsWith('<')) {
       segments.push({ literal: ascii(part) });
       if (fixed && part.length > anchor.length) {
         anchor = part;
@@ -124,10 +130,8 @@ export interface TokenOptions {
   entropy?: number;
   /** A checksum or a decoding of the whole token; left out in wire mode. */
   check?: (bytes: Uint8Array, start: number, end: number) => boolean;
-  /** Bytes of these classes may stand right before the token. */
-  before?: number;
-  /** Part of the token that is the secret: bytes to leave out at its start. */
-  skip?: number;
+  /** The token is the end of an address whose host and scheme belong to it. */
+  address?: boolean;
   priority?: number;
 }
 
@@ -136,24 +140,35 @@ export function token(detector: string, source: string, options: TokenOptions = 
   const pattern = tokenPattern(source);
   const least = options.entropy ?? 2.5;
   const { check } = options;
-  const forbiddenBefore = ALNUM & ~(options.before ?? 0);
-  const skip = options.skip ?? 0;
+  const isAddress = options.address === true;
   const priority = options.priority ?? PRIORITY.vendor;
   const match: Matcher = (scan: Scan, at: number) => {
     const start = at - pattern.anchorOffset;
     if (start < scan.start) return;
-    const end = pattern.end(scan.bytes, start, scan.end);
+    let end = pattern.end(scan.bytes, start, scan.end);
     if (end < 0) return;
+    // The full stop of a sentence is no part of a token.
+    while (scan.bytes[end - 1] === 46) end--;
     if (!scan.wire) {
-      if (is(scan.byte(start - 1), forbiddenBefore) && !escapeBefore(scan, start)) return;
+      if (!isAddress && is(scan.byte(start - 1), ALNUM) && !escapeBefore(scan, start)) return;
       if (is(scan.byte(end), pattern.tail)) return;
       if (least > 0 && entropy(scan.bytes, start, end) < least) return;
       if (check !== undefined && !check(scan.bytes, start, end)) return;
     }
-    scan.add(start + skip, end, detector, priority);
+    scan.add(isAddress ? addressStart(scan, start) : start, end, detector, priority);
   };
   return { detector, literal: pattern.anchor, match };
 }
+
+/** Start of the address that goes on at `at`: back over the host's labels and `https://`. */
+function addressStart(scan: Scan, at: number): number {
+  const host = runStart(scan.bytes, at, Math.max(scan.start, at - 100), BASE64URL | DOT);
+  for (const scheme of SCHEMES)
+    if (hasAt(scan.bytes, host - scheme.length, scan.end, scheme) && host - scheme.length >= scan.start) return host - scheme.length;
+  return host;
+}
+
+const SCHEMES = [ascii('https://'), ascii('http://')];
 
 /** Whether the letter before `at` belongs to an escape (`\n`, `\t`, `%20`, `\u003d`) and is no part of a word. */
 export function escapeBefore(scan: Scan, at: number): boolean {

@@ -1,0 +1,215 @@
+/**
+ * Telephone numbers, judged by libphonenumber's metadata. Only plausible candidates are parsed: a `+`, the North American forms,
+ * or a national number near a word such as "phone".
+ *
+ * libphonenumber's patterns see at most 32 characters of digits and separators, so its regular expressions are bounded.
+ */
+import { type CountryCode, isValidPhoneNumber } from 'libphonenumber-js/min';
+import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
+import { hasContext, standsAlone, type WordHook } from '../forms.ts';
+import { PRIORITY, type Scan } from '../span.ts';
+
+const CONTEXT = [
+  'phone',
+  'tel',
+  'telephone',
+  'mobile',
+  'mobil',
+  'cell',
+  'call',
+  'fax',
+  'sms',
+  'whatsapp',
+  'contact',
+  'msisdn',
+  'telefon',
+  'telefono',
+  'teléfono',
+  'telefone',
+  'handy',
+  'portable',
+  'numéro',
+  'hotline',
+  'dial',
+  'text me',
+  'ring',
+  'ph',
+  'mob',
+  'callback',
+  'reach me',
+  'reach us',
+];
+const OTHER = [
+  'order',
+  'invoice',
+  'ticket',
+  'ref',
+  'reference',
+  'sku',
+  'part',
+  'serial',
+  'tracking',
+  'case',
+  'batch',
+  'isbn',
+  'item',
+  'account',
+  'acct',
+  'po',
+  'lot',
+  'model',
+  'version',
+  'nhs',
+  'shipment',
+  'transaction',
+  'txn',
+  'job',
+  'build',
+  'trace',
+  'upc',
+  'ean',
+  'product',
+];
+const COUNTRIES: readonly CountryCode[] = [
+  'US',
+  'GB',
+  'DE',
+  'FR',
+  'IT',
+  'ES',
+  'NL',
+  'IN',
+  'AU',
+  'JP',
+  'BR',
+  'CN',
+  'KR',
+  'ZA',
+  'SE',
+  'NO',
+  'DK',
+  'PL',
+  'BE',
+  'CH',
+  'AT',
+  'IE',
+  'MX',
+  'PT',
+];
+
+const DIGITS_MIN = 7;
+const DIGITS_MAX = 15;
+
+/** Ends of groups of a number that starts at `start`, the longest last. */
+function groupEnds(scan: Scan, start: number, digitsMin: number): number[] {
+  const { bytes } = scan;
+  const ends: number[] = [];
+  let digits = 0;
+  let i = start;
+  while (i < scan.end && i - start < 32) {
+    const groupStart = i;
+    while (i < scan.end && ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0) i++;
+    if (i === groupStart) break;
+    digits += i - groupStart;
+    if (digits > DIGITS_MAX) break;
+    if (!scan.wire && is(scan.byte(i), ALNUM)) break;
+    if (digits >= digitsMin) ends.push(i);
+    // Between groups: one of ` .-/`, or a bracket with a blank.
+    let separators = 0;
+    while (i < scan.end && separators < 3 && ' .-/()'.includes(String.fromCharCode(bytes[i] as number))) {
+      separators++;
+      i++;
+    }
+    if (separators === 0) break;
+  }
+  return ends;
+}
+
+function valid(scan: Scan, start: number, end: number, country?: CountryCode): boolean {
+  const text = latin1(scan.bytes, start, end);
+  return country === undefined ? isValidPhoneNumber(`+${text}`) : isValidPhoneNumber(text, country);
+}
+
+function matchInternational(scan: Scan, start: number, plus: number): boolean {
+  if (!scan.wire && (is(scan.byte(plus - 1), ALNUM) || scan.byte(plus - 1) === 43)) return false;
+  const ends = groupEnds(scan, start, DIGITS_MIN);
+  for (let i = ends.length - 1; i >= 0 && i >= ends.length - 6; i--) {
+    const end = ends[i] as number;
+    const after = scan.byte(end);
+    if (!scan.wire && (is(after, ALNUM) || after === 95)) continue;
+    if (!valid(scan, start, end)) continue;
+    scan.add(plus, end, 'phone', PRIORITY.phone + 2);
+    return true;
+  }
+  return false;
+}
+
+/** Groups of the digits from `start` on, as `3-3-4`, with the end of the last. */
+function shapeOf(scan: Scan, start: number): { shape: string; end: number; digits: number } {
+  const { bytes } = scan;
+  let shape = '';
+  let digits = 0;
+  let i = start;
+  let end = start;
+  for (let groups = 0; groups < 6; groups++) {
+    const groupStart = i;
+    while (i < scan.end && ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0) i++;
+    if (i === groupStart || i - groupStart > 11) break;
+    digits += i - groupStart;
+    shape += String(i - groupStart);
+    end = i;
+    const separator = i < scan.end ? (bytes[i] as number) : -1;
+    if (separator !== 32 && separator !== 45 && separator !== 46 && separator !== 47) break;
+    if (!is(scan.byte(i + 1), DIGIT)) break;
+    shape += String.fromCharCode(separator);
+    i++;
+  }
+  return { shape, end, digits };
+}
+
+const NORTH_AMERICAN = new Set(['3-3-4', '3.3.4', '1-3-3-4', '1.3.3.4']);
+const DATE = /^(?:4[-/.]2[-/.]2|2[-/.]2[-/.]4|8$|4-2$)/;
+
+export const phoneWord: WordHook = (scan, start, end) => {
+  const { bytes } = scan;
+  if (!is(bytes[start] as number, DIGIT)) return false;
+  const before = scan.byte(start - 1);
+  if (before === 43) return matchInternational(scan, start, start - 1);
+  if (before === 40) {
+    // `(415) 555-2671`, `+44 (0)20 …` was taken from its `+` on.
+    if (end - start < 2 || end - start > 5 || scan.byte(end) !== 41) return false;
+    if (scan.byte(start - 2) === 43) return matchInternational(scan, start, start - 2);
+    const ends = groupEnds(scan, start, 9);
+    const american = end - start === 3;
+    for (let i = ends.length - 1; i >= 0; i--) {
+      const last = ends[i] as number;
+      if (american && valid(scan, start, last, 'US')) {
+        scan.add(start - 1, last, 'phone', PRIORITY.phone + 2);
+        return true;
+      }
+      if (hasContext(scan, start - 1, last, CONTEXT) && COUNTRIES.some(country => valid(scan, start, last, country))) {
+        scan.add(start - 1, last, 'phone', PRIORITY.phone + 1);
+        return true;
+      }
+    }
+    return false;
+  }
+  if (end - start > 11) return false;
+  const { shape, end: last, digits } = shapeOf(scan, start);
+  if (digits < DIGITS_MIN || digits > 13) return false;
+  if (!scan.wire && (is(scan.byte(last), ALNUM) || !standsAlone(scan, start, last))) return false;
+  if (NORTH_AMERICAN.has(shape)) {
+    if (!valid(scan, start, last, 'US')) return false;
+    if (!hasContext(scan, start, last, CONTEXT) && hasContext(scan, start, start, OTHER)) return false;
+    scan.add(start, last, 'phone', PRIORITY.phone);
+    return true;
+  }
+  if (digits < 8 && shape !== '3-4' && shape !== '3.4') return false;
+  if (DATE.test(shape) || /^\d\.\d\.\d\.\d$/.test(shape) || /^[123]\.[123]\.[123]\.[123]$/.test(shape)) return false;
+  if (!hasContext(scan, start, start, CONTEXT)) return false;
+  if (shape === '3-4' || COUNTRIES.some(country => valid(scan, start, last, country))) {
+    scan.add(start, last, 'phone', PRIORITY.phone);
+    return true;
+  }
+  return false;
+};

@@ -1,0 +1,149 @@
+/**
+ * Reads `keyword = value` in the forms that it has in env files, JSON, YAML, XML, code, URLs, logs, connection strings and chat.
+ *
+ * From the keyword's end: the rest of the identifier (48 bytes at most), quotes, an operator, a quote, the value (512 bytes at most).
+ * Everything is a greedy run; nothing is tried twice.
+ */
+import { ALNUM, CLASS, DIGIT, is, lower } from '../bytes.ts';
+import type { Scan } from '../span.ts';
+
+export interface Assignment {
+  /** The value, without quotes. */
+  start: number;
+  end: number;
+  quoted: boolean;
+  /** Where the keyword's identifier ends. */
+  nameEnd: number;
+  /** `=`, `:`, `>` (an XML element), ` ` (a flag or SQL), `i` (the word "is"). */
+  operator: string;
+}
+
+const TAIL_BYTES_MAX = 48;
+const VALUE_BYTES_MAX = 512;
+
+/** Bytes that end a value without quotes. */
+const unquotedEnd: Uint8Array = (() => {
+  const table = new Uint8Array(256);
+  for (let byte = 0; byte <= 32; byte++) table[byte] = 1;
+  for (const character of '"\'`,;&<>)]}|\\') table[character.charCodeAt(0)] = 1;
+  return table;
+})();
+
+/** @param at the end of the keyword. @returns undefined when nothing is assigned there. */
+export function readAssignment(scan: Scan, at: number): Assignment | undefined {
+  const { bytes, end } = scan;
+  let i = at;
+  const tailLimit = Math.min(end, at + TAIL_BYTES_MAX);
+  while (i < tailLimit && (is(bytes[i] as number, ALNUM) || bytes[i] === 95 || bytes[i] === 45 || bytes[i] === 46)) i++;
+  const nameEnd = i;
+  // `"password": …`, `password[0] = …`, `['password'] = …`, also with the quote escaped.
+  i = skipClosers(bytes, i, end);
+  i = skipBlanks(bytes, i, end, 4);
+  const first = i < end ? (bytes[i] as number) : -1;
+  let operator = '';
+  if (first === 61 || first === 58) {
+    operator = first === 61 ? '=' : ':';
+    i++;
+    while (i < end && (bytes[i] === 61 || bytes[i] === 62 || bytes[i] === 58)) i++;
+  } else if (first === 62 && nameEnd === i) {
+    operator = '>';
+    i++;
+  } else if (first === 44 && i > nameEnd) {
+    operator = ',';
+    i++;
+  } else if (first === 37 && lower(bytes[i + 2] as number) === 100 && bytes[i + 1] === 51) {
+    operator = '='; // %3D
+    i += 3;
+  } else if (i > nameEnd && lower(first) === 105 && lower(bytes[i + 1] as number) === 115 && isBlank(bytes[i + 2])) {
+    operator = 'i';
+    i += 2;
+    if (bytes[i + 1] === 58) i++;
+  } else if (i > nameEnd && (first === 39 || first === 34)) operator = ' ';
+  else if (i > nameEnd && isFlag(scan, at)) operator = ' ';
+  else return undefined;
+  i = skipBlanks(bytes, i, end, 8);
+  if (bytes[i] === 60 && bytes[i + 1] === 33) i = skipCdata(bytes, i, end);
+  let quote = 0;
+  let escapes = 0;
+  // A quote that is itself inside of a string: `{\"password\":\"…\"}`.
+  while (i < end && bytes[i] === 92 && escapes < 4) {
+    escapes++;
+    i++;
+  }
+  const opening = bytes[i];
+  if (i < end && (opening === 34 || opening === 39 || opening === 96)) {
+    quote = opening;
+    i++;
+  } else if (escapes > 0) return undefined;
+  const start = i;
+  const limit = Math.min(end, start + VALUE_BYTES_MAX);
+  if (quote !== 0) {
+    while (i < limit && bytes[i] !== quote && bytes[i] !== 10 && bytes[i] !== 13) {
+      if (bytes[i] === 92) {
+        if (escapes > 0 && bytes[i + escapes] === quote) break;
+        i++;
+      }
+      i++;
+    }
+    i = Math.min(i, limit);
+  } else {
+    while (i < limit && unquotedEnd[bytes[i] as number] === 0) i++;
+    // A sentence's full stop, or the colon of what follows.
+    while (i > start && (bytes[i - 1] === 46 || bytes[i - 1] === 58)) i--;
+  }
+  if (i <= start) return undefined;
+  return { start, end: i, quoted: quote !== 0, nameEnd, operator };
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === 32 || byte === 9 || byte === 58;
+}
+
+function skipBlanks(bytes: Uint8Array, at: number, end: number, most: number): number {
+  let i = at;
+  const limit = Math.min(end, at + most);
+  while (i < limit && (bytes[i] === 32 || bytes[i] === 9)) i++;
+  return i;
+}
+
+/** Quotes, backslashes and brackets between a name and its operator. */
+function skipClosers(bytes: Uint8Array, at: number, end: number): number {
+  let i = at;
+  const limit = Math.min(end, at + 5);
+  while (i < limit && (bytes[i] === 34 || bytes[i] === 39 || bytes[i] === 96 || bytes[i] === 93 || bytes[i] === 92)) i++;
+  return i;
+}
+
+function skipCdata(bytes: Uint8Array, at: number, end: number): number {
+  return at + 9 <= end && bytes[at + 8] === 91 ? at + 9 : at;
+}
+
+/** `--password value`, `-token value`. */
+function isFlag(scan: Scan, at: number): boolean {
+  let i = at - 1;
+  const floor = Math.max(scan.start, at - 40);
+  while (i >= floor && (is(scan.bytes[i] as number, ALNUM) || scan.bytes[i] === 45 || scan.bytes[i] === 95)) i--;
+  return scan.byte(i + 1) === 45 && scan.byte(i + 2) === 45;
+}
+
+/** What kinds of characters a value has, and whether it looks like one that was chosen to be secret. */
+export interface Texture {
+  digits: number;
+  lowers: number;
+  uppers: number;
+  others: number;
+  high: number;
+}
+
+export function textureOf(bytes: Uint8Array, start: number, end: number): Texture {
+  const texture: Texture = { digits: 0, lowers: 0, uppers: 0, others: 0, high: 0 };
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if ((CLASS[byte] as number) & DIGIT) texture.digits++;
+    else if (byte >= 97 && byte <= 122) texture.lowers++;
+    else if (byte >= 65 && byte <= 90) texture.uppers++;
+    else if (byte >= 128) texture.high++;
+    else texture.others++;
+  }
+  return texture;
+}
