@@ -1,0 +1,908 @@
+/**
+ * The database's answers: framed in place, attributed to the command that they belong to, masked where a rule says so, counted
+ * for its record, and released. Runs of frames that nothing touches go on as one view of the bytes that came.
+ *
+ * Fails closed: an answer that was not asked for, a row without a known description, a message that is malformed end the session.
+ */
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
+import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
+import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import type { CommandRun } from './command-run.ts';
+import { CopyRows, type CopyTarget } from './copy-out.ts';
+import { reducedText } from './errors.ts';
+import { UNKNOWN_RESULT } from './flow.ts';
+import {
+  Backend,
+  decodeCommandComplete,
+  decodeCopyResponse,
+  decodeErrorFields,
+  decodeNotification,
+  decodeParameterStatus,
+  decodeReadyForQuery,
+  decodeRowDescription,
+  type ErrorField,
+  encodeErrorResponse,
+  encodeNoticeResponse,
+  encodeNotification,
+  encodeParameterStatus,
+  errorField,
+  type FieldDescription,
+} from './messages.ts';
+import { type Expected, Kind, type Portal } from './pipeline.ts';
+import type { Relay } from './relay.ts';
+import { Pause } from './relay.ts';
+import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
+import { Output, rewriteRow } from './rows.ts';
+
+/** A frame that must be seen whole is not longer than this. */
+const FRAME_BYTES_MAX = 64 * 1024 * 1024;
+const PLANS_MAX = 256;
+
+/** What becomes of a frame. */
+type Outcome = 'pass' | 'drop' | 'stall';
+
+export class BackendStream {
+  readonly #relay: Relay;
+  readonly #output = new Output();
+  readonly #plans = new Map<string, RowPlan>();
+  #plansFor: object | null = null;
+  #plansCatalog = 0;
+  #partial: Buffer | null = null;
+  #partialFilled = 0;
+  /** Bytes of a frame that pass as they come. */
+  #passing = 0;
+  #passingRun: CommandRun | null = null;
+  #stash: Buffer[] = [];
+  #stalled = false;
+  #tablesSettled = false;
+  /** Where the stretch of the current buffer begins that is not released yet. */
+  #runStart = 0;
+  #rewriting = false;
+  #gate = -1;
+  /** No finding begins in the current buffer before this. */
+  #cleanUntil = 0;
+  #captured: CommandRun | null = null;
+  #captureFrom = 0;
+  #copyRows: CopyRows | null = null;
+  /** SQLSTATE of an error after which the server closes. */
+  fatal: string | null = null;
+  #status: 'I' | 'T' | 'E' = 'I';
+
+  constructor(relay: Relay) {
+    this.#relay = relay;
+  }
+
+  /** Part of a frame has been released: nothing of our own can be put behind it. */
+  get midFrame(): boolean {
+    return this.#passing > 0;
+  }
+
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  get transactionStatus(): 'I' | 'T' | 'E' {
+    return this.#status;
+  }
+
+  /** Takes a chunk, which is valid until this returns. */
+  take(chunk: Buffer): void {
+    if (this.#stalled) {
+      this.#stash.push(Buffer.from(chunk));
+      return;
+    }
+    this.#process(chunk, true);
+  }
+
+  /** Goes on with what waited. */
+  proceed(): void {
+    this.#stalled = false;
+    while (!this.#stalled) {
+      const chunk = this.#stash.shift();
+      if (chunk === undefined) return;
+      this.#process(chunk, false);
+    }
+  }
+
+  #process(chunk: Buffer, borrowable: boolean): void {
+    let at = 0;
+    if (this.#partial !== null) {
+      at = this.#fill(chunk);
+      if (at < 0) return;
+      if (this.#stalled) {
+        if (at < chunk.length) this.#stash.splice(1, 0, Buffer.from(chunk.subarray(at)));
+        return;
+      }
+    }
+    if (at < chunk.length) this.#frames(chunk, at, borrowable);
+  }
+
+  /** Completes the partial frame. @returns where the rest of the chunk begins; -1: all of it was needed. */
+  #fill(chunk: Buffer): number {
+    let at = 0;
+    let partial = this.#partial as Buffer;
+    if (this.#partialFilled < 5) {
+      const take = Math.min(5 - this.#partialFilled, chunk.length);
+      chunk.copy(partial, this.#partialFilled, 0, take);
+      this.#partialFilled += take;
+      at = take;
+      if (this.#partialFilled < 5) return -1;
+      const total = frameLength(partial, 0);
+      if (this.#mayStream(partial[0] as number)) {
+        const head = Buffer.from(partial.subarray(0, 5));
+        this.#partial = null;
+        this.#frames(head, 0, false, total);
+        return at;
+      }
+      checkWhole(total);
+      if (partial.length < total) {
+        partial = Buffer.allocUnsafe(total);
+        (this.#partial as Buffer).copy(partial, 0, 0, 5);
+        this.#partial = partial;
+      }
+    }
+    const total = frameLength(partial, 0);
+    const take = Math.min(total - this.#partialFilled, chunk.length - at);
+    chunk.copy(partial, this.#partialFilled, at, at + take);
+    this.#partialFilled += take;
+    at += take;
+    if (this.#partialFilled < total) return -1;
+    this.#partial = null;
+    this.#frames(partial.subarray(0, total), 0, false);
+    return at;
+  }
+
+  #keep(buffer: Buffer, at: number): void {
+    const rest = buffer.length - at;
+    let size = 64;
+    if (rest >= 5) {
+      size = frameLength(buffer, at);
+      checkWhole(size);
+    }
+    this.#partial = Buffer.allocUnsafe(Math.max(size, rest));
+    buffer.copy(this.#partial, 0, at);
+    this.#partialFilled = rest;
+  }
+
+  /** May a frame of this type pass in pieces, unseen? */
+  #mayStream(type: number): boolean {
+    const { head } = this.#relay.pipeline;
+    if (head === undefined || head.hidden) return false;
+    if (type === Backend.DataRow) return this.#planOf(head)?.untouched === true;
+    if (type === Backend.CopyData) return head.copy === null ? !this.#needsPlans() : head.copy.rows.untouched;
+    return false;
+  }
+
+  #planOf(head: Expected): RowPlan | null {
+    return head.kind === Kind.Execute ? (head.portal?.plan ?? null) : head.plan;
+  }
+
+  #needsPlans(): boolean {
+    const { policy, detectors } = this.#relay.session.inForce;
+    return policy.hasColumnRules || detectors !== null;
+  }
+
+  /**
+   * Handles the frames of buffer[from…).
+   * @param headOnly the buffer holds a frame's first five bytes, and the frame has this length in all.
+   */
+  #frames(buffer: Buffer, from: number, borrowable: boolean, headOnly = 0): void {
+    const end = buffer.length;
+    let at = from;
+    this.#runStart = from;
+    this.#captureFrom = from;
+    this.#rewriting = false;
+    this.#gate = -1;
+    this.#cleanUntil = from;
+    if (this.#passing > 0) {
+      const take = Math.min(this.#passing, end - at);
+      this.#passing -= take;
+      at += take;
+      if (this.#passingRun !== null) {
+        this.#gate = this.#passingRun.index;
+        this.#captured = this.#passingRun;
+      }
+      if (this.#passing === 0) this.#passingRun = null;
+    }
+    while (at < end) {
+      if (end - at < 5) {
+        this.#flush(buffer, at, borrowable);
+        this.#keep(buffer, at);
+        return;
+      }
+      const type = buffer[at] as number;
+      const total = headOnly > 0 ? headOnly : frameLength(buffer, at);
+      const frameEnd = at + total;
+      if (frameEnd > end) {
+        if (this.#mayStream(type)) {
+          this.#row(type, total);
+          this.#passing = frameEnd - end;
+          this.#passingRun = this.#relay.pipeline.head?.run ?? null;
+          at = end;
+          break;
+        }
+        this.#flush(buffer, at, borrowable);
+        this.#keep(buffer, at);
+        return;
+      }
+      const outcome = this.#frame(type, buffer, at, frameEnd);
+      if (outcome === 'stall') {
+        this.#flush(buffer, at, borrowable);
+        this.#stash.unshift(Buffer.from(buffer.subarray(at)));
+        this.#stalled = true;
+        this.#relay.pauseUpstream(Pause.Stall);
+        return;
+      }
+      if (outcome === 'drop') {
+        this.#runStart = frameEnd;
+      }
+      at = frameEnd;
+    }
+    this.#flush(buffer, at, borrowable);
+  }
+
+  /** Counts a row or COPY row that passes unseen. */
+  #row(type: number, total: number): void {
+    const { head } = this.#relay.pipeline;
+    const run = head?.run ?? null;
+    this.#attribute(run, this.#captureFrom);
+    if (run !== null) {
+      run.bytes += total;
+      if (type === Backend.DataRow || type === Backend.CopyData) run.rows++;
+    }
+  }
+
+  /** Releases what has come together, up to `at`. */
+  #flush(buffer: Buffer, at: number, borrowable: boolean): void {
+    this.#captureUpTo(buffer, at);
+    this.#captureFrom = 0;
+    this.#captured = null;
+    if (this.#rewriting) {
+      this.#output.copy(buffer, this.#runStart, at);
+      this.#rewriting = false;
+      this.#relay.release(this.#output.take(), this.#gate, false);
+    } else if (at > this.#runStart) {
+      this.#relay.release(buffer.subarray(this.#runStart, at), this.#gate, borrowable);
+    }
+    this.#runStart = at;
+    this.#gate = -1;
+  }
+
+  /** Everything up to `at` passes; from there on the output is built anew. */
+  #cut(buffer: Buffer, at: number): void {
+    this.#rewriting = true;
+    this.#captureUpTo(buffer, at);
+    this.#output.copy(buffer, this.#runStart, at);
+    this.#runStart = at;
+  }
+
+  /** Puts bytes of the gateway's own in a frame's place. */
+  #replace(buffer: Buffer, start: number, end: number, bytes: Buffer): Outcome {
+    this.#cut(buffer, start);
+    this.#output.bytes(bytes);
+    this.#captured?.capture(bytes, 0, bytes.length);
+    this.#captureFrom = end;
+    return 'drop';
+  }
+
+  #hide(buffer: Buffer, start: number, end: number): Outcome {
+    this.#cut(buffer, start);
+    this.#captureFrom = end;
+    return 'drop';
+  }
+
+  /** Bytes from here on belong to this run. */
+  #attribute(run: CommandRun | null, at: number): void {
+    if (run !== null && run.index > this.#gate) this.#gate = run.index;
+    if (run === this.#captured) return;
+    this.#captureFrom = at;
+    this.#captured = run;
+  }
+
+  #captureUpTo(buffer: Buffer, at: number): void {
+    const run = this.#captured;
+    if (run?.captures === true && at > this.#captureFrom) {
+      run.capture(buffer, this.#captureFrom, at);
+      if (run.capturesAll) this.#outputChunks(run, buffer, this.#captureFrom, at);
+    }
+    this.#captureFrom = at;
+  }
+
+  #outputChunks(run: CommandRun, buffer: Buffer, start: number, end: number): void {
+    const { recorder } = this.#relay.session;
+    for (let at = start; at < end; at += 65_536) {
+      const upTo = Math.min(end, at + 65_536);
+      const index = recorder.outputChunk(run.seq, run.takeOffset(upTo - at), buffer.subarray(at, upTo));
+      // What is recorded in full is released no faster than the disk takes it.
+      if (index > this.#gate) this.#gate = index;
+    }
+  }
+
+  #frame(type: number, buffer: Buffer, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    if (type === Backend.DataRow) return this.#dataRow(buffer, start, end);
+    switch (type) {
+      case Backend.NoticeResponse:
+        return this.#notice(buffer, start, end);
+      case Backend.NotificationResponse:
+        return this.#notification(buffer, start, end);
+      case Backend.ParameterStatus:
+        return this.#parameterStatus(buffer, start, end);
+      default:
+    }
+    pipeline.dropCopyEnds();
+    const head = pipeline.head;
+    if (type === Backend.ErrorResponse) return this.#error(head, buffer, start, end);
+    if (head === undefined) throw unexpected(type);
+    if (head.run !== null && head.run !== this.#captured) this.#captureUpTo(buffer, start);
+    this.#attribute(head.run, start);
+    const { run } = head;
+    if (run !== null) run.bytes += end - start;
+    switch (type) {
+      case Backend.ParseComplete:
+        this.#expect(head, type, Kind.Parse);
+        this.#empty(start, end);
+        if (head.statement !== null) head.statement.confirmed = true;
+        return this.#answered(head, buffer, start, end);
+      case Backend.BindComplete:
+        this.#expect(head, type, Kind.Bind);
+        this.#empty(start, end);
+        if (head.portal !== null) head.portal.confirmed = true;
+        return this.#answered(head, buffer, start, end);
+      case Backend.CloseComplete:
+        this.#expect(head, type, Kind.Close);
+        this.#empty(start, end);
+        return this.#answered(head, buffer, start, end);
+      case Backend.ParameterDescription:
+        this.#expect(head, type, Kind.DescribeStatement);
+        return head.hidden ? this.#hide(buffer, start, end) : 'pass';
+      case Backend.NoData:
+        this.#empty(start, end);
+        return this.#described(head, null, buffer, start, end);
+      case Backend.RowDescription:
+        return this.#rowDescription(head, buffer, start, end);
+      case Backend.CommandComplete:
+        return this.#commandComplete(head, buffer, start, end);
+      case Backend.EmptyQueryResponse:
+        this.#empty(start, end);
+        if (head.kind === Kind.Execute) return this.#finished(head, buffer, start, end);
+        this.#expect(head, type, Kind.Query);
+        return 'pass';
+      case Backend.PortalSuspended:
+        this.#expect(head, type, Kind.Execute);
+        this.#empty(start, end);
+        return this.#finished(head, buffer, start, end);
+      case Backend.ReadyForQuery:
+        return this.#ready(head, buffer, start, end);
+      case Backend.CopyInResponse:
+        if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(type);
+        decodeCopyResponse(buffer, start + 5, end);
+        pipeline.enterCopyIn();
+        return 'pass';
+      case Backend.CopyOutResponse:
+        return this.#copyOut(head, buffer, start, end);
+      case Backend.CopyData:
+        return this.#copyData(head, buffer, start, end);
+      case Backend.CopyDone:
+        this.#empty(start, end);
+        if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(type);
+        this.#copyRows = null;
+        return 'pass';
+      default:
+        throw unexpected(type);
+    }
+  }
+
+  #expect(head: Expected, type: number, kind: number): void {
+    if (head.kind !== kind) throw unexpected(type);
+  }
+
+  #empty(start: number, end: number): void {
+    if (end - start !== 5) throw new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', 'the database sent a malformed message');
+  }
+
+  // ----------------------------------------------------------------------------------------------------------------- rows
+
+  #dataRow(buffer: Buffer, start: number, end: number): Outcome {
+    const { head } = this.#relay.pipeline;
+    if (head === undefined || head.hidden || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
+    const { run } = head;
+    if (run === null) throw unexpected(Backend.DataRow);
+    if (run !== this.#captured) this.#captureUpTo(buffer, start);
+    this.#attribute(run, start);
+    run.rows++;
+    const plan = this.#planOf(head);
+    if (plan === null) {
+      if (this.#needsPlans())
+        throw new GatewayError('PG_ROWS_UNDESCRIBED', 'protocol', 'rows came without a description, and rules need one');
+      run.bytes += end - start;
+      return 'pass';
+    }
+    if (plan.untouched) {
+      run.bytes += end - start;
+      return 'pass';
+    }
+    if (plan.scanOnly) {
+      if (end <= this.#cleanUntil) {
+        run.bytes += end - start;
+        return 'pass';
+      }
+      if (start >= this.#cleanUntil) {
+        const candidate = plan.detectors?.nextCandidate(buffer, start, buffer.length) ?? start;
+        this.#cleanUntil = candidate < 0 ? buffer.length : candidate;
+        if (end <= this.#cleanUntil) {
+          run.bytes += end - start;
+          return 'pass';
+        }
+      }
+    }
+    const pendingStart = this.#runStart;
+    const rewriting = this.#rewriting;
+    const before = this.#output.length;
+    // The row is rewritten behind what passes before it; when nothing in it changes, nothing was written.
+    if (rewriting || pendingStart < start) this.#output.copy(buffer, pendingStart, start);
+    const rowAt = this.#output.length;
+    if (!rewriteRow(buffer, start, end, plan, run, this.#output)) {
+      this.#output.length = before;
+      run.bytes += end - start;
+      return 'pass';
+    }
+    this.#rewriting = true;
+    this.#captureUpTo(buffer, start);
+    const length = this.#output.length - rowAt;
+    run.bytes += length;
+    if (run.captures) {
+      run.capture(this.#output.buffer, rowAt, this.#output.length);
+      if (run.capturesAll) this.#outputChunks(run, this.#output.buffer, rowAt, this.#output.length);
+    }
+    this.#captureFrom = end;
+    return 'drop';
+  }
+
+  #rowDescription(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.copyTarget !== null) return this.#describedCopy(head, head.copyTarget, buffer, start, end);
+    const plan = this.#plan(buffer, start, end);
+    if (plan === null) {
+      if (head.run !== null) head.run.bytes -= end - start;
+      return 'stall';
+    }
+    if (head.kind === Kind.Query) {
+      head.plan = plan;
+      if (head.run !== null) head.run.columns = plan.names;
+      return 'pass';
+    }
+    return this.#described(head, plan, buffer, start, end);
+  }
+
+  /** The plan for a RowDescription frame; null: a table is not known and is being looked up. */
+  #plan(buffer: Buffer, start: number, end: number): RowPlan | null {
+    const relay = this.#relay;
+    const { inForce } = relay.session;
+    const { catalog } = relay;
+    const catalogVersion = catalog?.version ?? 0;
+    if (this.#plansFor !== inForce || this.#plansCatalog !== catalogVersion) {
+      this.#plans.clear();
+      this.#plansFor = inForce;
+      this.#plansCatalog = catalogVersion;
+    }
+    const key = buffer.toString('latin1', start + 5, end);
+    const known = this.#plans.get(key);
+    if (known !== undefined) return known;
+    const outcome = this.#planFields(decodeRowDescription(buffer, start + 5, end));
+    if (outcome.kind === 'unknownTable') {
+      this.#lookUpTables();
+      return null;
+    }
+    if (outcome.kind === 'denied') {
+      throw new GatewayError('COLUMN_DENIED', 'denied', `the result holds a column that may not be read (${outcome.rule.rule})`);
+    }
+    // What was masked because its table is not known yet may be known the next time.
+    if (this.#tablesSettled) this.#tablesSettled = false;
+    else {
+      if (this.#plans.size >= PLANS_MAX) this.#plans.clear();
+      this.#plans.set(key, outcome.plan);
+    }
+    return outcome.plan;
+  }
+
+  #lookUpTables(): void {
+    const relay = this.#relay;
+    const { catalog } = relay;
+    const settle = () => {
+      this.#tablesSettled = true;
+      relay.resumeBackend();
+    };
+    if (catalog === null) {
+      queueMicrotask(settle);
+      return;
+    }
+    catalog.refresh().then(settle, (error: unknown) => {
+      relay.gateway.report(
+        error instanceof GatewayError ? error : new GatewayError('PG_CATALOG_UNREADABLE', 'unavailable', errorText(error)),
+      );
+      settle();
+    });
+  }
+
+  #described(head: Expected, plan: RowPlan | null, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.kind !== Kind.DescribePortal && head.kind !== Kind.DescribeStatement) throw unexpected(buffer[start] as number);
+    if (head.kind === Kind.DescribePortal && head.portal !== null) head.portal.plan = plan ?? NO_ROWS;
+    if (head.copyTarget !== null)
+      head.onCopy?.({ kind: 'denied', rule: 'protocol/copy', reason: 'this COPY returns no rows that can be checked' });
+    return this.#answered(head, buffer, start, end);
+  }
+
+  /** The columns that a COPY will send. */
+  #describedCopy(head: Expected, target: CopyTarget, buffer: Buffer, start: number, end: number): Outcome {
+    const fields = decodeRowDescription(buffer, start + 5, end);
+    for (const field of fields) field.format = target.format === 'binary' ? 1 : 0;
+    const outcome = this.#planFields(fields);
+    if (outcome.kind === 'unknownTable') {
+      this.#lookUpTables();
+      return 'stall';
+    }
+    this.#tablesSettled = false;
+    if (outcome.kind === 'plan') head.onCopy?.({ kind: 'plan', plan: { ...target, rows: outcome.plan } });
+    else head.onCopy?.({ kind: 'denied', rule: outcome.rule.rule, reason: `the column ${outcome.column} may not be read` });
+    return this.#answered(head, buffer, start, end);
+  }
+
+  #planFields(fields: FieldDescription[]): PlanOutcome {
+    const relay = this.#relay;
+    const { clientEncoding } = relay.judge.settings;
+    return planRows(fields, UNKNOWN_RESULT, {
+      inForce: relay.session.inForce,
+      catalog: relay.catalog,
+      maskKey: relay.session.resource.maskKey,
+      utf8: clientEncoding === 'UTF8' || clientEncoding === 'UNICODE',
+      tablesSettled: this.#tablesSettled,
+    });
+  }
+
+  /** The head has its answer. */
+  #answered(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    pipeline.shift();
+    const outcome = head.hidden ? this.#hide(buffer, start, end) : 'pass';
+    this.#relay.answered();
+    return outcome;
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- complete
+
+  #commandComplete(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    const tag = decodeCommandComplete(buffer, start + 5, end);
+    if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(Backend.CommandComplete);
+    const { run } = head;
+    if (run !== null) {
+      run.tag = run.tag === '' ? tag : `${run.tag}; ${tag}`.slice(0, 256);
+      if (run.columns === null && head.kind === Kind.Execute) run.columns = head.portal?.plan?.names ?? null;
+    }
+    this.#applyEffects(head);
+    if (head.kind === Kind.Execute) return this.#finished(head, buffer, start, end);
+    head.statementIndex++;
+    head.plan = null;
+    return 'pass';
+  }
+
+  /** An Execute is done, for good or for now. */
+  #finished(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    this.#finishRun(head, buffer, end);
+    return this.#answered(head, buffer, start, end);
+  }
+
+  #finishRun(head: Expected, buffer: Buffer, end: number): void {
+    if (head.changesNames) {
+      head.changesNames = false;
+      this.#relay.pipeline.pendingEffects--;
+    }
+    const { run } = head;
+    if (run === null) return;
+    this.#captureUpTo(buffer, end);
+    this.#captured = null;
+    head.run = null;
+    this.#relay.recordResponse(run);
+  }
+
+  #ready(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.kind !== Kind.Query && head.kind !== Kind.Sync) throw unexpected(Backend.ReadyForQuery);
+    this.#status = decodeReadyForQuery(buffer, start + 5, end);
+    const { pipeline, session } = this.#relay;
+    this.#finishRun(head, buffer, end);
+    if (this.#status === 'I') pipeline.transactionEnded(head.segment);
+    session.lastActiveAtMs = Date.now();
+    return this.#answered(head, buffer, start, end);
+  }
+
+  /** What a statement that worked has done to names. */
+  #applyEffects(head: Expected): void {
+    const { judged } = head;
+    if (judged === null || !judged.hasEffects) return;
+    const statement = judged.statements[head.statementIndex];
+    for (const effect of statement?.effects ?? []) this.#apply(effect, head);
+  }
+
+  #apply(effect: SessionEffect, head: Expected): void {
+    const { pipeline, judge, session } = this.#relay;
+    switch (effect.type) {
+      case 'prepare': {
+        const name = Buffer.from(effect.name).toString('latin1');
+        const judged = judge.ofFacts(effect.facts, session.inForce);
+        pipeline.setStatement({
+          name,
+          judged,
+          text: { text: this.#relay.cleanText(effect.text).slice(0, 65_536), truncated: effect.text.length > 65_536 },
+          parameterTypes: [],
+          segment: pipeline.segment,
+          confirmed: true,
+          weight: 512 + 2 * effect.text.length,
+          copy: null,
+        });
+        return;
+      }
+      case 'deallocate':
+        if (effect.name === null) pipeline.removeAllStatements();
+        else pipeline.removeStatement(Buffer.from(effect.name).toString('latin1'), null);
+        return;
+      case 'discard':
+        if (effect.target.includes('ALL')) {
+          pipeline.removeAllStatements();
+          pipeline.portals.clear();
+        }
+        return;
+      case 'declare-cursor': {
+        const name = Buffer.from(effect.name).toString('latin1');
+        const portal: Portal = {
+          name,
+          judged: head.judged as NonNullable<Expected['judged']>,
+          statement: null,
+          parameters: [],
+          segment: head.segment,
+          holdable: effect.hold,
+          confirmed: true,
+          described: false,
+          plan: null,
+        };
+        pipeline.portals.set(name, portal);
+        return;
+      }
+      case 'close-cursor':
+        if (effect.name === null) pipeline.portals.clear();
+        else pipeline.portals.delete(Buffer.from(effect.name).toString('latin1'));
+        return;
+      case 'set':
+      case 'reset-all':
+      case 'transaction':
+      case 'execute':
+      case 'fetch':
+      case 'copy':
+        return;
+    }
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- errors
+
+  #error(head: Expected | undefined, buffer: Buffer, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pipeline } = relay;
+    const fields = decodeErrorFields(buffer, start + 5, end);
+    const code = errorField(fields, 'C');
+    const severity = errorField(fields, 'V') || errorField(fields, 'S');
+    const closing = severity === 'FATAL' || severity === 'PANIC';
+    if (closing) this.fatal = code;
+    if (head !== undefined && head.run !== this.#captured) this.#captureUpTo(buffer, start);
+    this.#attribute(head?.run ?? null, start);
+    if (head === undefined) {
+      if (!closing) throw unexpected(Backend.ErrorResponse);
+      return this.#replaceError(fields, null, buffer, start, end);
+    }
+    // A statement that PostgreSQL would not take is evidence too, though nothing of it ran.
+    if (head.kind === Kind.Parse && !head.hidden && head.run === null && head.statement !== null && head.judged !== null) {
+      head.run = relay.recordCommand(head.judged, {
+        kind: 'parse',
+        ...head.statement.text,
+        ...(head.statement.name === '' ? {} : { preparedName: Buffer.from(head.statement.name, 'latin1').toString('utf8') }),
+      });
+      this.#attribute(head.run, start);
+    }
+    const { run, replacement } = head;
+    let outcome: Outcome;
+    if (head.hidden && head.onError !== null) {
+      const shown = this.#scrub(fields, null) ?? fields;
+      head.onError(code, errorField(shown, 'M'));
+      outcome = this.#hide(buffer, start, end);
+    } else if (replacement !== null && !closing) {
+      if (run !== null) {
+        run.status = replacement.refused ? 'refused' : 'error';
+        run.errorCode = replacement.code;
+        run.errorText = replacement.message;
+      }
+      const bytes = encodeErrorResponse([
+        ['S', 'ERROR'],
+        ['V', 'ERROR'],
+        ['C', replacement.code],
+        ['M', replacement.message],
+      ]);
+      if (run !== null) run.bytes += bytes.length;
+      outcome = this.#replace(buffer, start, end, bytes);
+    } else {
+      outcome = this.#replaceError(fields, run, buffer, start, end);
+    }
+    if (head.kind === Kind.Query) {
+      pipeline.copyIn = false;
+      return outcome;
+    }
+    if (head.kind === Kind.Sync) return outcome;
+    pipeline.shift();
+    if (replacement === null) head.undo?.();
+    this.#finishRun(head, buffer, end);
+    for (const dropped of pipeline.dropUntilSync()) {
+      if (dropped.changesNames) pipeline.pendingEffects--;
+      if (dropped.run === null) continue;
+      dropped.run.status = 'aborted';
+      dropped.run.errorText = 'not run: an earlier message of the pipeline failed';
+      relay.recordResponse(dropped.run);
+      dropped.run = null;
+    }
+    relay.answered();
+    return outcome;
+  }
+
+  /** The server's own error, without what its text must not tell. */
+  #replaceError(fields: readonly ErrorField[], run: CommandRun | null, buffer: Buffer, start: number, end: number): Outcome {
+    const clean = this.#scrub(fields, run);
+    const shown = clean ?? fields;
+    if (run !== null) {
+      run.status = 'error';
+      run.errorCode = errorField(shown, 'C');
+      run.errorText = errorField(shown, 'M').slice(0, 4096);
+    }
+    if (clean === null) {
+      if (run !== null) run.bytes += end - start;
+      return 'pass';
+    }
+    const bytes = encodeErrorResponse(clean);
+    if (run !== null) run.bytes += bytes.length;
+    return this.#replace(buffer, start, end, bytes);
+  }
+
+  /** Error or notice fields without protected values; null when they may stay as they are. */
+  #scrub(fields: readonly ErrorField[], run: CommandRun | null): readonly ErrorField[] | null {
+    if (run?.touchesProtected === true) {
+      const code = errorField(fields, 'C');
+      return [
+        ['S', errorField(fields, 'S')],
+        ['V', errorField(fields, 'V')],
+        ['C', code],
+        ['M', reducedText(code)],
+      ];
+    }
+    const { detectors, policy } = this.#relay.session.inForce;
+    if (detectors === null) return null;
+    let changed = false;
+    const clean = fields.map(([code, text]): ErrorField => {
+      if (code === 'S' || code === 'V' || code === 'C') return [code, text];
+      const bytes = Buffer.from(text);
+      const spans = detectors.scan(bytes, 0, bytes.length);
+      if (spans.length === 0) return [code, text];
+      changed = true;
+      if (run !== null) {
+        run.maskedValues += spans.length;
+        for (const span of spans) run.classify(span.detector);
+      }
+      return [
+        code,
+        Buffer.from(replaceSpans(bytes, 0, bytes.length, spans, policy.detectorMask, this.#relay.session.resource.maskKey)).toString(
+          'utf8',
+        ),
+      ];
+    });
+    return changed ? clean : null;
+  }
+
+  #notice(buffer: Buffer, start: number, end: number): Outcome {
+    const run = this.#relay.pipeline.head?.run ?? null;
+    const clean = this.#scrub(decodeErrorFields(buffer, start + 5, end), run);
+    if (run !== null && run.index > this.#gate) this.#gate = run.index;
+    return clean === null ? 'pass' : this.#replace(buffer, start, end, encodeNoticeResponse(clean));
+  }
+
+  /** A whole NoticeResponse frame as the client may see it. */
+  scrubNotice(frame: Buffer, run: CommandRun | null): Buffer {
+    const clean = this.#scrub(decodeErrorFields(frame, 5, frame.length), run);
+    return clean === null ? frame : encodeNoticeResponse(clean);
+  }
+
+  #notification(buffer: Buffer, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pid, channel, payload } = decodeNotification(buffer, start + 5, end);
+    const cleanPayload = relay.cleanText(payload);
+    const cleanChannel = relay.cleanText(channel);
+    // Clients tell their own notifications by the process id that they were given: ours.
+    const own = pid === relay.upstream.key?.pid;
+    if (!own && cleanPayload === payload && cleanChannel === channel) return 'pass';
+    return this.#replace(buffer, start, end, encodeNotification(own ? relay.pid : pid, cleanChannel, cleanPayload));
+  }
+
+  #parameterStatus(buffer: Buffer, start: number, end: number): Outcome {
+    const { name, value } = decodeParameterStatus(buffer, start + 5, end);
+    this.#relay.noteParameter(name, value);
+    const clean = this.#relay.cleanText(value);
+    return clean === value ? 'pass' : this.#replace(buffer, start, end, encodeParameterStatus(name, clean));
+  }
+
+  // ----------------------------------------------------------------------------------------------------------------- COPY
+
+  #copyOut(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(Backend.CopyOutResponse);
+    const { format, columnFormats } = decodeCopyResponse(buffer, start + 5, end);
+    head.copy ??= head.portal?.statement?.copy ?? null;
+    const { copy, run } = head;
+    if (copy === null) {
+      if (this.#needsPlans())
+        throw new GatewayError('PG_COPY_UNKNOWN', 'denied', 'the columns of this COPY are not known, and rules need them');
+      return 'pass';
+    }
+    if (columnFormats.length !== copy.rows.actions.length || (format === 1) !== (copy.format === 'binary')) {
+      throw new GatewayError(
+        'PG_COPY_SHAPE',
+        'denied',
+        'the columns of this COPY are not those that were described; name the columns, or use COPY (SELECT …)',
+      );
+    }
+    if (run !== null) run.columns = copy.rows.names;
+    this.#copyRows = copy.rows.untouched ? null : new CopyRows(copy);
+    return 'pass';
+  }
+
+  #copyData(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(Backend.CopyData);
+    const { run } = head;
+    if (run === null) throw unexpected(Backend.CopyData);
+    if (this.#copyRows === null) {
+      run.rows++;
+      return 'pass';
+    }
+    const output = this.#output;
+    const before = output.length;
+    output.copy(buffer, this.#runStart, start);
+    const rowAt = output.length;
+    if (!this.#copyRows.rewrite(buffer, start, end, run, output)) {
+      output.length = before;
+      return 'pass';
+    }
+    this.#rewriting = true;
+    this.#captureUpTo(buffer, start);
+    run.bytes += output.length - rowAt - (end - start);
+    if (run.captures) {
+      run.capture(output.buffer, rowAt, output.length);
+      if (run.capturesAll) this.#outputChunks(run, output.buffer, rowAt, output.length);
+    }
+    this.#captureFrom = end;
+    return 'drop';
+  }
+}
+
+const NO_ROWS: RowPlan = passingPlan([]);
+
+function unexpected(type: number): GatewayError {
+  return new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', `the database sent an unexpected message (${String.fromCharCode(type)})`);
+}
+
+function checkWhole(total: number): void {
+  if (total > FRAME_BYTES_MAX) {
+    throw new GatewayError(
+      'PG_FRAME_TOO_LARGE',
+      'invalid',
+      `a row is larger than ${FRAME_BYTES_MAX} bytes, which is the most that can be checked at once; read it in parts, e.g. with substr()`,
+    );
+  }
+}
+
+/** The whole frame's length. @throws {GatewayError} PG_UPSTREAM_PROTOCOL, PG_FRAME_TOO_LARGE */
+function frameLength(buffer: Buffer, at: number): number {
+  const length = readInt32(buffer, at + 1);
+  if (length < 4) throw new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', 'the database sent a malformed message');
+  return length + 1;
+}

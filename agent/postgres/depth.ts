@@ -1,0 +1,12 @@
+/** What this protocol can enforce. A policy that asks for more is refused at admission, with the rule that asks for it. */
+import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+
+export const POSTGRES_DEPTH: EnforcementDepth = {
+  statements: true,
+  columnMasking: true,
+  detectors: true,
+  approvals: false,
+  preview: false,
+  predicates: false,
+  capture: ['none', 'digest', 'head', 'full'],
+};

@@ -1,0 +1,736 @@
+/**
+ * The client's messages: framed in place, judged, recorded, and forwarded, refused or answered for.
+ *
+ * What is allowed goes on as views of the bytes that came. A refused command is replaced by one of the same kind that PostgreSQL
+ * itself must fail, so that the transaction, the implicit block of a multi-statement string, the pipeline and the skipping up to
+ * Sync are PostgreSQL's own; backend.ts puts the refusal in the place of that error.
+ *
+ * A command waits here (`stall`) when judging it needs an answer that is still under way: a name that another statement is
+ * changing, a setting that changes how text is read, the columns of a COPY.
+ */
+import { randomBytes } from 'node:crypto';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { type CopyOutcome, type CopyTarget, copyTarget } from './copy-out.ts';
+import { SqlState } from './errors.ts';
+import type { Judged } from './judge.ts';
+import {
+  decodeBind,
+  decodeExecute,
+  decodeParse,
+  decodeTarget,
+  encodeBind,
+  encodeClose,
+  encodeDescribe,
+  encodeExecute,
+  encodeParse,
+  encodeQuery,
+  encodeSync,
+  Frontend,
+  queryTextEnd,
+} from './messages.ts';
+import { parameterText } from './parameter-text.ts';
+import { Expected, Kind, type Portal, type RecordableText, type Replacement, type Statement } from './pipeline.ts';
+import type { Relay } from './relay.ts';
+
+/** A statement's text longer than this cannot be judged. */
+const TEXT_BYTES_MAX = 1024 * 1024;
+/** Bind's parameters, together. */
+const BIND_BYTES_MAX = 64 * 1024 * 1024;
+/** Any other message but CopyData, which streams. */
+const MESSAGE_BYTES_MAX = 64 * 1024;
+
+/** A text that PostgreSQL's grammar refuses. */
+const REFUSED_TEXT = 'refused by the gateway';
+/** Names that no client can have used: made anew by every agent. */
+const NO_SUCH_NAME = `sallyport_${randomBytes(12).toString('hex')}`;
+const PROBE_NAME = `sallyport_copy_${randomBytes(12).toString('hex')}`;
+const FLUSH = Buffer.from([Frontend.Flush, 0, 0, 0, 4]);
+
+type Outcome = 'forward' | 'taken' | 'stall';
+
+export class FrontendStream {
+  readonly #relay: Relay;
+  /** A frame whose end has not come yet. */
+  #partial: Buffer | null = null;
+  #partialFilled = 0;
+  /** Bytes of a CopyData frame that pass as they come. */
+  #passing = 0;
+  /** What waits for an answer, and what came behind it. */
+  #waiting: Buffer[] = [];
+  #stalled: (() => boolean) | null = null;
+  /** What the current chunk has become so far. */
+  #pieces: Buffer[] = [];
+  #gate = -1;
+  #runStart = 0;
+  #buffer: Buffer = Buffer.alloc(0);
+  #terminated = false;
+
+  constructor(relay: Relay) {
+    this.#relay = relay;
+  }
+
+  /** Takes a chunk; it is the stream's from here on. */
+  take(chunk: Buffer): void {
+    if (this.#terminated) return;
+    if (this.#stalled !== null) {
+      this.#waiting.push(chunk);
+      return;
+    }
+    this.#process(chunk);
+  }
+
+  /** An answer came: what waits may be able to go on. */
+  answered(): void {
+    if (this.#stalled?.() === true) {
+      this.#stalled = null;
+      this.#relay.resumeFrontend();
+    }
+  }
+
+  /** Handles what waited. */
+  proceed(): void {
+    while (this.#stalled === null && !this.#terminated) {
+      const chunk = this.#waiting.shift();
+      if (chunk === undefined) return;
+      this.#process(chunk);
+    }
+  }
+
+  #process(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#partial !== null) {
+        at = this.#fill(chunk, at);
+        if (at < 0) break;
+        continue;
+      }
+      this.#frames(chunk, at);
+      break;
+    }
+    this.#send();
+    this.#relay.checkPending();
+  }
+
+  #send(): void {
+    const pieces = this.#pieces;
+    if (pieces.length > 0) {
+      const gate = this.#gate;
+      this.#pieces = [];
+      this.#gate = -1;
+      this.#relay.sendUp(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces), gate);
+    }
+    if (this.#terminated) this.#relay.terminate();
+  }
+
+  /** Completes the partial frame from a chunk. @returns where the rest begins; -1: nothing is left, or it waits. */
+  #fill(chunk: Buffer, at: number): number {
+    let partial = this.#partial as Buffer;
+    let next = at;
+    if (this.#partialFilled < 5) {
+      const take = Math.min(5 - this.#partialFilled, chunk.length - next);
+      chunk.copy(partial, this.#partialFilled, next, next + take);
+      this.#partialFilled += take;
+      next += take;
+      if (this.#partialFilled < 5) return -1;
+    }
+    const total = frameLength(partial, 0);
+    if (partial[0] === Frontend.CopyData) {
+      this.#partial = null;
+      this.#pieces.push(Buffer.from(partial.subarray(0, this.#partialFilled)));
+      this.#passing = total - this.#partialFilled;
+      return next;
+    }
+    checkLength(partial[0] as number, total);
+    const take = Math.min(total - this.#partialFilled, chunk.length - next);
+    if (partial.length < this.#partialFilled + take) {
+      // Grown as bytes come, not as a length promises.
+      const grown = Buffer.allocUnsafe(Math.min(total, Math.max(2 * partial.length, this.#partialFilled + take)));
+      partial.copy(grown, 0, 0, this.#partialFilled);
+      partial = grown;
+      this.#partial = grown;
+    }
+    chunk.copy(partial, this.#partialFilled, next, next + take);
+    this.#partialFilled += take;
+    next += take;
+    if (this.#partialFilled < total) return -1;
+    this.#partial = null;
+    const whole = partial.subarray(0, total);
+    this.#frames(whole, 0);
+    if (this.#stalled !== null) {
+      if (next < chunk.length) this.#waiting.splice(1, 0, chunk.subarray(next));
+      return -1;
+    }
+    return this.#terminated ? -1 : next;
+  }
+
+  /** Handles the whole frames of `buffer[from…)`; the rest is kept. */
+  #frames(buffer: Buffer, from: number): void {
+    const end = buffer.length;
+    let at = from;
+    this.#buffer = buffer;
+    this.#runStart = from;
+    if (this.#passing > 0) {
+      const take = Math.min(this.#passing, end - at);
+      this.#passing -= take;
+      at += take;
+    }
+    while (at < end) {
+      if (end - at < 5) {
+        this.#keep(buffer, at);
+        return;
+      }
+      const type = buffer[at] as number;
+      const total = frameLength(buffer, at);
+      const frameEnd = at + total;
+      if (frameEnd > end) {
+        if (type === Frontend.CopyData) {
+          this.#passing = frameEnd - end;
+          at = end;
+          break;
+        }
+        checkLength(type, total);
+        this.#keep(buffer, at);
+        return;
+      }
+      if (type !== Frontend.CopyData) {
+        checkLength(type, total);
+        const outcome = this.#message(type, at, at + 5, frameEnd);
+        if (outcome === 'stall') {
+          this.#cut(at);
+          // Answers that are waited for may lie in the server's buffer until somebody asks for them.
+          this.#pieces.push(FLUSH);
+          this.#waiting.unshift(buffer.subarray(at));
+          this.#relay.stallFrontend();
+          this.#send();
+          if (this.#stalled === null) this.#relay.resumeFrontend();
+          return;
+        }
+        if (outcome === 'taken') this.#runStart = frameEnd;
+        if (this.#terminated) return;
+      }
+      at = frameEnd;
+    }
+    this.#cut(at);
+    return;
+  }
+
+  /** Keeps the beginning of a frame until the rest comes. */
+  #keep(buffer: Buffer, at: number): void {
+    this.#cut(at);
+    const rest = buffer.length - at;
+    this.#partial = Buffer.allocUnsafe(Math.max(64, rest));
+    buffer.copy(this.#partial, 0, at);
+    this.#partialFilled = rest;
+  }
+
+  /** Everything before `at` that was not taken goes on as it is. */
+  #cut(at: number): void {
+    if (at > this.#runStart)
+      this.#pieces.push(this.#runStart === 0 && at === this.#buffer.length ? this.#buffer : this.#buffer.subarray(this.#runStart, at));
+    this.#runStart = at;
+  }
+
+  /** Puts bytes of the gateway's own in the frame's place, or in front of it. */
+  #put(frameStart: number, bytes: Buffer): void {
+    this.#cut(frameStart);
+    this.#pieces.push(bytes);
+  }
+
+  #stall(until: () => boolean): Outcome {
+    this.#stalled = until;
+    return 'stall';
+  }
+
+  #message(type: number, frameStart: number, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    switch (type) {
+      case Frontend.Query:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#query(frameStart, start, end);
+      case Frontend.Parse:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#parse(frameStart, start, end);
+      case Frontend.Bind:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#bind(frameStart, start, end);
+      case Frontend.Describe:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#describe(frameStart, start, end);
+      case Frontend.Execute:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#execute(frameStart, start, end);
+      case Frontend.Close:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#close(start, end);
+      case Frontend.Sync: {
+        if (end !== start) throw malformed();
+        if (pipeline.copyIn) return 'forward';
+        pipeline.skipping = false;
+        pipeline.push(new Expected(Kind.Sync, false));
+        pipeline.segment++;
+        return 'forward';
+      }
+      case Frontend.Flush:
+        if (end !== start) throw malformed();
+        return 'forward';
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        if (pipeline.skipping) return this.#drop(frameStart);
+        if (pipeline.copyIn) pipeline.copyIn = false;
+        else pipeline.push(new Expected(Kind.CopyEnd, false));
+        return 'forward';
+      case Frontend.FunctionCall:
+        return pipeline.skipping ? this.#drop(frameStart) : this.#functionCall(frameStart);
+      case Frontend.Terminate:
+        this.#cut(frameStart);
+        this.#terminated = true;
+        return 'taken';
+      default:
+        throw new GatewayError('PG_MESSAGE_TYPE', 'protocol', `invalid frontend message type ${type}`);
+    }
+  }
+
+  /** The server would ignore it: an error made it skip everything until Sync. */
+  #drop(frameStart: number): Outcome {
+    this.#cut(frameStart);
+    return 'taken';
+  }
+
+  #refuseInCopy(): void {
+    if (this.#relay.pipeline.copyIn) throw new GatewayError('PG_MESSAGE_IN_COPY', 'protocol', 'unexpected message during COPY from stdin');
+  }
+
+  /** Does a text that would be read by settings have to wait for answers that could change them? */
+  #mustWait(textStart: number, textEnd: number): Outcome | null {
+    const { pipeline } = this.#relay;
+    if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
+    if (pipeline.length > 0) {
+      // A backslash is what standard_conforming_strings is about, and any command under way may be turning it off.
+      const backslash = this.#buffer.indexOf(0x5c, textStart);
+      if (backslash >= 0 && backslash < textEnd) return this.#stall(() => pipeline.length === 0);
+    }
+    return null;
+  }
+
+  // ------------------------------------------------------------------------------------------------------ simple protocol
+
+  #query(frameStart: number, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pipeline, session } = relay;
+    const buffer = this.#buffer;
+    this.#refuseInCopy();
+    const textEnd = queryTextEnd(buffer, start, end);
+    const waits = this.#mustWait(start, textEnd);
+    if (waits !== null) return waits;
+    const judged = relay.judge.text(buffer, start, textEnd, session.inForce);
+    const entry = new Expected(Kind.Query, false);
+    entry.judged = judged;
+    if (judged.copiesOut && judged.decision.action === 'allow' && this.#needsPlans()) {
+      const copy = this.#copyOfQuery(judged, frameStart, start, textEnd, entry);
+      if (copy !== null) return copy;
+    }
+    const replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
+    // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
+    pipeline.removeStatement('', null);
+    pipeline.removePortal('', null);
+    return this.#forward(entry, replacement, frameStart, () => encodeQuery(REFUSED_TEXT), true);
+  }
+
+  /** Records, pushes, and forwards, or puts in its place what must fail. */
+  #forward(entry: Expected, replacement: Replacement | null, frameStart: number, failing: () => Buffer, endsSegment: boolean): Outcome {
+    const { pipeline, session } = this.#relay;
+    entry.replacement = replacement;
+    if (replacement === null && entry.judged?.changesNames === true) {
+      entry.changesNames = true;
+      pipeline.pendingEffects++;
+    }
+    pipeline.push(entry);
+    if (endsSegment) pipeline.segment++;
+    if (replacement !== null) {
+      this.#put(frameStart, failing());
+      return 'taken';
+    }
+    if (entry.run !== null && entry.judged?.facts.writes === true && session.inForce.policy.audit.durability === 'strict')
+      this.#gate = Math.max(this.#gate, entry.run.index);
+    return 'forward';
+  }
+
+  /** Writes the command's record. @returns null when it may be forwarded. */
+  #admit(
+    judged: Judged,
+    entry: Expected,
+    kind: string,
+    text: RecordableText,
+    parameters?: readonly string[],
+    preparedName?: string,
+  ): Replacement | null {
+    const relay = this.#relay;
+    try {
+      entry.run = relay.recordCommand(judged, {
+        kind,
+        text: text.text,
+        truncated: text.truncated,
+        sha256: text.sha256,
+        ...(parameters === undefined ? {} : { parameters }),
+        ...(preparedName === undefined || preparedName === ''
+          ? {}
+          : { preparedName: Buffer.from(preparedName, 'latin1').toString('utf8') }),
+      });
+    } catch (error) {
+      if (error instanceof GatewayError && error.kind === 'unavailable') {
+        return {
+          code: SqlState.diskFull,
+          message: 'evidence cannot be written, so nothing was run; try again later or tell the gateway\u2019s operators',
+          refused: true,
+        };
+      }
+      throw error;
+    }
+    const { decision } = judged;
+    if (decision.action === 'allow') return null;
+    relay.gateway.metrics.denied++;
+    return { code: SqlState.insufficientPrivilege, message: decision.message, refused: true };
+  }
+
+  #functionCall(frameStart: number): Outcome {
+    this.#refuseInCopy();
+    const entry = new Expected(Kind.Query, false);
+    const reason = 'the function call protocol is not served through this gateway; use SELECT';
+    const judged = this.#relay.judge.refusal(reason, 'protocol/function-call', this.#relay.session.inForce);
+    entry.judged = judged;
+    const replacement = this.#admit(judged, entry, 'function-call', { text: '', truncated: false });
+    // Function calls answer as simple queries do: an error, then ReadyForQuery.
+    return this.#forward(entry, replacement, frameStart, () => encodeQuery(REFUSED_TEXT), true);
+  }
+
+  // ---------------------------------------------------------------------------------------------------- extended protocol
+
+  #parse(frameStart: number, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pipeline, session } = relay;
+    const buffer = this.#buffer;
+    this.#refuseInCopy();
+    const parse = decodeParse(buffer, start, end);
+    const waits = this.#mustWait(parse.textStart, parse.textEnd) ?? this.#unsettledStatement(parse.statement);
+    if (waits !== null) return waits;
+    const judged = relay.judge.text(buffer, parse.textStart, parse.textEnd, session.inForce);
+    const text = relay.recordable(buffer, parse.textStart, parse.textEnd);
+    const entry = new Expected(Kind.Parse, false);
+    entry.judged = judged;
+    if (judged.decision.action !== 'allow') {
+      const replacement = this.#admit(judged, entry, 'parse', text, undefined, parse.statement);
+      if (parse.statement === '') pipeline.removeStatement('', null);
+      return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
+    }
+    const statement: Statement = {
+      name: parse.statement,
+      judged,
+      text,
+      parameterTypes: parse.parameterTypes,
+      segment: pipeline.segment,
+      confirmed: false,
+      weight: 512 + 2 * text.text.length,
+      copy: null,
+    };
+    if (judged.copiesOut && this.#needsPlans()) {
+      const target = copyTarget(buffer.subarray(parse.textStart, parse.textEnd));
+      if (!target.ok) {
+        const refusal = relay.judge.refusal(target.reason, 'protocol/copy', session.inForce);
+        const replacement = this.#admit(refusal, entry, 'parse', text, undefined, parse.statement);
+        return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
+      }
+      this.#cut(frameStart);
+      this.#describeCopy(
+        target.target,
+        outcome => {
+          if (outcome.kind === 'plan') statement.copy = outcome.plan;
+        },
+        false,
+      );
+    }
+    entry.statement = statement;
+    pipeline.addStatement(statement, entry);
+    pipeline.push(entry);
+    return 'forward';
+  }
+
+  /** A statement's name whose fate is open in an earlier segment: wait for the answer. */
+  #unsettledStatement(name: string): Outcome | null {
+    const { pipeline } = this.#relay;
+    const statement = pipeline.statements.get(name);
+    if (statement !== undefined && !statement.confirmed && statement.segment < pipeline.segment) {
+      return this.#stall(() => statement.confirmed || pipeline.statements.get(name) !== statement);
+    }
+    return null;
+  }
+
+  #bind(frameStart: number, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pipeline, session } = relay;
+    const buffer = this.#buffer;
+    this.#refuseInCopy();
+    const bind = decodeBind(buffer, start, end);
+    if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
+    const waits = this.#unsettledStatement(bind.statement);
+    if (waits !== null) return waits;
+    const entry = new Expected(Kind.Bind, false);
+    const statement = pipeline.statements.get(bind.statement);
+    if (statement === undefined) {
+      const named =
+        bind.statement === ''
+          ? 'unnamed prepared statement does not exist'
+          : `prepared statement "${Buffer.from(bind.statement, 'latin1').toString('utf8')}" does not exist`;
+      return this.#unknown(entry, frameStart, 'bind', '26000', named, () => encodeBind(bind.portal, NO_SUCH_NAME));
+    }
+    const portal: Portal = {
+      name: bind.portal,
+      judged: statement.judged,
+      statement,
+      parameters: this.#parameters(bind.parameters, bind.parameterFormats, statement.parameterTypes),
+      segment: pipeline.segment,
+      holdable: false,
+      confirmed: false,
+      described: false,
+      plan: null,
+    };
+    entry.portal = portal;
+    pipeline.addPortal(portal, entry);
+    pipeline.push(entry);
+    session.lastActiveAtMs = Date.now();
+    return 'forward';
+  }
+
+  #parameters(bounds: readonly number[], formats: readonly number[], types: readonly number[]): readonly string[] {
+    const count = bounds.length / 2;
+    if (count === 0) return NO_PARAMETERS;
+    const { detectors } = this.#relay.session.inForce;
+    const texts = new Array<string>(count);
+    for (let i = 0; i < count; i++) {
+      const from = bounds[2 * i] as number;
+      const to = bounds[2 * i + 1] as number;
+      const format = formats.length === 1 ? formats[0] : (formats[i] ?? 0);
+      if (from < 0) texts[i] = 'NULL';
+      else if (detectors !== null && detectors.scan(this.#buffer, from, to).length > 0)
+        texts[i] = this.#relay.recordable(this.#buffer, from, to).text.slice(0, 1024);
+      else texts[i] = parameterText(this.#buffer, from, to, format === 1, types[i] ?? 0);
+    }
+    return texts;
+  }
+
+  /** A name that does not exist: the server's own error, and the record says that it was tried. */
+  #unknown(entry: Expected, frameStart: number, kind: string, code: string, message: string, failing: () => Buffer): Outcome {
+    const judged = this.#relay.judge.refusal(message, 'protocol/unknown-name', this.#relay.session.inForce);
+    entry.judged = judged;
+    const refusal = this.#admit(judged, entry, kind, { text: '', truncated: false });
+    const replacement = refusal?.code === SqlState.diskFull ? refusal : { code, message: this.#relay.cleanText(message), refused: false };
+    return this.#forward(entry, replacement, frameStart, failing, false);
+  }
+
+  #describe(frameStart: number, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    this.#refuseInCopy();
+    const { kind, name } = decodeTarget(this.#buffer, start, end);
+    if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
+    if (kind === 'S') {
+      const waits = this.#unsettledStatement(name);
+      if (waits !== null) return waits;
+      const entry = new Expected(Kind.DescribeStatement, false);
+      const statement = pipeline.statements.get(name);
+      if (statement === undefined) {
+        const message =
+          name === ''
+            ? 'unnamed prepared statement does not exist'
+            : `prepared statement "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`;
+        return this.#unknown(entry, frameStart, 'describe', '26000', message, () => encodeDescribe('S', NO_SUCH_NAME));
+      }
+      entry.statement = statement;
+      pipeline.push(entry);
+      return 'forward';
+    }
+    const waits = this.#unsettledPortal(name);
+    if (waits !== null) return waits;
+    const entry = new Expected(Kind.DescribePortal, false);
+    const portal = pipeline.portals.get(name);
+    if (portal === undefined) {
+      return this.#unknown(
+        entry,
+        frameStart,
+        'describe',
+        '34000',
+        `portal "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`,
+        () => encodeDescribe('P', NO_SUCH_NAME),
+      );
+    }
+    portal.described = true;
+    entry.portal = portal;
+    pipeline.push(entry);
+    return 'forward';
+  }
+
+  #unsettledPortal(name: string): Outcome | null {
+    const { pipeline } = this.#relay;
+    const portal = pipeline.portals.get(name);
+    if (portal !== undefined && portal.segment < pipeline.segment) {
+      // Whether it outlives the Sync in between depends on the transaction, which the answers tell.
+      const segment = pipeline.segment;
+      if (this.#answersBefore(segment)) return this.#stall(() => !this.#answersBefore(segment));
+    }
+    return null;
+  }
+
+  #answersBefore(segment: number): boolean {
+    const { head } = this.#relay.pipeline;
+    return head !== undefined && head.segment < segment;
+  }
+
+  #execute(frameStart: number, start: number, end: number): Outcome {
+    const relay = this.#relay;
+    const { pipeline, session } = relay;
+    this.#refuseInCopy();
+    const { portal: name } = decodeExecute(this.#buffer, start, end);
+    if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
+    const waits = this.#unsettledPortal(name);
+    if (waits !== null) return waits;
+    const entry = new Expected(Kind.Execute, false);
+    const portal = pipeline.portals.get(name);
+    if (portal === undefined) {
+      return this.#unknown(
+        entry,
+        frameStart,
+        'execute',
+        '34000',
+        `portal "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`,
+        () => encodeExecute(NO_SUCH_NAME, 0),
+      );
+    }
+    // The policy may have changed since Parse, and EXECUTE's statement may be another by now.
+    const judged = relay.judge.again(portal.judged, session.inForce);
+    entry.judged = judged;
+    entry.portal = portal;
+    const text = portal.statement?.text ?? { text: '', truncated: false };
+    const replacement = this.#admit(judged, entry, 'execute', text, portal.parameters, portal.statement?.name ?? name);
+    if (replacement === null && !portal.described && this.#needsPlans()) {
+      // The client did not ask what the rows look like, so the gateway does: rules need it.
+      portal.described = true;
+      this.#put(frameStart, encodeDescribe('P', name));
+      this.#runStart = frameStart;
+      const describe = new Expected(Kind.DescribePortal, true);
+      describe.portal = portal;
+      pipeline.push(describe);
+    }
+    return this.#forward(entry, replacement, frameStart, () => encodeExecute(NO_SUCH_NAME, 0), false);
+  }
+
+  #close(start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    this.#refuseInCopy();
+    const { kind, name } = decodeTarget(this.#buffer, start, end);
+    if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
+    const waits = kind === 'S' ? this.#unsettledStatement(name) : this.#unsettledPortal(name);
+    if (waits !== null) return waits;
+    const entry = new Expected(Kind.Close, false);
+    if (kind === 'S') pipeline.removeStatement(name, entry);
+    else pipeline.removePortal(name, entry);
+    pipeline.push(entry);
+    return 'forward';
+  }
+
+  // ----------------------------------------------------------------------------------------------------------------- COPY
+
+  #needsPlans(): boolean {
+    const { policy, detectors } = this.#relay.session.inForce;
+    return policy.hasColumnRules || detectors !== null;
+  }
+
+  /**
+   * COPY … TO STDOUT by simple Query: its columns are asked for first, in a round trip of the gateway's own.
+   * @returns null when the Query can be handled now.
+   */
+  #copyOfQuery(judged: Judged, frameStart: number, start: number, textEnd: number, entry: Expected): Outcome | null {
+    const { pipeline, session, judge } = this.#relay;
+    const refuse = (reason: string, rule: string) => {
+      const refusal = judge.refusal(reason, rule, session.inForce);
+      entry.replacement = this.#admit(refusal, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
+      return null;
+    };
+    const outcome = this.#copyOutcome;
+    if (outcome !== null) {
+      this.#copyOutcome = null;
+      if (outcome.kind === 'plan') entry.copy = outcome.plan;
+      else if (outcome.kind === 'denied') return refuse(outcome.reason, outcome.rule);
+      else {
+        // PostgreSQL would fail the COPY for the same reason, so its words stand here; it is made to fail all the same.
+        this.#admit(judged, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
+        entry.replacement = { code: outcome.code, message: outcome.message, refused: false };
+      }
+      return null;
+    }
+    if (judged.statements.length !== 1)
+      return refuse('COPY TO STDOUT together with other statements in one string cannot be checked; send it by itself', 'protocol/copy');
+    if (pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
+    const target = copyTarget(this.#buffer.subarray(start, textEnd));
+    if (!target.ok) return refuse(target.reason, 'protocol/copy');
+    this.#cut(frameStart);
+    this.#describeCopy(
+      target.target,
+      answer => {
+        this.#copyOutcome = answer;
+      },
+      true,
+    );
+    this.#pieces.push(encodeSync());
+    pipeline.push(new Expected(Kind.Sync, true));
+    pipeline.segment++;
+    return this.#stall(() => this.#copyOutcome !== null && pipeline.length === 0);
+  }
+
+  /** What the round trip for a COPY by simple Query has found. */
+  #copyOutcome: CopyOutcome | null = null;
+
+  /** Parse, Describe and Close of what a COPY would read. @param keepsError an error is told to `done` alone, not to the client. */
+  #describeCopy(target: CopyTarget, done: (outcome: CopyOutcome) => void, keepsError: boolean): void {
+    const { pipeline } = this.#relay;
+    this.#pieces.push(encodeParse(PROBE_NAME, target.probe), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME));
+    const describe = new Expected(Kind.DescribeStatement, true);
+    describe.copyTarget = target;
+    describe.onCopy = done;
+    for (const entry of [new Expected(Kind.Parse, true), describe, new Expected(Kind.Close, true)]) {
+      if (keepsError) entry.onError = (code, message) => done({ kind: 'failed', code, message });
+      pipeline.push(entry);
+    }
+  }
+}
+
+const NO_PARAMETERS: readonly string[] = [];
+
+function malformed(): GatewayError {
+  return new GatewayError('PG_MESSAGE_MALFORMED', 'protocol', 'malformed PostgreSQL message');
+}
+
+/** The whole frame's length, type byte included. @throws {GatewayError} PG_MESSAGE_LENGTH */
+function frameLength(buffer: Buffer, at: number): number {
+  const length = readInt32(buffer, at + 1);
+  if (length < 4) throw new GatewayError('PG_MESSAGE_LENGTH', 'protocol', 'invalid message length');
+  return length + 1;
+}
+
+function checkLength(type: number, total: number): void {
+  switch (type) {
+    case Frontend.Query:
+    case Frontend.Parse:
+      if (total > TEXT_BYTES_MAX + 8192) {
+        throw new GatewayError(
+          'PG_FRAME_TOO_LARGE',
+          'invalid',
+          `a statement is longer than ${TEXT_BYTES_MAX} bytes, which is the longest that can be judged; send values as parameters or use COPY`,
+        );
+      }
+      return;
+    case Frontend.Bind:
+      if (total > BIND_BYTES_MAX)
+        throw new GatewayError('PG_FRAME_TOO_LARGE', 'invalid', `the parameters of a statement are larger than ${BIND_BYTES_MAX} bytes`);
+      return;
+    case Frontend.CopyData:
+      return;
+    case Frontend.FunctionCall:
+      if (total > TEXT_BYTES_MAX) throw new GatewayError('PG_FRAME_TOO_LARGE', 'invalid', 'a message is too long');
+      return;
+    default:
+      if (total > MESSAGE_BYTES_MAX) throw new GatewayError('PG_MESSAGE_LENGTH', 'protocol', 'invalid message length');
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * From a command's text to a decision, once per form of statement: analysis (cached by text without literals), decision, and the
+ * part of its record that does not change from run to run are kept together.
+ *
+ * It decides nothing itself: `decide` does. It adds two refusals of the protocol's own: a text in an encoding that cannot be
+ * read, and an approval that would be needed where this protocol offers none.
+ */
+import type { Decision } from '@sallyport/shared/policy/decision.ts';
+import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
+import { commandPart } from '@sallyport/shared/records/encode.ts';
+import { type AnalysedStatement, type Analysis, mergeFacts, StatementAnalyser, withPrepared } from '@sallyport/shared/sql/analyse.ts';
+import type { PolicyInForce } from '../session/lease-state.ts';
+
+/** Statements whose analysis is kept, by worker. */
+const CACHE_ENTRIES = 4096;
+/** Decisions kept by session. */
+const DECISIONS_MAX = 512;
+
+/** Everything known of a command's form; shared by all its runs in a session. */
+export interface Judged {
+  readonly inForce: PolicyInForce;
+  readonly facts: CommandFacts;
+  readonly decision: Decision;
+  /** Fields of its Command record that are always the same. */
+  readonly recordPart: Uint8Array;
+  readonly fingerprint: string;
+  readonly touchesProtected: boolean;
+  readonly hasEffects: boolean;
+  /** Its success may change names or settings: what is judged after it must wait for that. */
+  readonly changesNames: boolean;
+  /** COPY … TO STDOUT is among its statements. */
+  readonly copiesOut: boolean;
+  readonly statements: readonly AnalysedStatement[];
+}
+
+let analyser: StatementAnalyser | null = null;
+
+function sharedAnalyser(): StatementAnalyser {
+  analyser ??= new StatementAnalyser({ cacheEntries: CACHE_ENTRIES });
+  return analyser;
+}
+
+export interface JudgeSettings {
+  standardConformingStrings: boolean;
+  /** PostgreSQL's name of the client's encoding. */
+  clientEncoding: string;
+}
+
+/** Which tables have protected columns, as far as names tell; set once the catalog is known. */
+export type ProtectedTables = (object: string) => boolean;
+
+export class Judge {
+  readonly settings: JudgeSettings = { standardConformingStrings: true, clientEncoding: 'UTF8' };
+  /** Answers for what EXECUTE names. */
+  preparedFacts: (name: string) => CommandFacts | undefined = () => undefined;
+  isProtected: ProtectedTables = () => false;
+  readonly #database: string;
+  readonly #decisions = new Map<CommandFacts, Judged & { second: number }>();
+  #inForce: PolicyInForce | null = null;
+
+  constructor(database: string) {
+    this.#database = database;
+  }
+
+  /** Something that is refused before it can be judged, for its record. */
+  refusal(reason: string, rule: string, inForce: PolicyInForce): Judged {
+    const facts: CommandFacts = { ...UNREADABLE.facts, unparseable: reason };
+    return {
+      ...this.#decide(facts, '', [], inForce),
+      decision: { action: 'deny', rule, reason, message: reason },
+      recordPart: commandPart({ decision: 'deny', rule, reason, policyVersion: inForce.version, database: this.#database }),
+    };
+  }
+
+  /** Forgets what was decided, e.g. because the catalog or the search path changed. */
+  reset(): void {
+    this.#decisions.clear();
+  }
+
+  /** Judges the text at bytes[start, end). */
+  text(bytes: Buffer, start: number, end: number, inForce: PolicyInForce): Judged {
+    if (this.#inForce !== inForce) {
+      this.#inForce = inForce;
+      this.#decisions.clear();
+    }
+    const text = this.#readable(bytes.subarray(start, end));
+    const analysis = text === null ? UNREADABLE : sharedAnalyser().analyseBytes(text, this.settings);
+    return this.#judge(analysis, inForce);
+  }
+
+  /** Judges facts that were found inside of another statement. */
+  ofFacts(facts: CommandFacts, inForce: PolicyInForce): Judged {
+    return this.#decide(facts, '', [], inForce);
+  }
+
+  /** Judges again what was judged under another policy or at another time. */
+  again(judged: Judged, inForce: PolicyInForce): Judged {
+    if (judged.inForce === inForce && !inForce.policy.decisionDependsOnTime) return judged;
+    return this.#decide(judged.facts, judged.fingerprint, judged.statements, inForce);
+  }
+
+  #judge(analysis: Analysis, inForce: PolicyInForce): Judged {
+    const known = this.#decisions.get(analysis.facts);
+    if (
+      known !== undefined &&
+      analysis.executes.length === 0 &&
+      !inForce.policy.decisionDependsOnTime &&
+      sameStatements(known.statements, analysis.statements)
+    )
+      return known;
+    let facts = analysis.facts;
+    if (analysis.executes.length > 0) facts = withPrepared(analysis, name => this.#preparedIn(analysis, name));
+    const judged = this.#decide(facts, analysis.fingerprint, analysis.statements, inForce);
+    if (analysis.executes.length === 0) {
+      if (this.#decisions.size >= DECISIONS_MAX) {
+        for (const oldest of this.#decisions.keys()) {
+          this.#decisions.delete(oldest);
+          break;
+        }
+      }
+      this.#decisions.set(analysis.facts, Object.assign(judged, { second: 0 }));
+    }
+    return judged;
+  }
+
+  /** PREPARE and EXECUTE in one string: all that the string prepares under the name, and what the session has. */
+  #preparedIn(analysis: Analysis, name: string): CommandFacts | undefined {
+    let facts = this.preparedFacts(name);
+    for (const statement of analysis.statements) {
+      for (const effect of statement.effects) {
+        if (effect.type === 'prepare' && effect.name === name) facts = facts === undefined ? effect.facts : mergeFacts(facts, effect.facts);
+      }
+    }
+    return facts;
+  }
+
+  #decide(facts: CommandFacts, fingerprint: string, statements: readonly AnalysedStatement[], inForce: PolicyInForce): Judged {
+    let decision = inForce.policy.decide(facts, new Date());
+    if (decision.action === 'hold') {
+      decision = {
+        action: 'deny',
+        rule: decision.rule,
+        reason: `${decision.reason}; approvals are not offered here`,
+        message: decision.message,
+      };
+    }
+    return {
+      inForce,
+      facts,
+      decision,
+      fingerprint,
+      statements,
+      touchesProtected: inForce.policy.hasColumnRules && facts.objects.some(this.isProtected),
+      hasEffects: statements.some(statement => statement.effects.length > 0),
+      changesNames:
+        facts.functions.some(isSetConfig) || statements.some(statement => statement.effects.some(effect => NAMING.has(effect.type))),
+      copiesOut: statements.some(statement => statement.effects.some(effect => effect.type === 'copy' && effect.direction === 'out')),
+      recordPart: commandPart({
+        fingerprint,
+        statements: facts.statements,
+        objects: facts.objects,
+        columnsRead: facts.columnsRead,
+        decision: decision.action,
+        rule: decision.rule,
+        reason: decision.reason,
+        policyVersion: inForce.version,
+        inferences: facts.inferences.map(inference => inference.column),
+        database: this.#database,
+      }),
+    };
+  }
+
+  /** The text as UTF-8; null when the client's encoding cannot be read with certainty. */
+  #readable(bytes: Buffer): Uint8Array | null {
+    const encoding = this.settings.clientEncoding;
+    if (encoding === 'UTF8' || encoding === 'UNICODE') return bytes;
+    // Every client encoding has ASCII below 0x80, and none that has it also as a second byte comes without a first one above.
+    for (let i = 0; i < bytes.length; i++) {
+      if ((bytes[i] as number) >= 0x80) return toUtf8(bytes, encoding);
+    }
+    return bytes;
+  }
+}
+
+const NAMING = new Set(['set', 'reset-all', 'prepare', 'deallocate', 'discard', 'declare-cursor', 'close-cursor']);
+
+function isSetConfig(name: string): boolean {
+  return name === 'set_config' || name.endsWith('.set_config');
+}
+
+/** Encodings whose conversion here is the server's, byte for byte. */
+const DECODABLE: Readonly<Record<string, string>> = {
+  WIN1250: 'windows-1250',
+  WIN1251: 'windows-1251',
+  WIN1253: 'windows-1253',
+  WIN1254: 'windows-1254',
+  WIN1257: 'windows-1257',
+  LATIN2: 'iso-8859-2',
+  KOI8R: 'koi8-r',
+  KOI8U: 'koi8-u',
+};
+
+function toUtf8(bytes: Buffer, encoding: string): Uint8Array | null {
+  // The Encoding standard's `latin1` is Windows-1252; PostgreSQL's LATIN1 is ISO 8859-1, as Node's is.
+  if (encoding === 'LATIN1') return Buffer.from(bytes.toString('latin1'));
+  const label = DECODABLE[encoding];
+  if (label === undefined) return null;
+  try {
+    return Buffer.from(new TextDecoder(label, { fatal: true }).decode(bytes));
+  } catch {
+    return null;
+  }
+}
+
+const UNREADABLE: Analysis = {
+  statements: [],
+  facts: {
+    statements: ['unknown'],
+    objects: [],
+    columnsRead: [],
+    functions: [],
+    where: 'notApplicable',
+    multiStatement: false,
+    writes: true,
+    opaque: [],
+    unparseable: 'the text is not ASCII, and the client\u2019s encoding is none that the gateway reads',
+    inferences: [],
+  },
+  fingerprint: '',
+  executes: [],
+};
+
+function sameStatements(a: readonly AnalysedStatement[], b: readonly AnalysedStatement[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) {
+    // Offsets matter only where effects do.
+    if (a[i]?.effects !== b[i]?.effects) return false;
+  }
+  return true;
+}

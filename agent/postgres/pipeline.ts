@@ -1,0 +1,296 @@
+/**
+ * What the database still owes an answer to, and which prepared statements and portals it holds.
+ *
+ * Each message that is forwarded and will be answered has an `Expected` in the queue, in order. PostgreSQL answers in order too,
+ * so the head of the queue is what the next answer belongs to. After an error in the extended protocol PostgreSQL ignores
+ * everything up to the next Sync; the entries of what it ignores are dropped here at the same point, and what they had changed in
+ * the maps is undone.
+ *
+ * Names enter the maps when they are forwarded, so that a pipelined Bind finds its Parse. Until the answer came they are
+ * not `confirmed`: a reference from behind a later Sync waits, because only the answer tells which statement the name has.
+ *
+ * Pure: no sockets, no policy.
+ */
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { CommandRun } from './command-run.ts';
+import type { CopyOutcome, CopyPlan, CopyTarget } from './copy-out.ts';
+import type { Judged } from './judge.ts';
+import type { RowPlan } from './row-plan.ts';
+
+export const Kind = {
+  Query: 0,
+  Parse: 1,
+  Bind: 2,
+  DescribeStatement: 3,
+  DescribePortal: 4,
+  Execute: 5,
+  Close: 6,
+  Sync: 7,
+  /** CopyDone or CopyFail: not answered by itself; it marks where copy-in mode ends in the client's stream. */
+  CopyEnd: 8,
+} as const;
+
+export type KindOf = (typeof Kind)[keyof typeof Kind];
+
+/** A text without what detectors found, bounded; `sha256` is keyed, over the whole text as it came. */
+export interface RecordableText {
+  text: string;
+  truncated: boolean;
+  sha256?: Uint8Array;
+}
+
+export interface Statement {
+  readonly name: string;
+  readonly judged: Judged;
+  /** Its text as records hold it. */
+  readonly text: RecordableText;
+  /** Types that the client gave for parameters; 0 or absent: the server chooses. */
+  readonly parameterTypes: readonly number[];
+  /** COPY … TO STDOUT: what becomes of its columns, once that is known. */
+  copy: CopyPlan | null;
+  readonly segment: number;
+  confirmed: boolean;
+  /** Bytes that it counts for in the bound on all of them. */
+  readonly weight: number;
+}
+
+export interface Portal {
+  readonly name: string;
+  readonly judged: Judged;
+  readonly statement: Statement | null; // null: a cursor that SQL declared
+  /** Bound values as recorded: text, masked. */
+  readonly parameters: readonly string[];
+  readonly segment: number;
+  readonly holdable: boolean;
+  confirmed: boolean;
+  /** A Describe of it is on the way or answered. */
+  described: boolean;
+  /** Known once the answer to Describe came; null: not known. */
+  plan: RowPlan | null;
+}
+
+/** A refusal that stands in the answer's place, or the error that the server would have given. */
+export interface Replacement {
+  code: string;
+  message: string;
+  /** Already recorded as refused. */
+  refused: boolean;
+}
+
+export class Expected {
+  readonly kind: KindOf;
+  /** Asked by the gateway itself: its answers are not for the client. */
+  readonly hidden: boolean;
+  run: CommandRun | null = null;
+  judged: Judged | null = null;
+  statement: Statement | null = null;
+  portal: Portal | null = null;
+  /** ErrorResponse is replaced by this. */
+  replacement: Replacement | null = null;
+  /** Takes back what forwarding this had changed in the maps. */
+  undo: (() => void) | null = null;
+  /** Query: which of its statements is being answered. */
+  statementIndex = 0;
+  /** Query: rows of the result set that is being answered. COPY: its rows. */
+  plan: RowPlan | null = null;
+  copy: CopyPlan | null = null;
+  /** Its success changes names or settings: what comes behind waits until it is answered. */
+  changesNames = false;
+  segment = 0;
+  /** Hidden DescribeStatement: the COPY whose columns are asked for, and who takes the answer. */
+  copyTarget: CopyTarget | null = null;
+  onCopy: ((outcome: CopyOutcome) => void) | null = null;
+  /** Hidden: takes an error that is then not shown to the client. */
+  onError: ((code: string, message: string) => void) | null = null;
+
+  constructor(kind: KindOf, hidden: boolean) {
+    this.kind = kind;
+    this.hidden = hidden;
+  }
+}
+
+const STATEMENTS_MAX = 10_000;
+const STATEMENTS_WEIGHT_MAX = 16 * 1024 * 1024;
+const PORTALS_MAX = 1024;
+
+export class Pipeline {
+  readonly statements = new Map<string, Statement>();
+  readonly portals = new Map<string, Portal>();
+  /** Rises with every Sync (and Query, which ends a segment too) that is forwarded. */
+  segment = 1;
+  /** The database ignores everything until a Sync that has not been forwarded yet. */
+  skipping = false;
+  /** The database is reading CopyData; Sync and Flush are ignored by it. */
+  copyIn = false;
+  /** Commands under way whose success changes names by SQL (PREPARE, DEALLOCATE, DECLARE …). */
+  pendingEffects = 0;
+  #weight = 0;
+  #queue: (Expected | undefined)[] = new Array<Expected | undefined>(64);
+  #head = 0;
+  #count = 0;
+
+  get length(): number {
+    return this.#count;
+  }
+
+  get head(): Expected | undefined {
+    return this.#count === 0 ? undefined : this.#queue[this.#head];
+  }
+
+  push(entry: Expected): void {
+    if (this.#count === this.#queue.length) this.#grow();
+    entry.segment = this.segment;
+    this.#queue[(this.#head + this.#count) & (this.#queue.length - 1)] = entry;
+    this.#count++;
+  }
+
+  #grow(): void {
+    const grown = new Array<Expected | undefined>(this.#queue.length * 2);
+    for (let i = 0; i < this.#count; i++) grown[i] = this.#queue[(this.#head + i) & (this.#queue.length - 1)];
+    this.#queue = grown;
+    this.#head = 0;
+  }
+
+  /** Takes the head off. @throws {GatewayError} PG_UPSTREAM_PROTOCOL when the server answers what nobody asked. */
+  shift(): Expected {
+    const entry = this.head;
+    if (entry === undefined) throw new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', 'the database answered what was not asked');
+    this.#queue[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#queue.length - 1);
+    this.#count--;
+    return entry;
+  }
+
+  at(offset: number): Expected | undefined {
+    return offset < this.#count ? this.#queue[(this.#head + offset) & (this.#queue.length - 1)] : undefined;
+  }
+
+  /** Removes the entry at `offset`, keeping the order of the others. */
+  #remove(offset: number): void {
+    const mask = this.#queue.length - 1;
+    for (let i = offset; i > 0; i--) this.#queue[(this.#head + i) & mask] = this.#queue[(this.#head + i - 1) & mask];
+    this.#queue[this.#head] = undefined;
+    this.#head = (this.#head + 1) & mask;
+    this.#count--;
+  }
+
+  addStatement(statement: Statement, entry: Expected): void {
+    const { name } = statement;
+    const before = this.statements.get(name);
+    if (before === undefined && this.statements.size >= STATEMENTS_MAX) throw tooMany('prepared statements');
+    if (this.#weight + statement.weight - (before?.weight ?? 0) > STATEMENTS_WEIGHT_MAX) throw tooMany('bytes of prepared statements');
+    this.#put(name, statement, before);
+    // A named Parse over a name in use fails, and the old statement stays; an unnamed one that fails leaves none.
+    entry.undo = () => {
+      if (this.statements.get(name) === statement) this.#put(name, name === '' ? undefined : before, statement);
+    };
+  }
+
+  #put(name: string, statement: Statement | undefined, before: Statement | undefined): void {
+    this.#weight += (statement?.weight ?? 0) - (before?.weight ?? 0);
+    if (statement === undefined) this.statements.delete(name);
+    else this.statements.set(name, statement);
+  }
+
+  /** A statement that SQL prepared. */
+  setStatement(statement: Statement): void {
+    this.#put(statement.name, statement, this.statements.get(statement.name));
+  }
+
+  addPortal(portal: Portal, entry: Expected): void {
+    const { name } = portal;
+    const before = this.portals.get(name);
+    if (before === undefined && this.portals.size >= PORTALS_MAX) throw tooMany('open portals');
+    this.portals.set(name, portal);
+    entry.undo = () => {
+      if (this.portals.get(name) !== portal) return;
+      if (before === undefined || name === '') this.portals.delete(name);
+      else this.portals.set(name, before);
+    };
+  }
+
+  /** Close and DEALLOCATE: portals made from the statement go with it, as in PostgreSQL they go on; only the name is free. */
+  removeStatement(name: string, entry: Expected | null): void {
+    const before = this.statements.get(name);
+    if (before === undefined) return;
+    this.#put(name, undefined, before);
+    if (entry !== null) {
+      entry.undo = () => {
+        if (!this.statements.has(name)) this.#put(name, before, undefined);
+      };
+    }
+  }
+
+  removePortal(name: string, entry: Expected | null): void {
+    const before = this.portals.get(name);
+    if (before === undefined) return;
+    this.portals.delete(name);
+    if (entry !== null) {
+      entry.undo = () => {
+        if (!this.portals.has(name)) this.portals.set(name, before);
+      };
+    }
+  }
+
+  removeAllStatements(): void {
+    this.statements.clear();
+    this.#weight = 0;
+  }
+
+  /**
+   * The error's entry has been taken off: everything up to the next Sync is ignored by the database. Sync itself stays, and is
+   * answered.
+   *
+   * @returns the entries that will never be answered, oldest first.
+   */
+  dropUntilSync(): Expected[] {
+    const dropped: Expected[] = [];
+    this.copyIn = false;
+    for (;;) {
+      const entry = this.head;
+      if (entry === undefined) {
+        this.skipping = true;
+        break;
+      }
+      if (entry.kind === Kind.Sync) break;
+      dropped.push(this.shift());
+    }
+    for (let i = dropped.length - 1; i >= 0; i--) dropped[i]?.undo?.();
+    return dropped;
+  }
+
+  /**
+   * The database has begun to read CopyData for the head. A Sync that was sent before the data ends is ignored by it.
+   */
+  enterCopyIn(): void {
+    for (let i = 1; i < this.#count; ) {
+      const entry = this.at(i) as Expected;
+      if (entry.kind === Kind.CopyEnd) {
+        this.#remove(i);
+        return;
+      }
+      if (entry.kind !== Kind.Sync) {
+        // Anything else makes the database fail the COPY; the error's handling drops it.
+        i++;
+        continue;
+      }
+      this.#remove(i);
+    }
+    this.copyIn = true;
+  }
+
+  /** CopyEnd markers that the database was not in the mood for are ignored by it. */
+  dropCopyEnds(): void {
+    while (this.head?.kind === Kind.CopyEnd) this.shift();
+  }
+
+  /** The transaction is over: portals of it are gone. */
+  transactionEnded(segment: number): void {
+    if (this.portals.size === 0) return;
+    for (const [name, portal] of this.portals) if (!portal.holdable && portal.segment <= segment) this.portals.delete(name);
+  }
+}
+
+function tooMany(what: string): GatewayError {
+  return new GatewayError('PG_SESSION_LIMIT', 'invalid', `the session has too many ${what}; close some first`);
+}

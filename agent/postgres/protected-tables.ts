@@ -1,0 +1,23 @@
+/** Does a table that a statement names have columns that some rule protects? Decides what its error texts may tell. */
+import type { SessionPolicy } from '@sallyport/shared/policy/decide.ts';
+import type { Catalog } from './catalog.ts';
+
+/** @param object `schema.table` as the analysis gives it; `*` for a schema that the text does not name. */
+export function isProtectedTable(object: string, policy: SessionPolicy, catalog: Catalog | null): boolean {
+  const dot = object.indexOf('.');
+  const schema = dot < 0 ? '*' : object.slice(0, dot);
+  const table = object.slice(dot + 1);
+  let known = false;
+  for (const [oid, relation] of catalog?.entries() ?? []) {
+    if (relation.name !== table || (schema !== '*' && relation.schema !== schema)) continue;
+    known = true;
+    for (let column = 1; column < relation.columns.length; column++) {
+      if (relation.columns[column] === undefined) continue;
+      for (const origin of catalog?.originsOf(oid, column, true) ?? []) {
+        if (policy.column(origin.schema, origin.table, origin.column) !== null) return true;
+      }
+    }
+  }
+  // A table that the catalog does not show may be anything.
+  return known ? false : policy.column(schema, table, '*') !== null;
+}

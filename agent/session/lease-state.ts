@@ -1,0 +1,102 @@
+/**
+ * A lease as sessions use it: the compiled policy and, by resource, what is needed to serve it. Immutable; a new lease makes a
+ * new one.
+ */
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import { compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
+import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
+import { admit, type SessionPolicy, sessionPolicy } from '@sallyport/shared/policy/decide.ts';
+import type { Admission, EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+import type { Principal, ResourceSpec } from '@sallyport/shared/policy/model.ts';
+import type { OpenedLease } from '../worker-messages.ts';
+
+export interface ResourceState {
+  readonly name: string;
+  readonly spec: ResourceSpec;
+  readonly credential: { readonly username: string; readonly password: string };
+  /** Key of `hash` and `fake` masks, 32 bytes. */
+  readonly maskKey: Uint8Array;
+  /** What clients see in the TLS handshake. */
+  readonly secureContext: SecureContext;
+}
+
+/** A principal's policy on one resource, with the detectors that it asks for. */
+export interface PolicyInForce {
+  readonly version: number;
+  readonly policy: SessionPolicy;
+  /** null: no detector is asked for. */
+  readonly detectors: DetectorSet | null;
+}
+
+export class LeaseState {
+  readonly version: number;
+  readonly expiresAtMs: number;
+  readonly resources: ReadonlyMap<string, ResourceState>;
+  /** Resources that cannot be served, and why. */
+  readonly problems: ReadonlyMap<string, string>;
+  readonly #policy: CompiledPolicy;
+  readonly #known: KnownCredentials;
+  /** Detector sets by their names: sessions with the same list share one. */
+  readonly #detectors = new Map<string, DetectorSet>();
+
+  constructor(lease: OpenedLease) {
+    this.version = lease.bundle.version;
+    this.expiresAtMs = Date.parse(lease.bundle.expiresAt);
+    if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
+    this.#policy = compilePolicy(lease.bundle);
+    this.#known = knownCredentials(lease.bundle.knownCredentials);
+    const resources = new Map<string, ResourceState>();
+    const problems = new Map<string, string>();
+    for (const { name, spec } of lease.bundle.resources) {
+      try {
+        resources.set(name, resourceState(name, spec, lease));
+      } catch (error) {
+        problems.set(name, errorText(error));
+      }
+    }
+    this.resources = resources;
+    this.problems = problems;
+  }
+
+  admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date): Admission {
+    return admit(this.#policy, principal, resource, depth, now);
+  }
+
+  policyFor(principal: Principal, resource: string): PolicyInForce {
+    const policy = sessionPolicy(this.#policy, principal, resource);
+    return { version: this.version, policy, detectors: this.#detectorSet(policy.detectors) };
+  }
+
+  #detectorSet(names: readonly string[]): DetectorSet | null {
+    if (names.length === 0) return null;
+    const key = [...names].sort().join('\n');
+    let set = this.#detectors.get(key);
+    if (set === undefined) {
+      set = compileDetectors(names, { known: this.#known });
+      this.#detectors.set(key, set);
+    }
+    return set;
+  }
+}
+
+function resourceState(name: string, spec: ResourceSpec, lease: OpenedLease): ResourceState {
+  const credential = lease.credentials[spec.credential];
+  if (credential === undefined)
+    throw new GatewayError('CREDENTIAL_MISSING', 'unavailable', `the credential ${spec.credential} is not in the lease`);
+  const maskKey = lease.maskKeys[name];
+  if (maskKey === undefined || maskKey.length !== 32)
+    throw new GatewayError('MASK_KEY_MISSING', 'unavailable', 'the mask key is not in the lease');
+  const serving = lease.serving[name] ?? lease.serving['*'];
+  if (serving === undefined)
+    throw new GatewayError('SERVING_CERTIFICATE_MISSING', 'unavailable', 'there is no certificate to serve clients with');
+  const secureContext = createSecureContext({ cert: serving.certificate, key: serving.key, minVersion: 'TLSv1.2', honorCipherOrder: true });
+  return { name, spec, credential, maskKey, secureContext };
+}
+
+/** A session's own key for digests that must not be guessed back from outside. */
+export function digestKey(): KeyObject {
+  return createSecretKey(crypto.getRandomValues(new Uint8Array(32)));
+}

@@ -1,0 +1,110 @@
+/**
+ * One authenticated use of a resource, from admission to its last record. Opened with a `SessionAuthorization` and nothing else.
+ *
+ * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
+ * told to end is the protocol's: it registers `onEnd`.
+ */
+import type { Principal } from '@sallyport/shared/policy/model.ts';
+import type { SessionAuthorization } from './authorisation.ts';
+import type { Gateway } from './gateway.ts';
+import { uuidv7 } from './identifiers.ts';
+import type { LeaseState, PolicyInForce, ResourceState } from './lease-state.ts';
+import { SessionRecorder } from './recorder.ts';
+
+/** Why the gateway itself ends a session. */
+export type EndCause = 'killed' | 'idleTimeout' | 'maxDuration' | 'grantWithdrawn' | 'tokenRevoked' | 'drained' | 'recordsUnavailable';
+
+export class LiveSession {
+  readonly id: string;
+  readonly principal: Principal;
+  readonly resource: ResourceState;
+  readonly clientAddress: string;
+  readonly protocol: string;
+  readonly role: string;
+  readonly tokenId: string;
+  readonly startedAtMs: number;
+  readonly recorder: SessionRecorder;
+  /** Read at every command: a new lease replaces it while the session lives. */
+  inForce: PolicyInForce;
+  /** The protocol sets it: ends the session in its native form. */
+  onEnd: (cause: EndCause, reason: string) => void = () => undefined;
+  /** The protocol keeps it up to date: the last time either side sent something that counts as use. */
+  lastActiveAtMs: number;
+  /** A command is running or unanswered: the session is not idle, however long it takes. */
+  isBusy: () => boolean = () => false;
+
+  readonly #gateway: Gateway;
+  #maxDurationMs: number | undefined;
+  #idleTimeoutMs: number | undefined;
+  #ended = false;
+
+  constructor(gateway: Gateway, authorization: SessionAuthorization, options: { protocol: string; clientAddress: string }) {
+    const grant = authorization.consume();
+    const now = Date.now();
+    this.#gateway = gateway;
+    this.id = uuidv7(now);
+    this.principal = grant.principal;
+    this.resource = grant.resource;
+    this.clientAddress = options.clientAddress;
+    this.protocol = options.protocol;
+    this.role = grant.admission.role;
+    this.tokenId = grant.tokenId;
+    this.startedAtMs = now;
+    this.lastActiveAtMs = now;
+    this.#maxDurationMs = grant.admission.session.maxDurationMs;
+    this.#idleTimeoutMs = grant.admission.session.idleTimeoutMs;
+    this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
+    this.recorder = new SessionRecorder(gateway.sink, this.id);
+    gateway.sessionOpened(this);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Writes the first record. @returns its index: nothing is released to the client before it is durable. */
+  recordStarted(client: Record<string, string>): number {
+    return this.recorder.started({
+      resource: this.resource.name,
+      protocol: this.protocol,
+      principal: this.principal,
+      agent: this.#gateway.agentName,
+      clientAddress: this.clientAddress,
+      role: this.role,
+      policyVersion: this.inForce.version,
+      client,
+      tokenId: this.tokenId,
+      durability: this.inForce.policy.audit.durability,
+    });
+  }
+
+  /** Takes a new lease into force, or ends the session when it no longer admits the principal. */
+  takeLease(lease: LeaseState, depth: Parameters<LeaseState['admit']>[2], now: Date): void {
+    if (this.#ended) return;
+    const admission = lease.resources.has(this.resource.name) ? lease.admit(this.principal, this.resource.name, depth, now) : null;
+    if (admission === null || !admission.admitted) {
+      this.onEnd('grantWithdrawn', admission === null ? 'the resource is no longer served' : admission.reason);
+      return;
+    }
+    this.#maxDurationMs = admission.session.maxDurationMs;
+    this.#idleTimeoutMs = admission.session.idleTimeoutMs;
+    this.inForce = lease.policyFor(this.principal, this.resource.name);
+  }
+
+  /** Ends the session when one of its limits has passed; called about once a second. */
+  checkLimits(nowMs: number): void {
+    if (this.#ended) return;
+    if (this.#maxDurationMs !== undefined && nowMs - this.startedAtMs >= this.#maxDurationMs) {
+      this.onEnd('maxDuration', 'the session has reached the longest time that its role allows');
+    } else if (this.#idleTimeoutMs !== undefined && !this.isBusy() && nowMs - this.lastActiveAtMs >= this.#idleTimeoutMs) {
+      this.onEnd('idleTimeout', 'the session was idle for longer than its role allows');
+    }
+  }
+
+  /** The protocol is done: both sockets are closed, the last record is written. */
+  close(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#gateway.sessionClosed(this);
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * What a protocol is to the agent: one folder that implements `Protocol`, and one line in protocols.ts.
+ *
+ * The session layer owns listeners, the time and number limits before authentication, authorisation, records and a session's
+ * life; a protocol owns the bytes. Protocols never import each other.
+ */
+import type { Socket } from 'node:net';
+import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+import type { Gateway } from './gateway.ts';
+
+/** What one accepted connection may use. */
+export interface ConnectionContext {
+  readonly gateway: Gateway;
+  readonly resource: string;
+  /** host:port of the far end. */
+  readonly clientAddress: string;
+  /** The connection is authenticated: it no longer counts against the limits of those that are not, and has no deadline. */
+  authenticated(): void;
+}
+
+export interface Protocol {
+  /** The `protocol` of Resource manifests. */
+  readonly name: string;
+  /** What this protocol can enforce; policies that ask for more are refused at admission. */
+  readonly depth: EnforcementDepth;
+  /** Takes over an accepted socket. Never throws; every failure ends this socket alone. */
+  serve(socket: Socket, context: ConnectionContext): void;
+}

@@ -1,0 +1,5 @@
+/** Every protocol that the agent speaks. A new one is a folder and a line here. */
+import { postgres } from '../postgres/protocol.ts';
+import type { Protocol } from './protocol.ts';
+
+export const protocols: ReadonlyMap<string, Protocol> = new Map([postgres].map(protocol => [protocol.name, protocol]));

@@ -1,0 +1,74 @@
+/**
+ * The records of one session: contiguous sequence numbers, each record chained to the one before it by its hash.
+ *
+ * It encodes and appends; it neither masks (callers hand over masked text only) nor waits for the disk (output-commit is the
+ * protocol's, by the index that is returned). When the sink refuses a record, the sequence number is not used up: nothing was
+ * recorded, and the caller must not forward.
+ */
+import { hash } from 'node:crypto';
+import {
+  type CommandBody,
+  encodeCancelRequested,
+  encodeCommand,
+  encodeOutputChunk,
+  encodeResponse,
+  encodeSessionEnded,
+  encodeSessionStarted,
+  type ResponseBody,
+  type SessionEndedBody,
+  type SessionStartedBody,
+} from '@sallyport/shared/records/encode.ts';
+import type { RecordSink } from '@sallyport/shared/records/sink.ts';
+import { nowUnixUs } from './clock.ts';
+
+export class SessionRecorder {
+  readonly sink: RecordSink;
+  readonly #head: { sessionId: string; seq: number; atUnixUs: number; previousHash: Uint8Array | undefined };
+
+  constructor(sink: RecordSink, sessionId: string) {
+    this.sink = sink;
+    this.#head = { sessionId, seq: 0, atUnixUs: 0, previousHash: undefined };
+  }
+
+  /** The sequence number of the next record. */
+  get nextSeq(): number {
+    return this.#head.seq;
+  }
+
+  #next() {
+    this.#head.atUnixUs = nowUnixUs();
+    return this.#head;
+  }
+
+  /** @returns the record's index in the sink. @throws what the sink throws; then nothing was recorded. */
+  #append(record: Uint8Array): number {
+    const index = this.sink.append(record);
+    this.#head.previousHash = hash('sha256', record, 'buffer');
+    this.#head.seq++;
+    return index;
+  }
+
+  started(body: SessionStartedBody): number {
+    return this.#append(encodeSessionStarted(this.#next(), body));
+  }
+
+  ended(body: SessionEndedBody): number {
+    return this.#append(encodeSessionEnded(this.#next(), body));
+  }
+
+  command(body: CommandBody, fixed: Uint8Array | undefined): number {
+    return this.#append(encodeCommand(this.#next(), body, fixed));
+  }
+
+  response(body: ResponseBody, fixed: Uint8Array | undefined): number {
+    return this.#append(encodeResponse(this.#next(), body, fixed));
+  }
+
+  cancelRequested(commandSeq: number, by: 'client' | 'console' | 'policy'): number {
+    return this.#append(encodeCancelRequested(this.#next(), { commandSeq, by }));
+  }
+
+  outputChunk(commandSeq: number, offset: number, data: Uint8Array): number {
+    return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data }));
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * One worker thread of the agent's data path: listeners, sessions, and a spool of its own. It speaks worker-messages.ts with the
+ * main thread and nothing else: no control stream, no fetching of keys, no shipping.
+ *
+ * A fault that nobody caught ends the worker: the host starts another one, whose spool closes the sessions in the evidence.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { errorText, GatewayError, unreachable } from '@sallyport/shared/errors.ts';
+import { loadParser } from '@sallyport/shared/sql/parser.ts';
+import { VerifyContext, verifyToken } from './identity/verify.ts';
+import { Gateway } from './session/gateway.ts';
+import { LeaseState } from './session/lease-state.ts';
+import { Listener, splitHostPort } from './session/listener.ts';
+import { protocols } from './session/protocols.ts';
+import { openSpool } from './spool/spool.ts';
+import type { FromWorker, ToWorker, WorkerData } from './worker-messages.ts';
+
+const SWEEP_MS = 1000;
+/** After `stop`, sessions have this long to tell their clients. */
+const FAREWELL_MS = 200;
+
+const port = parentPort;
+if (port === null) throw new GatewayError('WORKER_ALONE', 'internal', 'worker.ts runs in a worker thread only');
+const data = workerData as WorkerData;
+const post = (message: FromWorker) => port.postMessage(message);
+
+await loadParser();
+const spool = await openSpool({
+  dir: data.spoolDir,
+  bytesMax: data.spoolBytesMax,
+  onDurable: nextIndex => post({ type: 'durable', nextIndex }),
+});
+const verifyContext = new VerifyContext({ onKeysMissing: issuer => post({ type: 'jwksMiss', issuer }) });
+
+const gateway = new Gateway({
+  agentName: data.agentName,
+  index: data.index,
+  workers: data.workers,
+  sink: spool,
+  verify: token => verifyToken(token, verifyContext),
+  post,
+  report: error =>
+    process.stderr.write(
+      `${JSON.stringify({ level: 50, time: Date.now(), worker: data.index, code: error.code, msg: error.message, cause: error.cause === undefined ? undefined : errorText(error.cause) })}\n`,
+    ),
+});
+
+/** resource → its listener and the address that was asked for. */
+const listeners = new Map<string, { address: string; protocol: string; listener: Listener }>();
+let listenersChanging: Promise<void> = Promise.resolve();
+
+const sweep = setInterval(() => {
+  const now = Date.now();
+  for (const session of [...gateway.sessions.values()]) session.checkLimits(now);
+  gateway.flushRefusals();
+}, SWEEP_MS);
+
+function takeLease(message: Extract<ToWorker, { type: 'lease' }>): void {
+  const { lease, listen } = message;
+  let state: LeaseState;
+  try {
+    state = new LeaseState(lease);
+  } catch (error) {
+    // The lease that was in force stays; its expiry still counts.
+    for (const resource of Object.keys(listen))
+      post({ type: 'problem', resource, reason: `the lease cannot be used: ${errorText(error)}` });
+    return;
+  }
+  verifyContext.useLease(lease.bundle);
+  gateway.takeLease(state, lease.bundle.revokedTokens, name => protocols.get(name)?.depth);
+  listenersChanging = listenersChanging.then(() => changeListeners(state, listen));
+}
+
+/** Opens, closes and moves listeners until they are what the lease says. Never rejects. */
+async function changeListeners(state: LeaseState, listen: Readonly<Record<string, string>>): Promise<void> {
+  for (const [resource, open] of listeners) {
+    if (listen[resource] === open.address && state.resources.get(resource)?.spec.protocol === open.protocol) continue;
+    open.listener.close();
+    listeners.delete(resource);
+  }
+  for (const [resource, address] of Object.entries(listen)) {
+    const problem = state.problems.get(resource);
+    const wanted = state.resources.get(resource);
+    if (problem !== undefined || wanted === undefined) {
+      listeners.get(resource)?.listener.close();
+      listeners.delete(resource);
+      post({ type: 'problem', resource, reason: problem ?? 'the lease does not hold this resource' });
+      continue;
+    }
+    const open = listeners.get(resource);
+    if (open !== undefined) {
+      post({ type: 'listening', resource, address: open.listener.address });
+      continue;
+    }
+    try {
+      const protocol = protocols.get(wanted.spec.protocol);
+      if (protocol === undefined)
+        throw new GatewayError('PROTOCOL_UNKNOWN', 'invalid', `this agent does not speak ${wanted.spec.protocol}`);
+      const target = splitHostPort(address);
+      if (target === null) throw new GatewayError('ADDRESS_INVALID', 'invalid', `'${address}' is not HOST:PORT`);
+      const listener = await Listener.open({
+        gateway,
+        resource,
+        protocol,
+        host: target.host,
+        port: target.port,
+        reusePort: data.workers > 1,
+      });
+      listeners.set(resource, { address, protocol: protocol.name, listener });
+      post({ type: 'listening', resource, address: listener.address });
+    } catch (error) {
+      post({ type: 'problem', resource, reason: errorText(error) });
+    }
+  }
+}
+
+function endSessions(): void {
+  for (const session of [...gateway.sessions.values()]) session.onEnd('drained', 'the agent stops');
+}
+
+function drain(deadlineMs: number): void {
+  gateway.draining = true;
+  for (const { listener } of listeners.values()) listener.close();
+  setTimeout(endSessions, Math.max(0, deadlineMs - Date.now())).unref();
+}
+
+async function stop(): Promise<void> {
+  gateway.draining = true;
+  clearInterval(sweep);
+  await listenersChanging;
+  for (const { listener } of listeners.values()) listener.close();
+  endSessions();
+  gateway.flushRefusals();
+  await new Promise(resolve => setTimeout(resolve, FAREWELL_MS));
+  for (const { listener } of listeners.values()) listener.destroy();
+  try {
+    await spool.close();
+  } catch (error) {
+    gateway.report(new GatewayError('SPOOL_BROKEN', 'unavailable', `the spool could not be closed: ${errorText(error)}`));
+  }
+  post({ type: 'stopped' });
+  port?.close();
+}
+
+function stats(id: number): void {
+  const { bytes, records, pending, broken, full } = spool.stats();
+  const metrics: Record<string, number> = {
+    ...gateway.metrics,
+    sessions: gateway.sessions.size,
+    spoolBytes: bytes,
+    spoolRecords: records,
+    spoolPending: pending,
+    spoolBroken: broken ? 1 : 0,
+    spoolFull: full ? 1 : 0,
+    heapBytes: process.memoryUsage().heapUsed,
+  };
+  post({ type: 'stats', id, metrics });
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'lease':
+      takeLease(message);
+      return;
+    case 'jwks':
+      verifyContext.useKeys(message.issuer, message.keys);
+      return;
+    case 'revoked':
+      verifyContext.revoke(message.tokenIds);
+      gateway.revoke(message.tokenIds);
+      return;
+    case 'kill':
+      gateway.kill(message.sessionId, message.reason);
+      return;
+    case 'cancel':
+      gateway.cancelHere(message.pid, message.secret);
+      return;
+    case 'shipped':
+      spool.shipped(message.nextIndex);
+      return;
+    case 'stats':
+      stats(message.id);
+      return;
+    case 'drain':
+      drain(message.deadlineMs);
+      return;
+    case 'stop':
+      void stop();
+      return;
+    case 'approval':
+    case 'budget':
+      // No protocol asks for either yet: a policy that needs them is refused at admission.
+      return;
+    default:
+      unreachable(message);
+  }
+});
+
+post({ type: 'ready' });
