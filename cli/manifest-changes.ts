@@ -1,4 +1,5 @@
 /** How `apply` and `plan` show what the control plane says about manifests. */
+import { shownPath } from './shown-path.ts';
 import { printable } from './table.ts';
 import type { Style } from './terminal.ts';
 
@@ -9,7 +10,7 @@ export interface ChangeReport {
     change: 'created' | 'configured' | 'unchanged' | 'deleted';
     diff?: { path: string; before?: unknown; after?: unknown }[];
   }[];
-  warnings?: (string | { file?: string; line?: number; column?: number; message: string })[];
+  warnings?: { file: string; line: number; column: number; message: string }[];
 }
 
 const PLANNED = { created: 'would be created', configured: 'would change', unchanged: 'unchanged', deleted: 'would be deleted' } as const;
@@ -27,10 +28,8 @@ export function changeLines(report: ChangeReport, dryRun: boolean, style: Style)
   return lines;
 }
 
-function warningText(warning: NonNullable<ChangeReport['warnings']>[number]): string {
-  if (typeof warning === 'string') return warning;
-  const place = warning.file === undefined ? '' : `${warning.file}:${warning.line}:${warning.column}: `;
-  return place + warning.message;
+function warningText({ file, line, column, message }: NonNullable<ChangeReport['warnings']>[number]): string {
+  return `${shownPath(file)}:${line}:${column}: ${message}`;
 }
 
 function shown(value: unknown): string {

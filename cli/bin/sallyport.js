@@ -14,7 +14,8 @@ if (Number(process.versions.node.split('.')[0]) >= 26) {
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(path.join(modules(), '.cache', 'sallyport'));
   const { run } = await import(pathToFileURL(path.join(path.dirname(self), '..', 'main.ts')).href);
-  process.exitCode = await run(process.argv.slice(2));
+  // Standard streams are written at once on POSIX systems, and nothing that is left may keep a finished command alive.
+  process.exit(await run(process.argv.slice(2)));
 } else {
   handOver();
 }

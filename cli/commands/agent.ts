@@ -1,19 +1,23 @@
-/** `sallyport agent`: one agent, in this process. Its options are its own (agent/main.ts). */
+/** `sallyport agent`: one agent, in this process. It reads its options itself (agent/main.ts). */
 import { Command } from 'commander';
-import { becomeProgram } from '../become-program.ts';
 import type { Terminal } from '../terminal.ts';
 
 export function define(_terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
-  return becomeProgram(
-    new Command('sallyport agent').description('Runs an agent: it stands in front of resources and dials out to the control plane.'),
-    '@sallyport/agent/main.ts',
-    [
-      ['--data <DIR>', 'data folder: identity and spool'],
-      ['--control-plane <HOST:PORT>', 'where the control plane listens for agents'],
-      ['--join <TOKEN>', 'join token of `sallyport agents invite`; only for the first start'],
-      ['--workers <N>', 'threads that serve connections'],
-    ],
-    rest,
-    exit,
-  );
+  return new Command('sallyport agent')
+    .description('Runs an agent: it stands in front of resources and dials out to the control plane.')
+    .option('--data <DIR>', 'data folder: keys, lease, spool')
+    .option('--control-plane <HOST:PORT>', 'where the control plane listens for agents')
+    .option('--join <TOKEN>', 'join token of `sallyport agents invite`; only for the first start (SALLYPORT_JOIN_TOKEN)')
+    .option('--name <NAME>', "name in records and lists (default: this machine's)")
+    .option('--hostname <NAME>', 'name that clients connect to, for the certificate that they see; may be repeated')
+    .option('--http <HOST:PORT>', 'address of /healthz, /readyz and /metrics')
+    .option('--workers <N>', 'threads that serve connections')
+    .option('--spool-bytes <N>', "bound of each thread's spool")
+    .option('--drain-seconds <N>', 'how long sessions may go on after SIGTERM')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(async () => {
+      const { runAgent } = await import('@sallyport/agent/main.ts');
+      exit(await runAgent([...rest]));
+    });
 }

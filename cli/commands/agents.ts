@@ -1,7 +1,7 @@
 /** `sallyport agents list|invite|revoke`. */
 import { Command } from 'commander';
 import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
-import { table } from '../table.ts';
+import { pairs, printable, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 import { durationSeconds } from './ticket.ts';
@@ -9,12 +9,14 @@ import { durationSeconds } from './ticket.ts';
 interface Agent {
   id: string;
   name: string;
-  labels?: Record<string, string>;
-  state?: string;
-  connected?: boolean;
-  version?: string;
+  status: string;
+  labels: Record<string, string>;
+  version: string;
   lastSeenAt?: string;
-  resources?: (string | { name: string; address?: string })[];
+  sessions: number;
+  /** Resource → host:port; and why others are not served. */
+  listeners: Record<string, string>;
+  problems: Record<string, string>;
 }
 
 type Options = ConnectionOptions & { json?: true };
@@ -33,25 +35,22 @@ export function define(terminal: Terminal): Command {
           [
             { title: 'ID', value: agent => agent.id },
             { title: 'NAME', value: agent => agent.name },
-            { title: 'STATE', value: agent => agent.state ?? (agent.connected ? 'connected' : 'away') },
+            { title: 'STATUS', value: agent => agent.status },
             { title: 'VERSION', value: agent => agent.version },
-            {
-              title: 'LABELS',
-              value: ({ labels = {} }) =>
-                Object.entries(labels)
-                  .map(([key, value]) => `${key}=${value}`)
-                  .join(','),
-            },
-            {
-              title: 'SERVES',
-              value: ({ resources = [] }) => resources.map(each => (typeof each === 'string' ? each : each.name)).join(','),
-            },
+            { title: 'LABELS', value: agent => pairs(agent.labels) },
+            { title: 'SESSIONS', value: agent => agent.sessions, align: 'right' },
+            { title: 'SERVES', value: agent => Object.keys(agent.listeners).join(',') },
             { title: 'LAST SEEN', value: agent => agent.lastSeenAt },
           ],
           terminal.style,
           'no agent has enrolled yet; `sallyport agents invite` makes a join token for one',
         ),
       );
+      for (const agent of answer.agents) {
+        for (const [resource, reason] of Object.entries(agent.problems)) {
+          terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name} does not serve ${resource}: ${printable(reason)}`);
+        }
+      }
     });
   withConnectionOptions(agents.command('invite'))
     .description('Prints a join token: it enrols one agent, once.')

@@ -3,15 +3,15 @@ import { KINDS } from '@sallyport/shared/policy/kinds.ts';
 import { nearest } from '@sallyport/shared/policy/nearest.ts';
 import { Command } from 'commander';
 import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
-import { shortened, table } from '../table.ts';
+import { pairs, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 
 interface AppliedManifest {
   kind: string;
-  name: string;
-  labels?: Record<string, string>;
+  metadata: { name: string; labels: Record<string, string> };
   spec: unknown;
+  status: { version: number; updatedAt: string; author: string };
 }
 
 export function define(terminal: Terminal): Command {
@@ -35,15 +35,13 @@ export function define(terminal: Terminal): Command {
           table(
             (answer as { manifests: AppliedManifest[] }).manifests,
             [
-              { title: 'NAME', value: manifest => manifest.name },
+              { title: 'NAME', value: manifest => manifest.metadata.name },
+              { title: 'LABELS', value: manifest => pairs(manifest.metadata.labels) },
               {
-                title: 'LABELS',
-                value: ({ labels = {} }) =>
-                  Object.entries(labels)
-                    .map(([key, value]) => `${key}=${value}`)
-                    .join(','),
+                title: 'CHANGED',
+                value: manifest => `${manifest.status.updatedAt.slice(0, 19).replace('T', ' ')} by ${manifest.status.author}`,
               },
-              { title: 'SPEC', value: ({ spec }) => shortened(JSON.stringify(spec), 90) },
+              { title: 'SPEC', value: manifest => shortened(JSON.stringify(manifest.spec), 70) },
             ],
             terminal.style,
             `no ${kind} is configured`,

@@ -48,7 +48,7 @@ async function provider(options: LoginOptions, { env }: Terminal): Promise<Provi
   if (options.api !== undefined) throw new UsageError('with --api give --issuer URL and --client-id ID of your identity provider');
   const endpoints = await readEndpoints(dataFolder(options.data, env));
   const answer = (await requestJson({ url: endpoints.api, token: endpoints.adminToken }, 'GET', '/v1/manifests/IdentityProvider')) as {
-    manifests: { name: string; spec: { oidc?: { issuer: string; audiences: string[]; clientId?: string } } }[];
+    manifests: { spec: { oidc?: { issuer: string; audiences: string[]; clientId?: string } } }[];
   };
   const known = answer.manifests.flatMap(({ spec }) => (spec.oidc?.clientId || clientId ? [spec.oidc] : []));
   const chosen = known.find(each => issuer === undefined || each?.issuer === issuer);

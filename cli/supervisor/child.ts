@@ -145,18 +145,13 @@ export class Child {
       throw new GatewayError('CHILD_STOPPED', 'unavailable', `${this.name} was stopped before it had started`);
     }
     this.#lastError = undefined;
-    let child: ChildProcess;
-    try {
-      child = spawn(launch.command, launch.args, {
-        stdio: ['pipe', 'pipe', log.fd],
-        detached: true,
-        env: launch.env,
-        ...(launch.workingFolder === undefined ? {} : { cwd: launch.workingFolder }),
-        ...launch.user,
-      });
-    } finally {
-      await log.close();
-    }
+    const child = spawn(launch.command, launch.args, {
+      stdio: ['pipe', 'pipe', log.fd],
+      detached: true,
+      env: launch.env,
+      ...(launch.workingFolder === undefined ? {} : { cwd: launch.workingFolder }),
+      ...launch.user,
+    });
     this.#process = child;
     const line = this.#readyLine(child);
     let announceExit: (how: string) => void = () => {};
@@ -173,6 +168,7 @@ export class Child {
       if (this.#plan.foreign) this.#companion = companionOf(child.pid, this.#plan.stopSignal ?? 'SIGTERM');
     }
 
+    await log.close(); // the child has its own copy
     let timeout: NodeJS.Timeout | undefined;
     const outcome = await Promise.race([
       this.#plan.answers ? this.#untilAnswering(child, this.#plan.answers) : line,
@@ -309,14 +305,13 @@ function parseLine(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The last line of a log that says something: a JSON log's message, or plain text that is no stack frame. */
+/** The last thing that a log says: a JSON line's message, the headline of an uncaught error, or else the last plain line. */
 export function lastMessage(log: string): string {
-  for (const text of log.slice(-20_000).trimEnd().split('\n').reverse()) {
-    const line = parseLine(text);
-    const message = line ? line.msg : text.trim();
-    if (typeof message === 'string' && message && !/^(at |Node\.js v|[{}\]]|code: |\^)/.test(message)) return message.slice(0, 300);
-  }
-  return '';
+  const lines = log.slice(-20_000).trimEnd().split('\n').slice(-60).reverse();
+  const last = parseLine(lines[0] ?? '')?.msg;
+  if (typeof last === 'string') return last.slice(0, 300);
+  const headline = lines.find(text => /^(Uncaught )?\w*Error( \[\w+\])?: /.test(text));
+  return (headline ?? lines[0] ?? '').trim().slice(0, 300);
 }
 
 function pause(ms: number): Promise<void> {

@@ -13,7 +13,8 @@ import { signalGroup } from './child.ts';
 export interface SupervisorState {
   ports: Record<string, number>;
   store: { user: string; password: string };
-  /** Resources without `listen` of their own: the address they had, so that it stays. */
+  /** `Kind/name` of what the configuration folder held at the last start: what has left it since is deleted. */
+  applied: string[];
   processes: Record<string, { pid: number; startedAt: string }>;
 }
 
@@ -72,7 +73,7 @@ async function readState(file: string): Promise<SupervisorState> {
       throw new GatewayError('STATE_UNREADABLE', 'internal', `${file} is damaged. Delete it: only ports are forgotten with it.`, { cause });
     }
   }
-  return { ports: {}, store: { user: 'sallyport', password: randomBytes(24).toString('base64url') }, processes: {} };
+  return { ports: {}, store: { user: 'sallyport', password: randomBytes(24).toString('base64url') }, applied: [], processes: {} };
 }
 
 /** When a process started, in the kernel's clock ticks since boot; undefined when there is none, or no /proc. */

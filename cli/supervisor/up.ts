@@ -125,7 +125,7 @@ class Supervisor {
     }
     if (demo) checkSecrets(manifests, { ...(await this.#demoCredentials()), ...env });
 
-    await this.#apply(files);
+    await this.#apply(files, manifests);
     await Promise.all([this.#startChild(plans.ingest, 'ingest'), this.#startChild(plans.agent, 'agent')]);
     const resources = await this.#untilServed(manifests);
     this.#endpoints = {
@@ -269,14 +269,27 @@ class Supervisor {
     this.#terminal.err(`${this.#terminal.errStyle.dim(time)} ${this.#terminal.errStyle[color](text)}`);
   }
 
-  async #apply(files: readonly ManifestFile[]): Promise<void> {
+  /** The folder is the truth about what came from it: what has left it since the last start is deleted first. */
+  async #apply(files: readonly ManifestFile[], manifests: readonly Manifest[]): Promise<void> {
     if (files.length === 0) return;
     this.#checkStop();
+    const applied = manifests.map(({ kind, name }) => `${kind}/${name}`);
+    const gone = this.#state.applied.filter(each => !applied.includes(each));
+    for (const each of gone.sort((a, b) => deletionRank(a) - deletionRank(b))) {
+      try {
+        await this.#request('DELETE', `/v1/manifests/${each}`);
+        this.#terminal.err(`  ${this.#terminal.errStyle.yellow('-')} ${each} deleted: it is no longer in the manifests`);
+      } catch (error) {
+        if (!(error instanceof GatewayError && error.kind === 'notFound')) throw error;
+      }
+    }
     await this.#request('POST', '/v1/apply', { manifests: files.map(({ path: file, text }) => ({ file, text })) });
+    this.#state.applied = applied;
+    await this.#save();
   }
 
   async #invite(): Promise<string> {
-    const answer = (await this.#request('POST', '/v1/agents/invitations', {})) as { token: string };
+    const answer = (await this.#request('POST', '/v1/agents/invitations', { everyResource: true })) as { token: string };
     return answer.token;
   }
 
@@ -291,14 +304,16 @@ class Supervisor {
     const deadline = Date.now() + SERVING_TIMEOUT_MS;
     for (;;) {
       this.#checkStop();
-      const served = servedAddresses(await this.#request('GET', '/v1/resources'));
+      const { resources } = (await this.#request('GET', '/v1/resources')) as { resources: ServedResource[] };
+      const served = servedAddresses(resources);
       const missing = [...wanted].filter(name => served[name] === undefined);
       if (missing.length === 0) return served;
       if (Date.now() > deadline) {
+        const reasons = resources.flatMap(({ name, problems }) => (missing.includes(name) ? problems.map(({ reason }) => reason) : []));
         throw new GatewayError(
           'RESOURCE_NOT_SERVED',
           'unavailable',
-          `no agent listens for ${missing.join(', ')} after ${SERVING_TIMEOUT_MS / 1000} s. ${path.join(this.#folder, 'logs', 'agent.log')} says why.`,
+          `no agent listens for ${missing.join(', ')} after ${SERVING_TIMEOUT_MS / 1000} s${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}. The log is ${path.join(this.#folder, 'logs', 'agent.log')}`,
         );
       }
       await new Promise(resolve => setTimeout(resolve, 150));
@@ -343,13 +358,18 @@ class Supervisor {
   }
 }
 
-/** name → host:port out of what `GET /v1/resources` answers; resources that nobody serves yet are left out. */
-export function servedAddresses(answer: unknown): Record<string, string> {
-  const list = Array.isArray(answer) ? answer : ((answer as { resources?: unknown[] } | null)?.resources ?? []);
-  const served: Record<string, string> = {};
-  for (const resource of list as { name?: string; address?: string; addresses?: string[] }[]) {
-    const address = resource.address ?? resource.addresses?.[0];
-    if (typeof resource.name === 'string' && typeof address === 'string') served[resource.name] = address;
-  }
-  return served;
+interface ServedResource {
+  name: string;
+  address?: string;
+  problems: { reason: string }[];
+}
+
+/** name → host:port; resources that nobody serves yet are left out. */
+function servedAddresses(resources: readonly ServedResource[]): Record<string, string> {
+  return Object.fromEntries(resources.flatMap(({ name, address }) => (address === undefined ? [] : [[name, address]])));
+}
+
+/** Who grants and who refers goes before what is granted and referred to. */
+function deletionRank(manifest: string): number {
+  return manifest.startsWith('Role/') ? 0 : manifest.startsWith('Resource/') ? 1 : 2;
 }
