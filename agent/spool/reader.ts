@@ -61,6 +61,14 @@ export class SpoolReader {
     return records.length === 0 ? null : { spoolId: this.#spoolId, firstIndex, records };
   }
 
+  /** @returns the spool's id and the oldest index that is still there, or null when nothing was ever written. */
+  async identify(): Promise<{ spoolId: string; firstIndex: number } | null> {
+    for (const number of await this.#numbers()) {
+      if (await this.#open(number)) return { spoolId: this.#spoolId, firstIndex: this.#scanner?.nextIndex ?? 0 };
+    }
+    return null;
+  }
+
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = null;

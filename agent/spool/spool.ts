@@ -26,7 +26,7 @@ export interface SpoolOptions {
   bytesMax: number;
   /** Size of one file; default an eighth of `bytesMax`, at most 16 MiB. */
   segmentBytes?: number;
-  /** Called with `durableIndex` after it rose, at most every `durableNoticeMs` (default 5). */
+  /** Called with `durableIndex` once the spool is open, and after it rose, at most every `durableNoticeMs` (default 5). */
   onDurable?: (nextIndex: number) => void;
   durableNoticeMs?: number;
   disk?: SpoolDisk;
@@ -194,6 +194,7 @@ export class Spool implements RecordSink {
     }
     if (last >= 0) await this.durable(last);
     this.#reserve = 0;
+    this.#options.onDurable?.(this.durableIndex);
   }
 
   /** The index that the next record will have. */

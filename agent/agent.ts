@@ -1,0 +1,500 @@
+/**
+ * Puts the agent together: its identity, its lease, its workers, and its connection to the control plane.
+ *
+ * The order of a start: lock the data folder, load or get an identity, start the workers (their spools recover), put the kept lease
+ * in force if it still counts, then connect. With the control plane down and a good lease on disk, the agent serves all the same.
+ */
+import { createHash, X509Certificate } from 'node:crypto';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
+import { Backoff } from './control/backoff.ts';
+import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-plane-client.ts';
+import { ControlStream } from './control/control-stream.ts';
+import { certificateExpired, type EnrolmentState, join, loadEnrolment, renew, renewAtMs } from './control/enrolment.ts';
+import { parseJoinToken } from './control/join-token.ts';
+import { type AgentKeys, loadKeys } from './control/keys.ts';
+import { acceptLease, loadLease, openLease, type SignedLease, saveLease } from './control/lease.ts';
+import { type Shipment, Shipper } from './control/shipper.ts';
+import { type DataLock, lockData } from './host/data-lock.ts';
+import { ListenPorts } from './host/listen-ports.ts';
+import { WorkerHost } from './host/worker-host.ts';
+import { type Metric, metricsText, workerMetrics } from './http/metrics.ts';
+import { type HttpServer, startHttp } from './http/server.ts';
+import { JwksCache } from './identity/jwks-cache.ts';
+import type { Log } from './log.ts';
+import { openSpool } from './spool/spool.ts';
+
+export interface AgentOptions {
+  dataDir: string;
+  controlPlane: ControlPlaneAddress;
+  joinToken: string | null;
+  name: string;
+  labels: Record<string, string>;
+  /** Names and addresses that clients use: they are in the certificate that clients see. */
+  hostnames: string[];
+  http: { host: string; port: number };
+  workers: number;
+  /** Bound of each worker's spool. */
+  spoolBytesMax: number;
+  /** How long sessions may go on after SIGTERM. */
+  drainMs: number;
+  version: string;
+  log: Log;
+  workerProgram?: URL;
+  joinPatienceMs?: number;
+}
+
+/** How long a lease may take to be in force in all workers before it is acknowledged as it is. */
+const SETTLE_MS = 5000;
+const STOP_MS = 5000;
+const SHIP_AT_END_MS = 3000;
+const RENEW_POLL_MS = 60_000;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #lock: DataLock;
+  readonly #keys: AgentKeys;
+  readonly #ports: ListenPorts;
+  #enrolment: EnrolmentState;
+  #client: ControlPlaneClient;
+  readonly #host: WorkerHost;
+  readonly #stream: ControlStream;
+  readonly #shipper: Shipper;
+  readonly #shipments = new Map<number, Shipment>();
+  #jwks: JwksCache | null = null;
+  #http: HttpServer | null = null;
+  #lease: LeaseBundle | null = null;
+  #applying: Promise<void> = Promise.resolve();
+  /** Resources that cannot be served, for reasons found here rather than in a worker. */
+  #problems: Record<string, string> = {};
+  #firstLease: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+  #listenersChanged: (() => void) | null = null;
+  #renewTimer: NodeJS.Timeout | null = null;
+  #draining = false;
+  #stopped: Promise<void> | null = null;
+
+  private constructor(options: AgentOptions, lock: DataLock, keys: AgentKeys, ports: ListenPorts, enrolment: EnrolmentState) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#lock = lock;
+    this.#keys = keys;
+    this.#ports = ports;
+    this.#enrolment = enrolment;
+    this.#client = this.#newClient();
+    this.#shipper = new Shipper({ relay: () => this.#client.relay(), agentId: () => this.#enrolment.agentId, log: options.log });
+    this.#host = new WorkerHost({
+      count: options.workers,
+      agentName: enrolment.name,
+      spoolDir: worker => this.#spoolDir(worker),
+      spoolBytesMax: options.spoolBytesMax,
+      program: options.workerProgram ?? new URL('worker.ts', import.meta.url),
+      log: options.log,
+      events: {
+        sessionStarted: session => this.#stream.sessionStarted(session),
+        sessionEnded: sessionId => this.#stream.sessionEnded(sessionId),
+        jwksMiss: issuer => void this.#jwks?.missed(issuer),
+        approvalRequested: request => this.#stream.requestApproval(request),
+        approvalWithdrawn: (approvalId, reason) => this.#stream.withdrawApproval(approvalId, reason),
+        durable: (worker, nextIndex) => this.#durable(worker, nextIndex),
+        died: worker => this.#forgetShipment(worker),
+        listenersChanged: () => this.#listenersChanged?.(),
+      },
+    });
+    this.#stream = new ControlStream({
+      connect: () => this.#client.connect(),
+      version: options.version,
+      leaseVersion: () => this.#lease?.version ?? 0,
+      sessions: () => this.#host.sessions(),
+      health: () => this.#health(),
+      onLease: signed => this.#takeLease(signed),
+      onKill: (sessionId, reason) => this.#host.kill(sessionId, reason),
+      onApproval: decided => this.#host.approval(decided),
+      onRevoked: tokenIds => this.#host.revoked(tokenIds),
+      onDrain: deadlineMs => this.#drain(deadlineMs),
+      onRefused: error => this.#firstLease?.reject(error),
+      log: options.log,
+    });
+  }
+
+  /**
+   * Starts an agent. Resolves when the first lease is in force and its listeners are bound.
+   * @throws {GatewayError} JOIN_…, ENROLMENT_…, CONTROL_PLANE_…, DATA_…, PORT_IN_USE, SPOOL_…, WORKER_FAILED; all is closed again then.
+   */
+  static async start(options: AgentOptions): Promise<Agent> {
+    const lock = await lockData(options.dataDir);
+    let agent: Agent | null = null;
+    try {
+      const keys = await loadKeys(path.join(options.dataDir, 'keys.json'));
+      const ports = await ListenPorts.open(path.join(options.dataDir, 'ports.json'));
+      const enrolment = await enrol(options, keys);
+      agent = new Agent(options, lock, keys, ports, enrolment);
+      await agent.#begin();
+      return agent;
+    } catch (error) {
+      if (agent === null) await lock.release();
+      else await agent.stop(0);
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return this.#enrolment.name;
+  }
+
+  /** Address of /healthz, /readyz and /metrics. */
+  get httpUrl(): string {
+    return this.#http?.url ?? '';
+  }
+
+  /** resource → host:port that it is listened on. */
+  listeners(): Record<string, string> {
+    return this.#host.listeners();
+  }
+
+  /**
+   * Ends the agent in order: no new sessions, those that live may go on for `drainMs`, then they are ended, the spools are flushed, and
+   * what can be shipped is shipped. Called again with less time, it hurries.
+   */
+  stop(drainMs: number = this.#options.drainMs): Promise<void> {
+    this.#stopped ??= this.#stop(drainMs);
+    return this.#stopped;
+  }
+
+  async #begin(): Promise<void> {
+    const first = new Promise<void>((resolve, reject) => {
+      this.#firstLease = { resolve, reject };
+    });
+    // Until `first` is awaited below, another failure may come first.
+    first.catch(() => undefined);
+    this.#jwks = await JwksCache.open({
+      file: path.join(this.#options.dataDir, 'jwks.json'),
+      publish: (issuer, keys) => this.#host.jwks(issuer, keys),
+      log: this.#log,
+    });
+    this.#http = await startHttp({ ...this.#options.http, readiness: () => this.#readiness(), metrics: () => this.#metrics() });
+    try {
+      await this.#host.start();
+    } catch (error) {
+      throw error instanceof GatewayError
+        ? error
+        : new GatewayError('WORKER_FAILED', 'internal', `a worker cannot start: ${errorText(error)}`, { cause: error });
+    }
+    await this.#adoptSpools();
+    await this.#useKeptLease();
+    this.#stream.start();
+    this.#shipper.start();
+    this.#scheduleRenewal(0);
+    await first;
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    this.#draining = true;
+    if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
+    this.#firstLease?.reject(new GatewayError('AGENT_STOPPED', 'unavailable', 'the agent was stopped'));
+    if (drainMs > 0 && this.#host.sessionCount() > 0) {
+      const deadlineMs = Date.now() + drainMs;
+      this.#host.drain(deadlineMs);
+      while (this.#host.sessionCount() > 0 && Date.now() < deadlineMs) await pause(20);
+    }
+    await this.#host.stop(STOP_MS);
+    const shipUntilMs = Date.now() + (drainMs > 0 ? SHIP_AT_END_MS : 0);
+    while (this.#stream.connected && !this.#shipper.idle && Date.now() < shipUntilMs) await pause(20);
+    await this.#shipper.stop();
+    this.#stream.stop();
+    this.#client.close();
+    await this.#jwks?.close();
+    await this.#http?.close();
+    await this.#lock.release();
+  }
+
+  #spoolDir(worker: number): string {
+    return path.join(this.#options.dataDir, 'spool', `worker-${worker}`);
+  }
+
+  #newClient(): ControlPlaneClient {
+    const { ca, certificate } = this.#enrolment;
+    return new ControlPlaneClient(this.#options.controlPlane, { ca, certificate, key: this.#keys.tlsKey });
+  }
+
+  // Leases
+
+  async #useKeptLease(): Promise<void> {
+    try {
+      const signed = await loadLease(path.join(this.#options.dataDir, 'lease.json'));
+      if (signed === null) return;
+      const bundle = acceptLease(signed, this.#enrolment, null, Date.now());
+      this.#log.info({ version: bundle.version, expiresAt: bundle.expiresAt }, 'the kept lease is in force');
+      await this.#apply(bundle);
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'PORT_IN_USE') throw error;
+      this.#log.warn({ why: errorText(error) }, 'the kept lease does not count');
+    }
+  }
+
+  /** Leases are taken one after another, in the order of their arrival. */
+  #takeLease(signed: SignedLease): void {
+    this.#applying = this.#applying.then(async () => {
+      try {
+        const bundle = acceptLease(signed, this.#enrolment, this.#lease, Date.now());
+        await saveLease(path.join(this.#options.dataDir, 'lease.json'), signed);
+        await this.#apply(bundle);
+        this.#stream.acknowledgeLease({
+          version: BigInt(bundle.version),
+          listeners: this.#host.listeners(),
+          problems: this.#allProblems(),
+        });
+        this.#log.info(
+          { version: bundle.version, resources: bundle.resources.length, problems: this.#allProblems() },
+          'a lease is in force',
+        );
+      } catch (error) {
+        this.#log.error({ why: errorText(error) }, 'a lease was refused');
+        this.#firstLease?.reject(error);
+      }
+    });
+  }
+
+  /** Puts a lease in force that was found good. At the start, an address that is taken is an error. */
+  async #apply(bundle: LeaseBundle): Promise<void> {
+    const { lease, problems } = openLease(bundle, this.#keys, this.#enrolment);
+    const servable = bundle.resources.filter(resource => problems[resource.name] === undefined);
+    const plan = await this.#ports.plan(servable.map(({ name, spec }) => ({ resource: name, listen: spec.listen ?? null })));
+    const [taken] = Object.values(plan.problems);
+    if (this.#firstLease !== null && taken !== undefined) throw new GatewayError('PORT_IN_USE', 'conflict', taken);
+    this.#problems = { ...problems, ...plan.problems };
+    this.#lease = bundle;
+    const settled = new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, SETTLE_MS);
+      this.#listenersChanged = () => {
+        if (!this.#host.settled()) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#jwks?.useIssuers(bundle.identityProviders.map(provider => provider.spec.oidc.issuer));
+    this.#host.lease(lease, plan.listen);
+    this.#listenersChanged?.();
+    await settled;
+    this.#listenersChanged = null;
+    this.#firstLease?.resolve();
+    this.#firstLease = null;
+  }
+
+  #allProblems(): Record<string, string> {
+    return { ...this.#host.problems(), ...this.#problems };
+  }
+
+  #drain(deadlineMs: number): void {
+    this.#log.warn({ deadline: new Date(deadlineMs).toISOString() }, 'the control plane asks for a drain');
+    this.#draining = true;
+    this.#host.drain(deadlineMs);
+  }
+
+  // Certificates
+
+  #scheduleRenewal(failures: number): void {
+    const backoff = Math.min(RENEW_POLL_MS * 10, 5000 * 2 ** failures);
+    const pauseMs =
+      failures > 0 ? backoff * (0.5 + Math.random() / 2) : Math.max(0, Math.min(renewAtMs(this.#enrolment) - Date.now(), RENEW_POLL_MS));
+    this.#renewTimer = setTimeout(() => void this.#renewIfDue(failures), pauseMs);
+  }
+
+  async #renewIfDue(failures: number): Promise<void> {
+    if (this.#stopped !== null) return;
+    if (Date.now() < renewAtMs(this.#enrolment)) {
+      this.#scheduleRenewal(0);
+      return;
+    }
+    try {
+      this.#enrolment = await renew(
+        this.#client,
+        this.#enrolment,
+        this.#keys,
+        this.#options.hostnames,
+        path.join(this.#options.dataDir, 'identity.json'),
+      );
+      this.#log.info({}, 'the certificates are renewed');
+      const before = this.#client;
+      this.#client = this.#newClient();
+      this.#stream.reopen();
+      this.#shipper.reopen();
+      before.close();
+      const lease = this.#lease;
+      if (lease !== null) {
+        this.#applying = this.#applying
+          .then(() => this.#apply(lease))
+          .catch((error: unknown) => this.#log.error({ why: errorText(error) }, 'the renewed certificate is not in use'));
+      }
+      this.#scheduleRenewal(0);
+    } catch (error) {
+      this.#log.warn({ why: errorText(error) }, 'the certificates could not be renewed yet');
+      this.#scheduleRenewal(failures + 1);
+    }
+  }
+
+  // Records
+
+  #durable(worker: number, nextIndex: number): void {
+    let shipment = this.#shipments.get(worker);
+    if (shipment === undefined) {
+      shipment = this.#shipper.add(this.#spoolDir(worker), shippedIndex => this.#host.shipped(worker, shippedIndex));
+      this.#shipments.set(worker, shipment);
+    }
+    this.#shipper.durable(shipment, nextIndex);
+  }
+
+  #forgetShipment(worker: number): void {
+    const shipment = this.#shipments.get(worker);
+    this.#shipments.delete(worker);
+    // While the agent stops, what the worker left is still shipped.
+    if (shipment !== undefined && this.#stopped === null) void this.#shipper.remove(shipment);
+  }
+
+  /** Spools of workers that there are no longer: closed, shipped, and left empty. */
+  async #adoptSpools(): Promise<void> {
+    const dir = path.join(this.#options.dataDir, 'spool');
+    const names = await fs.readdir(dir).catch(() => []);
+    for (const name of names) {
+      const worker = /^worker-(\d+)$/.exec(name)?.[1];
+      if (worker === undefined || Number(worker) < this.#options.workers) continue;
+      const spool = await openSpool({ dir: path.join(dir, name), bytesMax: this.#options.spoolBytesMax });
+      const shipment = this.#shipper.add(path.join(dir, name), nextIndex => spool.shipped(nextIndex));
+      this.#shipper.durable(shipment, spool.durableIndex);
+    }
+  }
+
+  // Reports
+
+  async #spoolBytes(): Promise<number> {
+    let bytes = 0;
+    const dir = path.join(this.#options.dataDir, 'spool');
+    for (const name of await fs.readdir(dir, { recursive: true }).catch(() => [])) {
+      if (!name.endsWith('.spool')) continue;
+      bytes += await fs.stat(path.join(dir, name)).then(
+        stat => stat.size,
+        () => 0, // deleted meanwhile
+      );
+    }
+    return bytes;
+  }
+
+  async #health() {
+    return {
+      atUnixUs: BigInt(Date.now()) * 1000n,
+      spoolBytes: BigInt(await this.#spoolBytes()),
+      spoolRecords: BigInt(this.#shipper.waiting),
+      sessions: this.#host.sessionCount(),
+      memoryBytes: BigInt(process.memoryUsage.rss()),
+      listeners: this.#host.listeners(),
+      problems: this.#allProblems(),
+    };
+  }
+
+  #readiness(): { ready: boolean; detail: Record<string, unknown> } {
+    const reasons: string[] = [];
+    if (this.#draining) reasons.push('draining');
+    if (this.#lease === null) reasons.push('no lease yet');
+    else if (Date.parse(this.#lease.expiresAt) <= Date.now()) reasons.push(`the lease expired at ${this.#lease.expiresAt}`);
+    if (!this.#host.allReady()) reasons.push('a worker is starting');
+    else if (this.#lease !== null && !this.#host.settled()) reasons.push('listeners are being opened');
+    return {
+      ready: reasons.length === 0,
+      detail: {
+        reasons,
+        controlPlane: this.#stream.connected ? 'connected' : 'not connected',
+        leaseVersion: this.#lease?.version ?? 0,
+        leaseExpiresAt: this.#lease?.expiresAt ?? null,
+        listeners: this.#host.listeners(),
+        problems: this.#allProblems(),
+      },
+    };
+  }
+
+  async #metrics(): Promise<string> {
+    const one = (name: string, help: string, type: Metric['type'], value: number): Metric => ({ name, help, type, samples: [{ value }] });
+    const lease = this.#lease;
+    return metricsText([
+      one('ready', '1 when new sessions are served', 'gauge', this.#readiness().ready ? 1 : 0),
+      one('control_plane_connected', '1 when the stream to the control plane is up', 'gauge', this.#stream.connected ? 1 : 0),
+      one('lease_version', 'version of the lease in force', 'gauge', lease?.version ?? 0),
+      one(
+        'lease_expires_seconds',
+        'when the lease in force expires, seconds since 1970',
+        'gauge',
+        lease === null ? 0 : Date.parse(lease.expiresAt) / 1000,
+      ),
+      one('resources', 'resources that are listened for', 'gauge', Object.keys(this.#host.listeners()).length),
+      one('resource_problems', 'resources that cannot be served', 'gauge', Object.keys(this.#allProblems()).length),
+      one('live_sessions', 'sessions that live', 'gauge', this.#host.sessionCount()),
+      one('worker_restarts_total', 'workers that died and were started again', 'counter', this.#host.restarts),
+      one('spool_file_bytes', 'size of the spools on disk', 'gauge', await this.#spoolBytes()),
+      one('records_waiting', 'durable records that the log has not acknowledged', 'gauge', this.#shipper.waiting),
+      one('records_shipped_total', 'records that the log has acknowledged', 'counter', this.#shipper.recordsShipped),
+      one('relay_up', '1 when records are being shipped', 'gauge', this.#shipper.problem === '' ? 1 : 0),
+      one(
+        'identity_provider_problems',
+        'identity providers whose keys cannot be fetched',
+        'gauge',
+        Object.keys(this.#jwks?.problems() ?? {}).length,
+      ),
+      one('process_resident_memory_bytes', 'resident memory', 'gauge', process.memoryUsage.rss()),
+      one('process_cpu_seconds_total', 'user and system CPU time', 'counter', (process.cpuUsage().user + process.cpuUsage().system) / 1e6),
+      ...workerMetrics(await this.#host.stats()),
+    ]);
+  }
+}
+
+/** Loads the identity, or joins. @throws {GatewayError} */
+async function enrol(options: AgentOptions, keys: AgentKeys): Promise<EnrolmentState> {
+  const file = path.join(options.dataDir, 'identity.json');
+  const existing = await loadEnrolment(file);
+  if (existing !== null && options.joinToken !== null) {
+    // Records of one installation must not be shipped to another.
+    const { caFingerprint } = parseJoinToken(options.joinToken);
+    if (!createHash('sha256').update(new X509Certificate(existing.ca).raw).digest().equals(caFingerprint)) {
+      throw new GatewayError(
+        'ENROLMENT_FOREIGN',
+        'conflict',
+        `${options.dataDir} belongs to an agent of another control plane: use another data folder`,
+      );
+    }
+  }
+  if (existing !== null && !certificateExpired(existing, Date.now())) return existing;
+  if (options.joinToken === null) {
+    // Whoever starts agents sees by the file whether one needs a token.
+    if (existing !== null) await fs.rename(file, `${file}.expired`);
+    throw existing === null
+      ? new GatewayError(
+          'NOT_ENROLLED',
+          'unauthenticated',
+          'this agent has not joined: give a join token (--join; make one with `sallyport agents invite`)',
+        )
+      : new GatewayError(
+          'ENROLMENT_EXPIRED',
+          'unauthenticated',
+          "this agent's certificate has expired: give a new join token (--join; make one with `sallyport agents invite`)",
+        );
+  }
+  const { joinToken: token, controlPlane: address, name, labels, hostnames, version } = options;
+  const backoff = new Backoff(200, 2000);
+  const untilMs = Date.now() + (options.joinPatienceMs ?? 30_000);
+  for (;;) {
+    try {
+      const state = await join({ token, address, name, labels, hostnames, version }, keys, file);
+      options.log.info({ agentId: state.agentId, name }, 'joined');
+      return state;
+    } catch (error) {
+      const unreachable = error instanceof GatewayError && error.code === 'CONTROL_PLANE_UNREACHABLE';
+      if (!unreachable || Date.now() >= untilMs) throw error;
+      options.log.warn({ why: error.message }, 'joining is tried again');
+      await pause(backoff.nextMs());
+    }
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms));
+}

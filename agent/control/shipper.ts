@@ -1,0 +1,255 @@
+/**
+ * Carries records from the spools to the log, over the control plane's Relay. A batch is sent until it is acknowledged; the receiver
+ * knows a repeated one by spool and index, so a batch that is sent twice counts once.
+ *
+ * What an acknowledgement says goes back to the spool, which may then delete. Nothing here decides what is recorded.
+ */
+import { create } from '@bufbuild/protobuf';
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import type { RelayAck } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { errorText } from '@sallyport/shared/errors.ts';
+import type { Log } from '../log.ts';
+import { SpoolReader } from '../spool/reader.ts';
+import { Backoff } from './backoff.ts';
+
+export interface ShipperOptions {
+  relay: () => ClientDuplexStream<RecordBatch, RelayAck>;
+  agentId: () => string;
+  log: Log;
+  /** Batches of one spool that may wait for their acknowledgement; default 4. */
+  windowBatches?: number;
+  /** About how many bytes of records a batch has; default 512 KiB. */
+  batchBytes?: number;
+  backoff?: Backoff;
+}
+
+/** How long a spool that cannot be read is left alone. */
+const UNREADABLE_PAUSE_MS = 10_000;
+
+/** One spool's shipment. */
+export class Shipment {
+  readonly dir: string;
+  readonly onShipped: (nextIndex: number) => void;
+  readonly reader: SpoolReader;
+  spoolId: string | null = null;
+  durableIndex = 0;
+  /** Everything below is acknowledged. */
+  ackedIndex = 0;
+  /** What is sent next. */
+  cursor = 0;
+  /** The ends of batches without acknowledgement, oldest first. */
+  unacked: number[] = [];
+  pumping = false;
+  pauseUntilMs = 0;
+  removed = false;
+
+  constructor(dir: string, onShipped: (nextIndex: number) => void) {
+    this.dir = dir;
+    this.onShipped = onShipped;
+    this.reader = new SpoolReader(dir);
+  }
+}
+
+export class Shipper {
+  readonly #options: ShipperOptions;
+  readonly #backoff: Backoff;
+  readonly #window: number;
+  readonly #batchBytes: number;
+  readonly #shipments = new Set<Shipment>();
+  #call: ClientDuplexStream<RecordBatch, RelayAck> | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  #stopped = true;
+  /** Records acknowledged since the start, for metrics. */
+  recordsShipped = 0;
+  /** Why the last stream failed; empty while one works. */
+  problem = '';
+
+  constructor(options: ShipperOptions) {
+    this.#options = options;
+    this.#backoff = options.backoff ?? new Backoff(250, 10_000);
+    this.#window = options.windowBatches ?? 4;
+    this.#batchBytes = options.batchBytes ?? 512 * 1024;
+  }
+
+  /** Begins to ship a spool; nothing is read before `durable` says that there is something. */
+  add(dir: string, onShipped: (nextIndex: number) => void): Shipment {
+    const shipment = new Shipment(dir, onShipped);
+    this.#shipments.add(shipment);
+    return shipment;
+  }
+
+  /** The spool is gone or will be opened anew: forget it. */
+  async remove(shipment: Shipment): Promise<void> {
+    shipment.removed = true;
+    this.#shipments.delete(shipment);
+    if (!shipment.pumping) await shipment.reader.close();
+  }
+
+  durable(shipment: Shipment, nextIndex: number): void {
+    if (nextIndex <= shipment.durableIndex) return;
+    shipment.durableIndex = nextIndex;
+    this.#pump(shipment);
+  }
+
+  /** Is everything durable acknowledged? */
+  get idle(): boolean {
+    return [...this.#shipments].every(shipment => shipment.ackedIndex >= shipment.durableIndex);
+  }
+
+  /** Durable records without acknowledgement. */
+  get waiting(): number {
+    let records = 0;
+    for (const shipment of this.#shipments) records += Math.max(0, shipment.durableIndex - shipment.ackedIndex);
+    return records;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#open();
+  }
+
+  reopen(): void {
+    if (this.#stopped) return;
+    this.#backoff.reset();
+    this.#drop();
+    this.#open();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const call = this.#call;
+    this.#drop();
+    call?.end();
+    for (const shipment of this.#shipments) await this.remove(shipment);
+  }
+
+  #open(): void {
+    const call = this.#options.relay();
+    this.#call = call;
+    call.on('data', (ack: RelayAck) => {
+      if (this.#call === call) this.#acknowledged(ack);
+    });
+    call.on('error', error => this.#lost(call, errorText(error)));
+    call.on('end', () => this.#lost(call, 'the control plane ended the stream'));
+    call.on('drain', () => {
+      if (this.#call === call) for (const shipment of this.#shipments) this.#pump(shipment);
+    });
+    for (const shipment of this.#shipments) {
+      shipment.cursor = shipment.ackedIndex;
+      shipment.unacked = [];
+      this.#pump(shipment);
+    }
+  }
+
+  #lost(call: ClientDuplexStream<RecordBatch, RelayAck>, why: string): void {
+    if (this.#call !== call) return;
+    this.#drop();
+    if (this.#stopped) return;
+    const pauseMs = this.#backoff.nextMs();
+    if (this.problem === '') this.#options.log.warn({ why }, 'records wait in the spool: the relay cannot be reached');
+    this.problem = why;
+    this.#retry = setTimeout(() => this.#open(), pauseMs);
+  }
+
+  #drop(): void {
+    const call = this.#call;
+    this.#call = null;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    call?.on('error', () => undefined);
+    if (!this.#stopped) call?.cancel();
+  }
+
+  #acknowledged(ack: RelayAck): void {
+    const shipment = [...this.#shipments].find(each => each.spoolId === ack.spoolId);
+    if (shipment === undefined) return;
+    if (this.problem !== '') this.#options.log.info({}, 'records are shipped again');
+    this.problem = '';
+    this.#backoff.reset();
+    const nextIndex = Number(ack.nextIndex);
+    if (nextIndex > shipment.durableIndex) {
+      // The log has records of this spool that the spool has not: its files were set back. Going on would lose new records as
+      // repetitions of old ones.
+      this.#options.log.error(
+        { spool: ack.spoolId, acknowledged: nextIndex, durable: shipment.durableIndex },
+        'the spool is older than what the log has of it: its folder was restored; move it away and start the agent again',
+      );
+      shipment.pauseUntilMs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    if (nextIndex > shipment.ackedIndex) {
+      this.recordsShipped += nextIndex - shipment.ackedIndex;
+      shipment.ackedIndex = nextIndex;
+      shipment.cursor = Math.max(shipment.cursor, nextIndex);
+      shipment.onShipped(nextIndex);
+    }
+    while ((shipment.unacked[0] ?? Number.POSITIVE_INFINITY) <= nextIndex) shipment.unacked.shift();
+    this.#pump(shipment);
+  }
+
+  #pump(shipment: Shipment): void {
+    if (shipment.pumping || shipment.removed) return;
+    shipment.pumping = true;
+    this.#send(shipment)
+      .catch((error: unknown) => {
+        if (shipment.removed) return;
+        this.#options.log.error({ spool: shipment.spoolId, why: errorText(error) }, 'records cannot be read back from the spool');
+        shipment.pauseUntilMs = Date.now() + UNREADABLE_PAUSE_MS;
+        setTimeout(() => this.#pump(shipment), UNREADABLE_PAUSE_MS).unref();
+      })
+      .finally(() => {
+        shipment.pumping = false;
+        if (shipment.removed) void shipment.reader.close();
+        else if (this.#maySend(shipment)) this.#pump(shipment);
+      });
+  }
+
+  #maySend(shipment: Shipment): boolean {
+    return (
+      this.#call !== null &&
+      !this.#call.writableNeedDrain &&
+      !shipment.removed &&
+      shipment.unacked.length < this.#window &&
+      shipment.cursor < shipment.durableIndex &&
+      Date.now() >= shipment.pauseUntilMs
+    );
+  }
+
+  async #send(shipment: Shipment): Promise<void> {
+    while (this.#maySend(shipment)) {
+      if (shipment.spoolId === null) {
+        const known = await shipment.reader.identify();
+        if (known === null) return;
+        shipment.spoolId = known.spoolId;
+        // What is deleted was acknowledged.
+        shipment.ackedIndex = known.firstIndex;
+        shipment.cursor = Math.max(shipment.cursor, known.firstIndex);
+        continue;
+      }
+      const call = this.#call;
+      const cursor = shipment.cursor;
+      const batch = await shipment.reader.read(cursor, shipment.durableIndex, this.#batchBytes);
+      if (batch === null) return;
+      // An acknowledgement or another stream may have come meanwhile.
+      if (call === null || this.#call !== call || shipment.cursor !== cursor) continue;
+      if (batch.firstIndex > cursor) {
+        this.#options.log.error(
+          { spool: batch.spoolId, fromIndex: cursor, toIndex: batch.firstIndex },
+          'records of the spool are lost: the disk does not give them back',
+        );
+      }
+      const end = batch.firstIndex + batch.records.length;
+      shipment.cursor = end;
+      shipment.unacked.push(end);
+      call.write(
+        create(RecordBatchSchema, {
+          agentId: this.#options.agentId(),
+          spoolId: batch.spoolId,
+          firstIndex: BigInt(batch.firstIndex),
+          records: batch.records,
+        }),
+      );
+    }
+  }
+}
