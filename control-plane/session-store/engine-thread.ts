@@ -5,7 +5,7 @@
  * `query_stable_v2` is the library's C entry to `clickhouse local`, with a command line; that program can serve ClickHouse's own HTTP
  * interface (`SYSTEM START LISTEN HTTP`), which the Node binding of chdb cannot. Nothing else of the library is called.
  */
-import { DynamicLibrary, getRawPointer, toBuffer, toString } from 'node:ffi';
+import { DynamicLibrary, getRawPointer, toString as textAt, toBuffer } from 'node:ffi';
 import { parentPort, workerData } from 'node:worker_threads';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Confinement, canConfine, confineThread } from './confine.ts';
@@ -42,7 +42,7 @@ function run(input: EngineThreadInput): string {
   const result = query(texts.length, getRawPointer(argv));
   if (!result) return '';
   const error = Buffer.from(toBuffer(result, resultBytes)).readBigUInt64LE(errorMessageAt);
-  return error === 0n ? '' : (toString(error) ?? '');
+  return error === 0n ? '' : (textAt(error) ?? '');
 }
 
 function post(output: EngineThreadOutput): void {

@@ -1,0 +1,390 @@
+/**
+ * Takes a run of entries of `sallyport.records` into the store. When it resolves, every row is there, and may have been written twice;
+ * the views show it once.
+ *
+ * The order is: find out what is new, write the records, then what follows from them. Sessions that are in order and remembered take the
+ * quick way: their rows are made from memory. Everything else (read again after a crash, sent twice, come late, forgotten) is made from
+ * the records that are in the store by then; both ways use derive.ts and give the same rows.
+ * Not here: where in the log to read, and how far we are (topic-follower.ts).
+ */
+import type { Command, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import type { Entry } from '../log/event-log.ts';
+import { bodyJson } from './body-json.ts';
+import { type DeadLetter, type DecodedRecord, decodeEntry } from './decode.ts';
+import {
+  approvalEventRow,
+  commandRow,
+  type SessionContext,
+  type SessionFacts,
+  sessionContext,
+  sessionRow,
+  type Timed,
+  withdrawnCommandRow,
+} from './derive.ts';
+import { BlockWriter, type Columns } from './row-binary.ts';
+import { RememberedSession, SessionMemory } from './session-memory.ts';
+import type { SessionStore } from './session-store.ts';
+import { type StoredRecord, StoredRecords } from './stored-records.ts';
+import {
+  approvalEventColumns,
+  type CommandRow,
+  commandColumns,
+  deadLetterColumns,
+  recordColumns,
+  type SessionRow,
+  sessionColumns,
+} from './tables.ts';
+
+export interface BatchResult {
+  records: number;
+  /** Sent again by an agent, byte for byte: left out. */
+  doubles: number;
+  deadLetters: number;
+}
+
+/** Which commands of a session have to be made again from the store. */
+interface Redo {
+  seqs: Set<number>;
+  /** All of them, because only now it is known whose session it is. */
+  all: boolean;
+  /** Those without a response, because the session has ended. */
+  open: boolean;
+}
+
+const redoPage = 5000;
+const limits = { sessionsMax: 20_000, openCommandsMax: 20_000 };
+
+export class RecordsWriter {
+  readonly #store: SessionStore;
+  readonly #stored: StoredRecords;
+  readonly #memory = new SessionMemory(limits);
+  readonly #records = new BlockWriter(recordColumns);
+  readonly #sessions = new BlockWriter(sessionColumns);
+  readonly #commands = new BlockWriter(commandColumns);
+  readonly #approvals = new BlockWriter(approvalEventColumns);
+  readonly #deadLetters = new BlockWriter(deadLetterColumns);
+
+  constructor(store: SessionStore) {
+    this.#store = store;
+    this.#stored = new StoredRecords(store);
+  }
+
+  /**
+   * @param entries in log order, following those of the call before.
+   * @throws what the store throws: then the same entries must be given again, to this writer or another.
+   */
+  async write(entries: readonly Entry[]): Promise<BatchResult> {
+    try {
+      return await this.#write(entries);
+    } catch (error) {
+      // What is remembered may be ahead of what is stored.
+      this.#memory.clear();
+      throw error;
+    } finally {
+      for (const block of [this.#records, this.#sessions, this.#commands, this.#approvals, this.#deadLetters]) block.reset();
+    }
+  }
+
+  async #write(entries: readonly Entry[]): Promise<BatchResult> {
+    const decoded: DecodedRecord[] = [];
+    const deadLetters: DeadLetter[] = [];
+    for (const entry of entries) {
+      const { records, deadLetters: dead } = decodeEntry(entry.offset, entry.value);
+      for (const record of records) decoded.push(record);
+      for (const letter of dead) deadLetters.push(letter);
+    }
+    const touched = new Set<string>();
+    for (const record of decoded) touched.add(record.sessionId);
+    await this.#recall(touched);
+
+    const { fresh, again, doubles, redo } = await this.#sort(decoded, deadLetters);
+    for (const record of fresh) this.#records.add(recordRow(record));
+    await this.#insert('sallyport.record_rows', this.#records);
+
+    const sessionRows = new Map<string, SessionRow>();
+    const commandRows: CommandRow[] = [];
+    this.#follow(fresh, redo, sessionRows, commandRows);
+    for (const record of [...fresh, ...again]) this.#noteApproval(record);
+    for (const row of commandRows) this.#commands.add(row);
+    await this.#insert('sallyport.command_rows', this.#commands);
+    await this.#redo(redo, sessionRows);
+    for (const row of sessionRows.values()) this.#sessions.add(row);
+    for (const letter of deadLetters) {
+      this.#deadLetters.add({
+        topic: 'sallyport.records',
+        log_offset: letter.position.offset,
+        log_index: letter.position.index,
+        at: BigInt(entries.find(entry => entry.offset === letter.position.offset)?.timestampMs ?? 0) * 1000n,
+        code: letter.code,
+        reason: letter.reason,
+        key: '',
+        value: letter.value,
+      });
+    }
+    await this.#insert('sallyport.session_rows', this.#sessions);
+    await this.#insert('sallyport.approval_event_rows', this.#approvals);
+    await this.#insert('sallyport.dead_letter_rows', this.#deadLetters);
+    this.#memory.settle(touched);
+    return { records: fresh.length, doubles, deadLetters: deadLetters.length };
+  }
+
+  /** Makes every session of the batch a remembered one. */
+  async #recall(sessionIds: ReadonlySet<string>): Promise<void> {
+    const unknown = [...sessionIds].filter(id => this.#memory.get(id) === undefined);
+    const last = await this.#stored.lastSeqs(unknown);
+    const facts = new Map<string, SessionFacts>();
+    for (const record of await this.#stored.framing([...last.keys()])) addFraming(facts, record);
+    for (const id of unknown) {
+      const lastSeq = last.get(id);
+      this.#memory.set(new RememberedSession(facts.get(id) ?? noFacts(id), lastSeq === undefined ? 0 : lastSeq + 1, lastSeq === undefined));
+    }
+  }
+
+  /** Tells new records from those that are there already, and notes what cannot take the quick way. */
+  async #sort(decoded: readonly DecodedRecord[], deadLetters: DeadLetter[]) {
+    const redo = new Map<string, Redo>();
+    const fresh: DecodedRecord[] = [];
+    const again: DecodedRecord[] = [];
+    const suspects: DecodedRecord[] = [];
+    for (const record of decoded) {
+      const session = this.#memory.get(record.sessionId);
+      if (session !== undefined && record.seq >= session.next) {
+        session.next = record.seq + 1;
+        fresh.push(record);
+      } else suspects.push(record);
+    }
+    let doubles = 0;
+    if (suspects.length > 0) {
+      const known = new Map<string, { encoded: Uint8Array; offset: bigint; index: number }>();
+      for (const record of fresh) known.set(keyOf(record), { encoded: record.encoded, ...record.position });
+      for (const record of await this.#stored.byKey(suspects.filter(record => !known.has(keyOf(record))))) known.set(keyOf(record), record);
+      for (const record of suspects) {
+        const same = known.get(keyOf(record));
+        if (same === undefined) {
+          // Late: what was sent before it overtook it.
+          known.set(keyOf(record), { encoded: record.encoded, ...record.position });
+          fresh.push(record);
+          noteRedo(redo, record);
+        } else if (same.offset === record.position.offset && same.index === record.position.index) {
+          // The same entry, read again after a crash: its record is there, what follows from it perhaps not.
+          again.push(record);
+          noteRedo(redo, record);
+        } else if (Buffer.compare(same.encoded, record.encoded) === 0) doubles += 1;
+        else {
+          deadLetters.push({
+            position: record.position,
+            code: 'RECORD_CONFLICT',
+            reason: `session ${record.sessionId} has another record ${record.seq}, from entry ${same.offset}`,
+            value: record.encoded,
+          });
+        }
+      }
+    }
+    return { fresh, again, doubles, redo };
+  }
+
+  /** The quick way: rows from memory. What has to go the long way is left to `redo`. */
+  #follow(fresh: readonly DecodedRecord[], redo: Map<string, Redo>, sessionRows: Map<string, SessionRow>, commandRows: CommandRow[]): void {
+    // A command that is asked and answered within the batch is written once.
+    const asked = new Map<string, { session: RememberedSession; seq: number }>();
+    for (const record of fresh) {
+      const session = this.#memory.get(record.sessionId);
+      if (session === undefined) continue;
+      const { body } = record.message;
+      switch (body.case) {
+        case 'sessionStarted':
+          session.learn({ started: { at: record.at, body: body.value } });
+          sessionRows.set(record.sessionId, sessionRow(session.facts));
+          break;
+        case 'sessionRefused':
+          session.learn({ refused: { at: record.at, body: body.value } });
+          sessionRows.set(record.sessionId, sessionRow(session.facts));
+          break;
+        case 'command':
+          session.open.set(record.seq, { at: record.at, body: body.value });
+          asked.set(keyOf(record), { session, seq: record.seq });
+          break;
+        case 'response': {
+          const seq = Number(body.value.commandSeq);
+          const command = session.open.get(seq);
+          if (command === undefined) redoOf(redo, record.sessionId).seqs.add(seq);
+          else {
+            session.open.delete(seq);
+            asked.delete(keyOf({ sessionId: record.sessionId, seq }));
+            const outcome = { state: 'answered', response: { at: record.at, body: body.value } } as const;
+            commandRows.push(commandRow(record.sessionId, session.context, seq, command, outcome));
+          }
+          break;
+        }
+        case 'sessionEnded':
+          session.learn({ ended: { at: record.at, body: body.value } });
+          sessionRows.set(record.sessionId, sessionRow(session.facts));
+          for (const [seq, command] of session.open) {
+            asked.delete(keyOf({ sessionId: record.sessionId, seq }));
+            commandRows.push(commandRow(record.sessionId, session.context, seq, command, { state: 'abandoned' }));
+          }
+          if (!session.openIsComplete) redoOf(redo, record.sessionId).open = true;
+          break;
+        default:
+          break; // Gaps, cancellations and chunks are records and nothing else.
+      }
+    }
+    for (const { session, seq } of asked.values()) {
+      const command = session.open.get(seq);
+      if (command === undefined) continue;
+      const outcome = session.facts.ended === null ? ({ state: 'open' } as const) : ({ state: 'abandoned' } as const);
+      commandRows.push(commandRow(session.facts.sessionId, session.context, seq, command, outcome));
+    }
+  }
+
+  #noteApproval(record: DecodedRecord): void {
+    const { body } = record.message;
+    if (body.case !== 'approvalNoted') return;
+    const context = this.#memory.get(record.sessionId)?.context;
+    if (context !== undefined) this.#approvals.add(approvalEventRow(record, body.value, context));
+  }
+
+  /** The long way: rows from the records in the store. */
+  async #redo(redo: ReadonlyMap<string, Redo>, sessionRows: Map<string, SessionRow>): Promise<void> {
+    if (redo.size === 0) return;
+    const facts = new Map<string, SessionFacts>();
+    for (const record of await this.#stored.framing([...redo.keys()])) addFraming(facts, record);
+    for (const [sessionId, work] of redo) {
+      const known = facts.get(sessionId) ?? noFacts(sessionId);
+      this.#memory.get(sessionId)?.learn(known);
+      if (known.started !== null || known.refused !== null || known.ended !== null) sessionRows.set(sessionId, sessionRow(known));
+      const context = sessionContext(known);
+      await this.#redoCommands(known, context, [...work.seqs], false);
+      if (!work.all && !work.open) continue;
+      let afterSeq = -1;
+      for (;;) {
+        const seqs = await this.#stored.commands(sessionId, { afterSeq, limit: redoPage, onlyOpen: !work.all });
+        await this.#redoCommands(known, context, seqs, work.all);
+        const lastSeq = seqs.at(-1);
+        if (lastSeq === undefined || seqs.length < redoPage) break;
+        afterSeq = lastSeq;
+      }
+    }
+  }
+
+  async #redoCommands(facts: SessionFacts, context: SessionContext, seqs: readonly number[], withdraw: boolean): Promise<void> {
+    if (seqs.length === 0) return;
+    const { sessionId } = facts;
+    const commands = await this.#stored.byKey(seqs.map(seq => ({ sessionId, seq })));
+    const responses = new Map<number, Timed<Response>>();
+    for (const { message } of await this.#stored.responses(sessionId, seqs)) {
+      if (message.body.case !== 'response') continue;
+      const seq = Number(message.body.value.commandSeq);
+      if (!responses.has(seq)) responses.set(seq, { at: message.atUnixUs, body: message.body.value });
+    }
+    this.#commands.reset();
+    const open = this.#memory.get(sessionId)?.open;
+    for (const { seq, message } of commands) {
+      if (message.body.case !== 'command') continue;
+      const command: Timed<Command> = { at: message.atUnixUs, body: message.body.value };
+      const response = responses.get(seq);
+      if (response !== undefined) open?.delete(seq);
+      this.#commands.add(
+        commandRow(
+          sessionId,
+          context,
+          seq,
+          command,
+          response !== undefined ? { state: 'answered', response } : facts.ended !== null ? { state: 'abandoned' } : { state: 'open' },
+        ),
+      );
+      // Where the principal has no name, the row is the one that was written before.
+      if (withdraw && context.principal !== '') this.#commands.add(withdrawnCommandRow(sessionId, seq, command));
+    }
+    await this.#insert('sallyport.command_rows', this.#commands);
+  }
+
+  async #insert<C extends Columns>(table: string, block: BlockWriter<C>): Promise<void> {
+    if (block.rows > 0) await this.#store.insert(table, block.columns, block.take());
+  }
+}
+
+function recordRow(record: DecodedRecord) {
+  return {
+    session_id: record.sessionId,
+    seq: record.seq,
+    at: record.at,
+    type: record.type,
+    command_seq: commandSeqOf(record),
+    agent_id: record.agentId,
+    spool_id: record.spoolId,
+    spool_index: record.spoolIndex,
+    log_offset: record.position.offset,
+    log_index: record.position.index,
+    previous_hash: record.message.previousHash,
+    body: bodyJson(record.message),
+    encoded: record.encoded,
+  };
+}
+
+/** The command that a record belongs to; null for those of the session as a whole. */
+function commandSeqOf(record: DecodedRecord): bigint | number | null {
+  const { body } = record.message;
+  switch (body.case) {
+    case 'command':
+      return record.seq;
+    case 'response':
+    case 'cancelRequested':
+    case 'approvalNoted':
+    case 'outputChunk':
+      return body.value.commandSeq;
+    default:
+      return null;
+  }
+}
+
+function noteRedo(redo: Map<string, Redo>, record: DecodedRecord): void {
+  const work = redoOf(redo, record.sessionId);
+  const { body } = record.message;
+  switch (body.case) {
+    case 'command':
+      work.seqs.add(record.seq);
+      break;
+    case 'response':
+      work.seqs.add(Number(body.value.commandSeq));
+      break;
+    case 'sessionStarted':
+    case 'sessionRefused':
+      work.all = true;
+      break;
+    case 'sessionEnded':
+      work.open = true;
+      break;
+    default:
+      break;
+  }
+}
+
+function redoOf(redo: Map<string, Redo>, sessionId: string): Redo {
+  let work = redo.get(sessionId);
+  if (work === undefined) {
+    work = { seqs: new Set(), all: false, open: false };
+    redo.set(sessionId, work);
+  }
+  return work;
+}
+
+function addFraming(facts: Map<string, SessionFacts>, { sessionId, message }: StoredRecord): void {
+  let known = facts.get(sessionId);
+  if (known === undefined) {
+    known = noFacts(sessionId);
+    facts.set(sessionId, known);
+  }
+  const at = message.atUnixUs;
+  if (message.body.case === 'sessionStarted') known.started ??= { at, body: message.body.value };
+  if (message.body.case === 'sessionRefused') known.refused ??= { at, body: message.body.value };
+  if (message.body.case === 'sessionEnded') known.ended ??= { at, body: message.body.value };
+}
+
+function noFacts(sessionId: string): SessionFacts {
+  return { sessionId, started: null, refused: null, ended: null };
+}
+
+function keyOf(record: { sessionId: string; seq: number }): string {
+  return `${record.sessionId}/${record.seq}`;
+}

@@ -1,0 +1,94 @@
+/**
+ * What ingest remembers of the sessions that it has seen lately, so that it need not ask the store: how far they are, who they are of,
+ * and which of their commands wait for an answer. Bounded; whoever falls out is read from the store again (records-batch.ts).
+ */
+import type { Command } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { type SessionContext, type SessionFacts, sessionContext, type Timed } from './derive.ts';
+
+export class RememberedSession {
+  readonly facts: SessionFacts;
+  /** One more than the highest sequence number seen. */
+  next: number;
+  /** Commands without a response. */
+  readonly open = new Map<number, Timed<Command>>();
+  /** Whether `open` has all there are; not so when the session was read back from the store. */
+  readonly openIsComplete: boolean;
+  #context: SessionContext;
+
+  constructor(facts: SessionFacts, next: number, openIsComplete: boolean) {
+    this.facts = facts;
+    this.next = next;
+    this.openIsComplete = openIsComplete;
+    this.#context = sessionContext(facts);
+  }
+
+  get context(): SessionContext {
+    return this.#context;
+  }
+
+  /** Adds what became known. What is known already stays: of two starts, the first in the log counts. */
+  learn(more: Partial<Pick<SessionFacts, 'started' | 'refused' | 'ended'>>): void {
+    this.facts.started ??= more.started ?? null;
+    this.facts.refused ??= more.refused ?? null;
+    this.facts.ended ??= more.ended ?? null;
+    this.#context = sessionContext(this.facts);
+  }
+}
+
+export class SessionMemory {
+  readonly #sessions = new Map<string, RememberedSession>();
+  readonly #sessionsMax: number;
+  readonly #openMax: number;
+
+  constructor(limits: { sessionsMax: number; openCommandsMax: number }) {
+    this.#sessionsMax = limits.sessionsMax;
+    this.#openMax = limits.openCommandsMax;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(sessionId: string): RememberedSession | undefined {
+    return this.#sessions.get(sessionId);
+  }
+
+  set(session: RememberedSession): void {
+    this.#sessions.set(session.facts.sessionId, session);
+  }
+
+  clear(): void {
+    this.#sessions.clear();
+  }
+
+  /**
+   * To be called when a batch is done: lets ended sessions go, makes what stays independent of the batch's buffers, and keeps the
+   * bounds by letting the longest unseen go. `touched` are the batch's sessions.
+   */
+  settle(touched: Iterable<string>): void {
+    for (const id of touched) {
+      const session = this.#sessions.get(id);
+      if (session === undefined) continue;
+      this.#sessions.delete(id);
+      if (session.facts.ended !== null || session.facts.refused !== null) continue;
+      for (const command of session.open.values()) detach(command);
+      this.#sessions.set(id, session);
+    }
+    let open = 0;
+    for (const session of this.#sessions.values()) open += session.open.size;
+    for (const [id, session] of this.#sessions) {
+      if (this.#sessions.size <= this.#sessionsMax && open <= this.#openMax) break;
+      this.#sessions.delete(id);
+      open -= session.open.size;
+    }
+  }
+}
+
+const detached = new WeakSet<Timed<Command>>();
+
+/** A decoded message's byte fields are views into what was read from the log, which may be megabytes. */
+function detach(command: Timed<Command>): void {
+  if (detached.has(command)) return;
+  detached.add(command);
+  command.body.textSha256 = Uint8Array.from(command.body.textSha256);
+}
