@@ -9,7 +9,7 @@ import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import type { CommandRun } from './command-run.ts';
-import { CopyRows, type CopyTarget } from './copy-out.ts';
+import { CopyRows } from './copy-out.ts';
 import { reducedText } from './errors.ts';
 import { UNKNOWN_RESULT } from './flow.ts';
 import {
@@ -29,7 +29,7 @@ import {
   errorField,
   type FieldDescription,
 } from './messages.ts';
-import { type Expected, Kind, type Portal } from './pipeline.ts';
+import { type Expected, Kind, type Portal, type Probe } from './pipeline.ts';
 import type { Relay } from './relay.ts';
 import { Pause } from './relay.ts';
 import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
@@ -461,7 +461,7 @@ export class BackendStream {
   }
 
   #rowDescription(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
-    if (head.copyTarget !== null) return this.#describedCopy(head, head.copyTarget, buffer, start, end);
+    if (head.probe !== null) return this.#probed(head, head.probe, buffer, start, end);
     const plan = this.#plan(buffer, start, end);
     if (plan === null) {
       if (head.run !== null) head.run.bytes -= end - start;
@@ -528,23 +528,22 @@ export class BackendStream {
   #described(head: Expected, plan: RowPlan | null, buffer: Buffer, start: number, end: number): Outcome {
     if (head.kind !== Kind.DescribePortal && head.kind !== Kind.DescribeStatement) throw unexpected(buffer[start] as number);
     if (head.kind === Kind.DescribePortal && head.portal !== null) head.portal.plan = plan ?? NO_ROWS;
-    if (head.copyTarget !== null)
-      head.onCopy?.({ kind: 'denied', rule: 'protocol/copy', reason: 'this COPY returns no rows that can be checked' });
+    head.probe?.done({ kind: 'noRows' });
     return this.#answered(head, buffer, start, end);
   }
 
-  /** The columns that a COPY will send. */
-  #describedCopy(head: Expected, target: CopyTarget, buffer: Buffer, start: number, end: number): Outcome {
+  /** The rows that a statement would give. */
+  #probed(head: Expected, probe: Probe, buffer: Buffer, start: number, end: number): Outcome {
     const fields = decodeRowDescription(buffer, start + 5, end);
-    for (const field of fields) field.format = target.format === 'binary' ? 1 : 0;
+    if (probe.format !== null) for (const field of fields) field.format = probe.format;
     const outcome = this.#planFields(fields);
     if (outcome.kind === 'unknownTable') {
       this.#lookUpTables();
       return 'stall';
     }
     this.#tablesSettled = false;
-    if (outcome.kind === 'plan') head.onCopy?.({ kind: 'plan', plan: { ...target, rows: outcome.plan } });
-    else head.onCopy?.({ kind: 'denied', rule: outcome.rule.rule, reason: `the column ${outcome.column} may not be read` });
+    if (outcome.kind === 'plan') probe.done(outcome);
+    else probe.done({ kind: 'denied', rule: outcome.rule.rule, reason: `the column ${outcome.column} may not be read` });
     return this.#answered(head, buffer, start, end);
   }
 
@@ -638,6 +637,8 @@ export class BackendStream {
           confirmed: true,
           weight: 512 + 2 * effect.text.length,
           copy: null,
+          probed: null,
+          mustProbe: false,
         });
         return;
       }

@@ -24,19 +24,13 @@ export interface CopyTarget {
   delimiter: number;
   nullText: Buffer;
   quote: number;
-  escape: number;
+  escaped: number;
   header: boolean;
 }
 
 export interface CopyPlan extends CopyTarget {
   rows: RowPlan;
 }
-
-/** What describing a COPY's source has found. */
-export type CopyOutcome =
-  | { kind: 'plan'; plan: CopyPlan }
-  | { kind: 'denied'; rule: string; reason: string }
-  | { kind: 'failed'; code: string; message: string };
 
 export type CopyTargetOutcome = { ok: true; target: CopyTarget } | { ok: false; reason: string };
 
@@ -101,7 +95,7 @@ function optionsOf(copy: Tree): Omit<CopyTarget, 'probe'> | string {
   let delimiter: string | undefined;
   let nullText: string | undefined;
   let quote: string | undefined;
-  let escape: string | undefined;
+  let escaped: string | undefined;
   let header = false;
   for (const option of Array.isArray(copy.options) ? copy.options : []) {
     const element = isTree(option) && isTree(option.DefElem) ? option.DefElem : null;
@@ -122,7 +116,7 @@ function optionsOf(copy: Tree): Omit<CopyTarget, 'probe'> | string {
         quote = argument;
         break;
       case 'escape':
-        escape = argument;
+        escaped = argument;
         break;
       case 'header':
         header = argument === undefined || !['false', 'off', '0'].includes(argument.toLowerCase());
@@ -143,16 +137,16 @@ function optionsOf(copy: Tree): Omit<CopyTarget, 'probe'> | string {
     delimiter: byte(delimiter, format === 'csv' ? 0x2c : 0x09),
     nullText: Buffer.from(nullText ?? (format === 'csv' ? '' : '\\N')),
     quote: quoteByte,
-    escape: byte(escape, quoteByte),
+    escaped: byte(escaped, quoteByte),
     header,
   };
-  return target.delimiter < 0 || target.quote < 0 || target.escape < 0 ? 'a separator of COPY is longer than one character' : target;
+  return target.delimiter < 0 || target.quote < 0 || target.escaped < 0 ? 'a separator of COPY is longer than one character' : target;
 }
 
 function constant(node: unknown): string | undefined {
   if (!isTree(node)) return undefined;
-  if (isTree(node.String)) return String(node.String.sval ?? '');
-  if (isTree(node.Integer)) return String(node.Integer.ival ?? 0);
+  if (isTree(node.String)) return typeof node.String.sval === 'string' ? node.String.sval : '';
+  if (isTree(node.Integer)) return typeof node.Integer.ival === 'number' ? String(node.Integer.ival) : '0';
   if (isTree(node.Boolean)) return node.Boolean.boolval === true ? 'true' : 'false';
   return undefined;
 }
@@ -253,7 +247,7 @@ export class CopyRows {
   }
 
   #csv(buffer: Buffer, start: number, end: number, run: CommandRun, output: Output, frameStart: number): boolean {
-    const { delimiter, quote, escape, nullText, rows } = this.#plan;
+    const { delimiter, quote, escaped, nullText, rows } = this.#plan;
     const count = rows.actions.length;
     let copied = frameStart;
     let changed = false;
@@ -273,7 +267,7 @@ export class CopyRows {
           if (at >= end) throw malformed();
           const byte = buffer[at] as number;
           const next = at + 1 < end ? (buffer[at + 1] as number) : -1;
-          if (byte === escape && (next === quote || next === escape)) {
+          if (byte === escaped && (next === quote || next === escaped)) {
             bytes.push(next);
             at += 2;
           } else if (byte === quote) {
@@ -297,7 +291,7 @@ export class CopyRows {
         const replaced = this.#value(column, value, valueStart, valueEnd, run);
         if (replaced !== undefined) {
           output.copy(buffer, copied, from);
-          output.bytes(replaced === null ? nullText : quoteCsv(Buffer.from(replaced), quote, escape));
+          output.bytes(replaced === null ? nullText : quoteCsv(Buffer.from(replaced), quote, escaped));
           copied = at;
           changed = true;
         }
@@ -395,10 +389,10 @@ function escapeText(value: Buffer, delimiter: number): Buffer {
   return Buffer.from(bytes);
 }
 
-function quoteCsv(value: Buffer, quote: number, escape: number): Buffer {
+function quoteCsv(value: Buffer, quote: number, escaped: number): Buffer {
   const bytes: number[] = [quote];
   for (const byte of value) {
-    if (byte === quote || byte === escape) bytes.push(escape);
+    if (byte === quote || byte === escaped) bytes.push(escaped);
     bytes.push(byte);
   }
   bytes.push(quote);

@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
-import { type CopyOutcome, type CopyTarget, copyTarget } from './copy-out.ts';
+import { type CopyTarget, copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
 import type { Judged } from './judge.ts';
 import {
@@ -30,7 +30,7 @@ import {
   queryTextEnd,
 } from './messages.ts';
 import { parameterText } from './parameter-text.ts';
-import { Expected, Kind, type Portal, type RecordableText, type Replacement, type Statement } from './pipeline.ts';
+import { Expected, Kind, type Portal, type ProbeOutcome, type RecordableText, type Replacement, type Statement } from './pipeline.ts';
 import type { Relay } from './relay.ts';
 
 /** A statement's text longer than this cannot be judged. */
@@ -44,7 +44,7 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
 const REFUSED_TEXT = 'refused by the gateway';
 /** Names that no client can have used: made anew by every agent. */
 const NO_SUCH_NAME = `sallyport_${randomBytes(12).toString('hex')}`;
-const PROBE_NAME = `sallyport_copy_${randomBytes(12).toString('hex')}`;
+const PROBE_NAME = `sallyport_probe_${randomBytes(12).toString('hex')}`;
 const FLUSH = Buffer.from([Frontend.Flush, 0, 0, 0, 4]);
 
 type Outcome = 'forward' | 'taken' | 'stall';
@@ -320,9 +320,9 @@ export class FrontendStream {
     const judged = relay.judge.text(buffer, start, textEnd, session.inForce);
     const entry = new Expected(Kind.Query, false);
     entry.judged = judged;
-    if (judged.copiesOut && judged.decision.action === 'allow' && this.#needsPlans()) {
-      const copy = this.#copyOfQuery(judged, frameStart, start, textEnd, entry);
-      if (copy !== null) return copy;
+    if (judged.decision.action === 'allow' && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) {
+      const probe = this.#probeQuery(judged, frameStart, start, textEnd, entry);
+      if (probe !== null) return probe;
     }
     const replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
     // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
@@ -400,12 +400,12 @@ export class FrontendStream {
 
   // ---------------------------------------------------------------------------------------------------- extended protocol
 
-  #parse(frameStart: number, start: number, end: number): Outcome {
+  #parse(frameStart: number, start: number, frameEnd: number): Outcome {
     const relay = this.#relay;
     const { pipeline, session } = relay;
     const buffer = this.#buffer;
     this.#refuseInCopy();
-    const parse = decodeParse(buffer, start, end);
+    const parse = decodeParse(buffer, start, frameEnd);
     const waits = this.#mustWait(parse.textStart, parse.textEnd) ?? this.#unsettledStatement(parse.statement);
     if (waits !== null) return waits;
     const judged = relay.judge.text(buffer, parse.textStart, parse.textEnd, session.inForce);
@@ -426,6 +426,8 @@ export class FrontendStream {
       confirmed: false,
       weight: 512 + 2 * text.text.length,
       copy: null,
+      probed: null,
+      mustProbe: this.#touchesDenied(judged),
     };
     if (judged.copiesOut && this.#needsPlans()) {
       const target = copyTarget(buffer.subarray(parse.textStart, parse.textEnd));
@@ -435,18 +437,34 @@ export class FrontendStream {
         return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
       }
       this.#cut(frameStart);
-      this.#describeCopy(
-        target.target,
-        outcome => {
-          if (outcome.kind === 'plan') statement.copy = outcome.plan;
-        },
-        false,
+      const { target: copy } = target;
+      this.#pieces.push(
+        ...this.#probe(
+          copy.probe,
+          copy.format === 'binary' ? 1 : 0,
+          outcome => {
+            if (outcome.kind === 'plan') statement.copy = { ...copy, rows: outcome.plan };
+          },
+          false,
+        ),
       );
     }
     entry.statement = statement;
     pipeline.addStatement(statement, entry);
     pipeline.push(entry);
-    return 'forward';
+    if (!statement.mustProbe) return 'forward';
+    // Bind waits for what this finds (see #bind).
+    this.#cut(frameEnd);
+    this.#pieces.push(encodeDescribe('S', parse.statement));
+    const describe = new Expected(Kind.DescribeStatement, true);
+    describe.probe = {
+      format: null,
+      done: outcome => {
+        statement.probed = outcome;
+      },
+    };
+    pipeline.push(describe);
+    return 'taken';
   }
 
   /** A statement's name whose fate is open in an earlier segment: wait for the answer. */
@@ -476,6 +494,16 @@ export class FrontendStream {
           ? 'unnamed prepared statement does not exist'
           : `prepared statement "${Buffer.from(bind.statement, 'latin1').toString('utf8')}" does not exist`;
       return this.#unknown(entry, frameStart, 'bind', '26000', named, () => encodeBind(bind.portal, NO_SUCH_NAME));
+    }
+    if (statement.mustProbe) {
+      const { probed } = statement;
+      if (probed === null) return this.#stall(() => statement.probed !== null || pipeline.statements.get(bind.statement) !== statement);
+      if (probed.kind === 'denied') {
+        const judged = relay.judge.refusal(probed.reason, probed.rule, session.inForce);
+        entry.judged = judged;
+        const replacement = this.#admit(judged, entry, 'bind', statement.text, undefined, statement.name);
+        return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
+      }
     }
     const portal: Portal = {
       name: bind.portal,
@@ -630,69 +658,105 @@ export class FrontendStream {
     return 'forward';
   }
 
-  // ----------------------------------------------------------------------------------------------------------------- COPY
+  // --------------------------------------------------------------------------------------- what rows would be, before a run
 
   #needsPlans(): boolean {
     const { policy, detectors } = this.#relay.session.inForce;
     return policy.hasColumnRules || detectors !== null;
   }
 
+  /** Does it name a table, or use a name that stands for one, that has columns which may not be read at all? */
+  #touchesDenied(judged: Judged): boolean {
+    if (judged.touchesDenied) return true;
+    if (!judged.hasEffects) return false;
+    const { pipeline } = this.#relay;
+    for (const { effects } of judged.statements) {
+      for (const effect of effects) {
+        if (effect.type === 'fetch' && pipeline.portals.get(Buffer.from(effect.name).toString('latin1'))?.judged.touchesDenied === true)
+          return true;
+        if (
+          effect.type === 'execute' &&
+          pipeline.statements.get(Buffer.from(effect.name).toString('latin1'))?.judged.touchesDenied === true
+        )
+          return true;
+      }
+    }
+    return false;
+  }
+
   /**
-   * COPY … TO STDOUT by simple Query: its columns are asked for first, in a round trip of the gateway's own.
+   * A simple Query whose rows must be known before it runs: its statement is described first, in a round trip of the gateway's
+   * own. That is every COPY TO STDOUT where rules apply, and whatever names a table with columns that may not be read.
+   *
    * @returns null when the Query can be handled now.
    */
-  #copyOfQuery(judged: Judged, frameStart: number, start: number, textEnd: number, entry: Expected): Outcome | null {
+  #probeQuery(judged: Judged, frameStart: number, start: number, textEnd: number, entry: Expected): Outcome | null {
     const { pipeline, session, judge } = this.#relay;
     const refuse = (reason: string, rule: string) => {
       const refusal = judge.refusal(reason, rule, session.inForce);
       entry.replacement = this.#admit(refusal, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
       return null;
     };
-    const outcome = this.#copyOutcome;
+    const outcome = this.#probeOutcome;
     if (outcome !== null) {
-      this.#copyOutcome = null;
-      if (outcome.kind === 'plan') entry.copy = outcome.plan;
-      else if (outcome.kind === 'denied') return refuse(outcome.reason, outcome.rule);
-      else {
-        // PostgreSQL would fail the COPY for the same reason, so its words stand here; it is made to fail all the same.
-        this.#admit(judged, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
-        entry.replacement = { code: outcome.code, message: outcome.message, refused: false };
+      const target = this.#probeTarget;
+      this.#probeOutcome = null;
+      this.#probeTarget = null;
+      if (outcome.kind === 'denied') return refuse(outcome.reason, outcome.rule);
+      if (outcome.kind === 'plan' && target !== null) entry.copy = { ...target, rows: outcome.plan };
+      if (outcome.kind === 'failed') {
+        // PostgreSQL would fail the statement for the same reason, so its words stand here; it is made to fail all the same.
+        const recorded = this.#admit(judged, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
+        entry.replacement = recorded ?? { code: outcome.code, message: outcome.message, refused: false };
       }
       return null;
     }
     if (judged.statements.length !== 1)
-      return refuse('COPY TO STDOUT together with other statements in one string cannot be checked; send it by itself', 'protocol/copy');
+      return refuse(
+        'this statement must be checked against its columns before it runs; send it by itself, not together with others in one string',
+        'protocol/multi-statement',
+      );
     if (pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
-    const target = copyTarget(this.#buffer.subarray(start, textEnd));
-    if (!target.ok) return refuse(target.reason, 'protocol/copy');
+    let text = this.#buffer.toString('utf8', start, textEnd);
+    let format: 0 | 1 | null = null;
+    if (judged.copiesOut) {
+      const target = copyTarget(this.#buffer.subarray(start, textEnd));
+      if (!target.ok) return refuse(target.reason, 'protocol/copy');
+      this.#probeTarget = target.target;
+      text = target.target.probe;
+      format = target.target.format === 'binary' ? 1 : 0;
+    }
     this.#cut(frameStart);
-    this.#describeCopy(
-      target.target,
-      answer => {
-        this.#copyOutcome = answer;
-      },
-      true,
+    this.#pieces.push(
+      ...this.#probe(
+        text,
+        format,
+        answer => {
+          this.#probeOutcome ??= answer;
+        },
+        true,
+      ),
+      encodeSync(),
     );
-    this.#pieces.push(encodeSync());
     pipeline.push(new Expected(Kind.Sync, true));
     pipeline.segment++;
-    return this.#stall(() => this.#copyOutcome !== null && pipeline.length === 0);
+    return this.#stall(() => this.#probeOutcome !== null && pipeline.length === 0);
   }
 
-  /** What the round trip for a COPY by simple Query has found. */
-  #copyOutcome: CopyOutcome | null = null;
+  /** What the round trip for a simple Query has found. */
+  #probeOutcome: ProbeOutcome | null = null;
+  #probeTarget: CopyTarget | null = null;
 
-  /** Parse, Describe and Close of what a COPY would read. @param keepsError an error is told to `done` alone, not to the client. */
-  #describeCopy(target: CopyTarget, done: (outcome: CopyOutcome) => void, keepsError: boolean): void {
+  /** Parse, Describe and Close of a text. @param keepsError an error is told to `done` alone, not to the client. */
+  #probe(text: string, format: 0 | 1 | null, done: (outcome: ProbeOutcome) => void, keepsError: boolean): Buffer[] {
     const { pipeline } = this.#relay;
-    this.#pieces.push(encodeParse(PROBE_NAME, target.probe), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME));
     const describe = new Expected(Kind.DescribeStatement, true);
-    describe.copyTarget = target;
-    describe.onCopy = done;
+    describe.probe = { format, done };
     for (const entry of [new Expected(Kind.Parse, true), describe, new Expected(Kind.Close, true)]) {
       if (keepsError) entry.onError = (code, message) => done({ kind: 'failed', code, message });
       pipeline.push(entry);
     }
+    return [encodeParse(PROBE_NAME, text), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME)];
   }
 }
 

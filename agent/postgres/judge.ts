@@ -25,6 +25,8 @@ export interface Judged {
   readonly recordPart: Uint8Array;
   readonly fingerprint: string;
   readonly touchesProtected: boolean;
+  /** It names a table with columns that may not be read at all. */
+  readonly touchesDenied: boolean;
   readonly hasEffects: boolean;
   /** Its success may change names or settings: what is judged after it must wait for that. */
   readonly changesNames: boolean;
@@ -54,6 +56,7 @@ export class Judge {
   /** Answers for what EXECUTE names. */
   preparedFacts: (name: string) => CommandFacts | undefined = () => undefined;
   isProtected: ProtectedTables = () => false;
+  hasDenied: ProtectedTables = () => false;
   readonly #database: string;
   readonly #decisions = new Map<CommandFacts, Judged & { second: number }>();
   #inForce: PolicyInForce | null = null;
@@ -150,6 +153,7 @@ export class Judge {
       decision,
       fingerprint,
       statements,
+      touchesDenied: inForce.policy.hasColumnRules && facts.objects.some(this.hasDenied),
       touchesProtected: inForce.policy.hasColumnRules && facts.objects.some(this.isProtected),
       hasEffects: statements.some(statement => statement.effects.length > 0),
       changesNames:

@@ -33,6 +33,6 @@ export function parameterText(bytes: Buffer, start: number, end: number, binary:
   }
   const view = bytes.subarray(start, Math.min(end, start + TEXT_MAX));
   // Printable text that came in binary form is text on the wire.
-  if (length > 4 && isUtf8(view) && !/[\u0000-\u001f]/.test(view.toString('utf8'))) return view.toString('utf8');
+  if (length > 4 && isUtf8(view) && view.every(byte => byte >= 0x20)) return view.toString('utf8');
   return `\\x${view.subarray(0, TEXT_MAX / 2).toString('hex')}`;
 }

@@ -13,7 +13,7 @@
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { CommandRun } from './command-run.ts';
-import type { CopyOutcome, CopyPlan, CopyTarget } from './copy-out.ts';
+import type { CopyPlan } from './copy-out.ts';
 import type { Judged } from './judge.ts';
 import type { RowPlan } from './row-plan.ts';
 
@@ -48,6 +48,10 @@ export interface Statement {
   readonly parameterTypes: readonly number[];
   /** COPY … TO STDOUT: what becomes of its columns, once that is known. */
   copy: CopyPlan | null;
+  /** It names a table with columns that may not be read: what describing it has found; null until then. */
+  probed: ProbeOutcome | null;
+  /** It is being described, or was, and must not be bound before the answer. */
+  readonly mustProbe: boolean;
   readonly segment: number;
   confirmed: boolean;
   /** Bytes that it counts for in the bound on all of them. */
@@ -77,6 +81,19 @@ export interface Replacement {
   refused: boolean;
 }
 
+/** What describing a statement before it runs has found. */
+export type ProbeOutcome =
+  | { kind: 'plan'; plan: RowPlan }
+  | { kind: 'noRows' }
+  | { kind: 'denied'; rule: string; reason: string }
+  | { kind: 'failed'; code: string; message: string };
+
+export interface Probe {
+  /** The format that the rows will have; null: as described. */
+  format: 0 | 1 | null;
+  done: (outcome: ProbeOutcome) => void;
+}
+
 export class Expected {
   readonly kind: KindOf;
   /** Asked by the gateway itself: its answers are not for the client. */
@@ -97,9 +114,8 @@ export class Expected {
   /** Its success changes names or settings: what comes behind waits until it is answered. */
   changesNames = false;
   segment = 0;
-  /** Hidden DescribeStatement: the COPY whose columns are asked for, and who takes the answer. */
-  copyTarget: CopyTarget | null = null;
-  onCopy: ((outcome: CopyOutcome) => void) | null = null;
+  /** Hidden DescribeStatement: who wants to know what the rows would be. */
+  probe: Probe | null = null;
   /** Hidden: takes an error that is then not shown to the client. */
   onError: ((code: string, message: string) => void) | null = null;
 

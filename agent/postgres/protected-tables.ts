@@ -1,9 +1,15 @@
-/** Does a table that a statement names have columns that some rule protects? Decides what its error texts may tell. */
-import type { SessionPolicy } from '@sallyport/shared/policy/decide.ts';
+/** Does a table that a statement names have columns that some rule protects? Views count by what they are made from. */
+import type { ColumnRule, SessionPolicy } from '@sallyport/shared/policy/decide.ts';
 import type { Catalog } from './catalog.ts';
 
 /** @param object `schema.table` as the analysis gives it; `*` for a schema that the text does not name. */
-export function isProtectedTable(object: string, policy: SessionPolicy, catalog: Catalog | null): boolean {
+export function tableHasRule(
+  object: string,
+  policy: SessionPolicy,
+  catalog: Catalog | null,
+  counts: (rule: ColumnRule) => boolean,
+): boolean {
+  const matches = (rule: ColumnRule | null) => rule !== null && counts(rule);
   const dot = object.indexOf('.');
   const schema = dot < 0 ? '*' : object.slice(0, dot);
   const table = object.slice(dot + 1);
@@ -14,10 +20,10 @@ export function isProtectedTable(object: string, policy: SessionPolicy, catalog:
     for (let column = 1; column < relation.columns.length; column++) {
       if (relation.columns[column] === undefined) continue;
       for (const origin of catalog?.originsOf(oid, column, true) ?? []) {
-        if (policy.column(origin.schema, origin.table, origin.column) !== null) return true;
+        if (matches(policy.column(origin.schema, origin.table, origin.column))) return true;
       }
     }
   }
   // A table that the catalog does not show may be anything.
-  return known ? false : policy.column(schema, table, '*') !== null;
+  return known ? false : matches(policy.column(schema, table, '*'));
 }

@@ -21,7 +21,7 @@ import { FrontendStream } from './frontend.ts';
 import { Judge, type Judged } from './judge.ts';
 import { encodeTerminate } from './messages.ts';
 import { Pipeline } from './pipeline.ts';
-import { isProtectedTable } from './protected-tables.ts';
+import { tableHasRule } from './protected-tables.ts';
 import type { Upstream, UpstreamTarget } from './upstream.ts';
 
 export interface RelayOptions {
@@ -105,7 +105,8 @@ export class Relay {
     this.judge = new Judge(options.database);
     for (const [name, value] of options.upstream.parameters) this.noteParameter(name, value);
     this.judge.preparedFacts = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.judged.facts;
-    this.judge.isProtected = object => isProtectedTable(object, this.session.inForce.policy, this.catalog);
+    this.judge.isProtected = object => tableHasRule(object, this.session.inForce.policy, this.catalog, () => true);
+    this.judge.hasDenied = object => tableHasRule(object, this.session.inForce.policy, this.catalog, rule => rule.action === 'deny');
     this.#frontend = new FrontendStream(this);
     this.#backend = new BackendStream(this);
     const slotWritten = (slot: number) => () => this.upstream.socket.giveBack(slot);

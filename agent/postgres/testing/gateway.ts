@@ -3,7 +3,14 @@
  * that are names. Everything between the sockets is the real thing.
  */
 import { fromBinary } from '@bufbuild/protobuf';
-import { RecordSchema, type Record as SessionRecord } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import {
+  type Command,
+  RecordSchema,
+  type Response,
+  type SessionEnded,
+  type Record as SessionRecord,
+  type SessionRefused,
+} from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
 import type { AuditPolicySpec, DataPolicySpec, GuardSpec, RoleSpec } from '@sallyport/shared/policy/model.ts';
@@ -51,11 +58,20 @@ export class MemorySink implements RecordSink {
     else this.#waiting.push({ index, done });
   }
 
-  /** Bodies of one kind, oldest first. */
-  bodies<C extends SessionRecord['body']['case']>(kind: C): Extract<SessionRecord['body'], { case: C }>['value'][] {
-    return this.records.flatMap(record =>
-      record.body.case === kind ? [record.body.value as Extract<SessionRecord['body'], { case: C }>['value']] : [],
-    );
+  get commands(): Command[] {
+    return this.records.flatMap(({ body }) => (body.case === 'command' ? [body.value] : []));
+  }
+
+  get responses(): Response[] {
+    return this.records.flatMap(({ body }) => (body.case === 'response' ? [body.value] : []));
+  }
+
+  get refusals(): SessionRefused[] {
+    return this.records.flatMap(({ body }) => (body.case === 'sessionRefused' ? [body.value] : []));
+  }
+
+  get ended(): SessionEnded[] {
+    return this.records.flatMap(({ body }) => (body.case === 'sessionEnded' ? [body.value] : []));
   }
 }
 
