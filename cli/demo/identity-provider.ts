@@ -62,7 +62,6 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
         client_id: LOGIN_CLIENT,
         client_name: 'Sallyport',
         token_endpoint_auth_method: 'none',
-        application_type: 'native',
         grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
         response_types: [],
         redirect_uris: [],

@@ -3,6 +3,7 @@
  * credentials of the user's manifests are in the control plane's alone.
  */
 import { access } from 'node:fs/promises';
+import { getCompileCacheDir } from 'node:module';
 import path from 'node:path';
 import { prepareSamplePostgres, samplePostgres, samplePostgresAnswers } from '../demo/postgres.ts';
 import type { ChildPlan, Launch } from './child.ts';
@@ -116,7 +117,13 @@ export const SAMPLE_PASSWORD_VARIABLE = 'CRM_PASSWORD';
 
 function node(module: string, args: string[], env: Launch['env']): Launch {
   const file = path.isAbsolute(module) ? module : new URL(import.meta.resolve(module)).pathname;
-  return { command: process.execPath, args: ['--import', path.join(import.meta.dirname, 'tether.ts'), file, ...args], env };
+  const compileCache = getCompileCacheDir(); // ours, a folder above the one for this version of the runtime
+  const cached = compileCache === undefined ? {} : { NODE_COMPILE_CACHE: path.dirname(compileCache) };
+  return {
+    command: process.execPath,
+    args: ['--import', path.join(import.meta.dirname, 'tether.ts'), file, ...args],
+    env: { ...env, ...cached },
+  };
 }
 
 /** The agent keeps the certificate that it got when it joined. */
