@@ -24,7 +24,7 @@ import { type Metric, metricsText, workerMetrics } from './http/metrics.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { JwksCache } from './identity/jwks-cache.ts';
 import type { Log } from './log.ts';
-import { openSpool } from './spool/spool.ts';
+import { openSpool, type Spool } from './spool/spool.ts';
 
 export interface AgentOptions {
   dataDir: string;
@@ -51,6 +51,7 @@ const SETTLE_MS = 5000;
 const STOP_MS = 5000;
 const SHIP_AT_END_MS = 3000;
 const RENEW_POLL_MS = 60_000;
+const WATCH_MS = 5000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -64,6 +65,7 @@ export class Agent {
   readonly #stream: ControlStream;
   readonly #shipper: Shipper;
   readonly #shipments = new Map<number, Shipment>();
+  readonly #adopted: Spool[] = [];
   #jwks: JwksCache | null = null;
   #http: HttpServer | null = null;
   #lease: LeaseBundle | null = null;
@@ -73,6 +75,7 @@ export class Agent {
   #firstLease: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #listenersChanged: (() => void) | null = null;
   #renewTimer: NodeJS.Timeout | null = null;
+  #watchTimer: NodeJS.Timeout | null = null;
   #draining = false;
   #stopped: Promise<void> | null = null;
 
@@ -187,12 +190,14 @@ export class Agent {
     this.#stream.start();
     this.#shipper.start();
     this.#scheduleRenewal(0);
+    this.#watchTimer = setInterval(() => void this.#watchSpools(), WATCH_MS);
     await first;
   }
 
   async #stop(drainMs: number): Promise<void> {
     this.#draining = true;
     if (this.#renewTimer !== null) clearTimeout(this.#renewTimer);
+    if (this.#watchTimer !== null) clearInterval(this.#watchTimer);
     this.#firstLease?.reject(new GatewayError('AGENT_STOPPED', 'unavailable', 'the agent was stopped'));
     if (drainMs > 0 && this.#host.sessionCount() > 0) {
       const deadlineMs = Date.now() + drainMs;
@@ -203,6 +208,7 @@ export class Agent {
     const shipUntilMs = Date.now() + (drainMs > 0 ? SHIP_AT_END_MS : 0);
     while (this.#stream.connected && !this.#shipper.idle && Date.now() < shipUntilMs) await pause(20);
     await this.#shipper.stop();
+    for (const spool of this.#adopted) await spool.close();
     this.#stream.stop();
     this.#client.close();
     await this.#jwks?.close();
@@ -353,6 +359,15 @@ export class Agent {
     if (shipment !== undefined && this.#stopped === null) void this.#shipper.remove(shipment);
   }
 
+  /** A worker whose spool is broken serves nobody: another is started, which finds out whether the disk is well again. */
+  async #watchSpools(): Promise<void> {
+    for (const [worker, { spoolBroken }] of await this.#host.stats()) {
+      if (spoolBroken !== 1) continue;
+      this.#log.error({ worker }, "the disk of the worker's spool failed: the worker is started again");
+      this.#host.restart(worker);
+    }
+  }
+
   /** Spools of workers that there are no longer: closed, shipped, and left empty. */
   async #adoptSpools(): Promise<void> {
     const dir = path.join(this.#options.dataDir, 'spool');
@@ -361,6 +376,7 @@ export class Agent {
       const worker = /^worker-(\d+)$/.exec(name)?.[1];
       if (worker === undefined || Number(worker) < this.#options.workers) continue;
       const spool = await openSpool({ dir: path.join(dir, name), bytesMax: this.#options.spoolBytesMax });
+      this.#adopted.push(spool);
       const shipment = this.#shipper.add(path.join(dir, name), nextIndex => spool.shipped(nextIndex));
       this.#shipper.durable(shipment, spool.durableIndex);
     }

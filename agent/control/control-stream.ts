@@ -47,10 +47,13 @@ export interface ControlStreamOptions {
   onRefused: (error: GatewayError) => void;
   log: Log;
   healthMs?: number;
+  silenceMs?: number;
   backoff?: Backoff;
 }
 
 const HEALTH_MS = 10_000;
+/** The control plane answers Hello with a lease; one that says nothing at all is hung, or no control plane. */
+const SILENCE_MS = 15_000;
 /** Sessions that come and go within this time are told in one message, or not at all. */
 const GATHER_MS = 100;
 /** Beyond this, the control plane does not read: health reports wait for the next turn. */
@@ -68,6 +71,7 @@ export class ControlStream {
   #started = new Map<string, LiveSessionInfo>();
   #ended = new Set<string>();
   #gather: NodeJS.Timeout | null = null;
+  #silence: NodeJS.Timeout | null = null;
   /** Approval requests without a decision, to be repeated. */
   readonly #approvals = new Map<string, Fields<ApprovalRequested>>();
 
@@ -155,6 +159,7 @@ export class ControlStream {
       if (this.#call !== call) return;
       if (!this.#established) {
         this.#established = true;
+        if (this.#silence !== null) clearTimeout(this.#silence);
         this.#backoff.reset();
         this.#options.log.info({}, 'connected to the control plane');
       }
@@ -165,6 +170,8 @@ export class ControlStream {
       this.#lost(call, errorText(error));
     });
     call.on('end', () => this.#lost(call, 'the control plane ended the stream'));
+    const silenceMs = this.#options.silenceMs ?? SILENCE_MS;
+    this.#silence = setTimeout(() => this.#lost(call, `no answer within ${silenceMs} ms`), silenceMs);
     this.#send({ case: 'hello', value: this.#hello() });
     for (const message of this.#approvals.values()) {
       this.#send({ case: 'approvalRequested', value: { $typeName: 'sallyport.agent.v1.ApprovalRequested', ...message } });
@@ -198,7 +205,7 @@ export class ControlStream {
     const call = this.#call;
     this.#call = null;
     this.#established = false;
-    for (const timer of [this.#retry, this.#healthTimer, this.#gather]) if (timer !== null) clearTimeout(timer);
+    for (const timer of [this.#retry, this.#healthTimer, this.#gather, this.#silence]) if (timer !== null) clearTimeout(timer);
     this.#retry = null;
     this.#healthTimer = null;
     this.#gather = null;

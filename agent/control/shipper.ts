@@ -22,8 +22,11 @@ export interface ShipperOptions {
   /** About how many bytes of records a batch has; default 512 KiB. */
   batchBytes?: number;
   backoff?: Backoff;
+  silenceMs?: number;
 }
 
+/** A receiver that acknowledges nothing for this long, with batches on their way, is hung: the stream is opened anew. */
+const SILENCE_MS = 30_000;
 /** How long a spool that cannot be read is left alone. */
 const UNREADABLE_PAUSE_MS = 10_000;
 
@@ -60,6 +63,7 @@ export class Shipper {
   #call: ClientDuplexStream<RecordBatch, RelayAck> | null = null;
   #retry: NodeJS.Timeout | null = null;
   #stopped = true;
+  #silence: NodeJS.Timeout | null = null;
   /** Records acknowledged since the start, for metrics. */
   recordsShipped = 0;
   /** Why the last stream failed; empty while one works. */
@@ -152,9 +156,21 @@ export class Shipper {
     this.#retry = setTimeout(() => this.#open(), pauseMs);
   }
 
+  /** Waits for the next acknowledgement, if one is owed. */
+  #expectAnswer(): void {
+    if (this.#silence !== null) clearTimeout(this.#silence);
+    this.#silence = null;
+    const call = this.#call;
+    if (call === null || ![...this.#shipments].some(shipment => shipment.unacked.length > 0)) return;
+    const silenceMs = this.#options.silenceMs ?? SILENCE_MS;
+    this.#silence = setTimeout(() => this.#lost(call, `no acknowledgement within ${silenceMs} ms`), silenceMs);
+  }
+
   #drop(): void {
     const call = this.#call;
     this.#call = null;
+    if (this.#silence !== null) clearTimeout(this.#silence);
+    this.#silence = null;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
     call?.on('error', () => undefined);
@@ -185,6 +201,7 @@ export class Shipper {
       shipment.onShipped(nextIndex);
     }
     while ((shipment.unacked[0] ?? Number.POSITIVE_INFINITY) <= nextIndex) shipment.unacked.shift();
+    this.#expectAnswer();
     this.#pump(shipment);
   }
 
@@ -242,6 +259,7 @@ export class Shipper {
       const end = batch.firstIndex + batch.records.length;
       shipment.cursor = end;
       shipment.unacked.push(end);
+      if (this.#silence === null) this.#expectAnswer();
       call.write(
         create(RecordBatchSchema, {
           agentId: this.#options.agentId(),

@@ -2,6 +2,7 @@
  * A worker for tests of the host: speaks all of worker-messages.ts, with a real spool and real listeners, and no protocol. A client's
  * connection is a session; each line is a command. `die` ends the thread at once, `who` tells the worker's number.
  */
+import { randomUUID } from 'node:crypto';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { encodeCommand, encodeSessionEnded, encodeSessionStarted } from '@sallyport/shared/records/encode.ts';
@@ -17,12 +18,12 @@ const spool = await openSpool({
 });
 const servers = new Map<string, { address: string; server: net.Server }>();
 const sockets = new Map<string, net.Socket>();
+const endings = new Map<string, (reason: string) => void>();
 const heard: string[] = [];
 let commands = 0;
-let count = 0;
 
 function serve(resource: string, socket: net.Socket): void {
-  const sessionId = `${data.index}-${process.hrtime.bigint()}-${count++}`;
+  const sessionId = randomUUID();
   let seq = 0;
   const head = () => ({ sessionId, seq: seq++, atUnixUs: Date.now() * 1000 });
   sockets.set(sessionId, socket);
@@ -60,11 +61,15 @@ function serve(resource: string, socket: net.Socket): void {
       spool.whenDurable(index, error => socket.write(error === null ? `${data.index} ${sessionId} ${line}\n` : `${error.message}\n`));
     }
   });
-  socket.on('close', () => {
+  const end = (reason: string) => {
     if (!sockets.delete(sessionId)) return;
-    spool.append(encodeSessionEnded(head(), { reason: 'client closed' }));
+    endings.delete(sessionId);
+    spool.append(encodeSessionEnded(head(), { reason }));
     post({ type: 'sessionEnded', sessionId });
-  });
+    socket.destroy();
+  };
+  endings.set(sessionId, end);
+  socket.on('close', () => end('client closed'));
 }
 
 parentPort?.on('message', (message: ToWorker) => {
@@ -92,7 +97,7 @@ parentPort?.on('message', (message: ToWorker) => {
       spool.shipped(message.nextIndex);
       break;
     case 'kill':
-      sockets.get(message.sessionId)?.destroy();
+      endings.get(message.sessionId)?.('killed');
       break;
     case 'stats':
       post({ type: 'stats', id: message.id, metrics: { commands, sessions: sockets.size, spoolBytes: spool.stats().bytes } });
@@ -101,7 +106,7 @@ parentPort?.on('message', (message: ToWorker) => {
       for (const { server } of servers.values()) server.close();
       break;
     case 'stop':
-      for (const socket of sockets.values()) socket.destroy();
+      for (const end of endings.values()) end('agent stopped');
       setImmediate(() => {
         spool.close().then(
           () => post({ type: 'stopped' }),

@@ -189,6 +189,11 @@ export class WorkerHost {
     return answers;
   }
 
+  /** Ends a worker hard; another takes its place. For one whose spool is broken: only opening it anew tells what is on disk. */
+  restart(worker: number): void {
+    void this.#slots[worker]?.worker?.terminate();
+  }
+
   /** No new sessions from now on; those that live may go on until the deadline (milliseconds since 1970). */
   drain(deadlineMs: number): void {
     this.#draining = deadlineMs;

@@ -34,32 +34,39 @@ export interface SpoolDisk {
 
 const ZEROS = Buffer.alloc(256 * 1024);
 
+/** By descriptor: a FileHandle that is collected before it is closed ends the process. */
 class NodeSegmentFile implements SegmentFile {
-  readonly #handle: fsp.FileHandle;
+  readonly #fd: number;
   readonly bytes: number;
 
-  constructor(handle: fsp.FileHandle, bytes: number) {
-    this.#handle = handle;
+  constructor(fd: number, bytes: number) {
+    this.#fd = fd;
     this.bytes = bytes;
   }
 
   write(buffer: Buffer, offset: number, length: number, position: number, done: (error: Error | null, written: number) => void): void {
-    fs.write(this.#handle.fd, buffer, offset, length, position, done);
+    fs.write(this.#fd, buffer, offset, length, position, done);
   }
 
   async read(into: Buffer, offset: number, length: number, position: number): Promise<number> {
     let got = 0;
     while (got < length) {
-      const { bytesRead } = await this.#handle.read(into, offset + got, length - got, position + got);
-      if (bytesRead === 0) break;
-      got += bytesRead;
+      const count = await readOnce(this.#fd, into, offset + got, length - got, position + got);
+      if (count === 0) break;
+      got += count;
     }
     return got;
   }
 
   close(): Promise<void> {
-    return this.#handle.close();
+    return new Promise((resolve, reject) => fs.close(this.#fd, error => (error == null ? resolve() : reject(error))));
   }
+}
+
+function readOnce(fd: number, into: Buffer, offset: number, length: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.read(fd, into, offset, length, position, (error, count) => (error === null ? resolve(count) : reject(error)));
+  });
 }
 
 async function syncDir(dir: string): Promise<void> {
@@ -78,9 +85,11 @@ export const nodeDisk: SpoolDisk = {
     return fsp.readdir(dir);
   },
   async open(file) {
-    const handle = await fsp.open(file, fs.constants.O_RDWR | fs.constants.O_DSYNC);
-    const { size } = await handle.stat();
-    return new NodeSegmentFile(handle, size);
+    const { size } = await fsp.stat(file);
+    const fd = await new Promise<number>((resolve, reject) => {
+      fs.open(file, fs.constants.O_RDWR | fs.constants.O_DSYNC, (error, opened) => (error === null ? resolve(opened) : reject(error)));
+    });
+    return new NodeSegmentFile(fd, size);
   },
   async allocate(file, bytes) {
     const handle = await fsp.open(file, 'w', 0o600);
