@@ -13,6 +13,8 @@ import type { AgentIdentity } from './agent-identity.ts';
 import type { Fleet } from './fleet.ts';
 
 const textCharactersMax = 65_536;
+/** Approvals are kept for ever in the log: an agent that is taken over must not flood it. */
+const pendingPerAgentMax = 1000;
 
 export class ApprovalDesk {
   readonly #control: ControlLog;
@@ -33,8 +35,14 @@ export class ApprovalDesk {
   /** @throws {GatewayError} APPROVAL_INVALID, APPROVAL_ID_TAKEN, APPROVAL_UNANSWERABLE. */
   async requested(identity: AgentIdentity, request: ApprovalRequested): Promise<void> {
     const { approvalId } = request;
-    if (!/^[0-9a-f-]{36}$/.test(approvalId)) throw invalid('its id is not a UUID');
+    if (!isApprovalId(approvalId)) throw invalid('its id is not a UUID');
     const question = questionOf(identity.agentId, request);
+    const waiting = this.#control.state
+      .pendingApprovals()
+      .filter(([, state]) => state.status === 'pending' && state.question.agentId === identity.agentId);
+    if (waiting.length >= pendingPerAgentMax && !waiting.some(([id]) => id === approvalId)) {
+      throw new GatewayError('APPROVALS_TOO_MANY', 'unavailable', `This agent has ${pendingPerAgentMax} commands waiting already.`);
+    }
     const outcome = await this.#control.execute(
       [action(approvalAggregate, approvalId, { type: 'request', question, nowMs: this.#clock() })],
       this.#provenance(identity, 'approval requested'),
@@ -45,6 +53,7 @@ export class ApprovalDesk {
   }
 
   async withdrawn(identity: AgentIdentity, request: ApprovalWithdrawn): Promise<void> {
+    if (!isApprovalId(request.approvalId)) throw invalid('its id is not a UUID');
     await this.#control.execute(
       [
         action(approvalAggregate, request.approvalId, {
@@ -80,6 +89,10 @@ export class ApprovalDesk {
   #provenance(identity: AgentIdentity, reason: string): Provenance {
     return { author: `agent:${identity.agent.details.name}`, authorAddress: identity.address, reason, requestId: '' };
   }
+}
+
+function isApprovalId(id: string): boolean {
+  return /^[0-9a-f-]{36}$/.test(id);
 }
 
 function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuestion {

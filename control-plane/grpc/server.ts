@@ -6,9 +6,11 @@ import { create } from '@bufbuild/protobuf';
 import {
   type handleBidiStreamingCall,
   type handleUnaryCall,
+  logVerbosity,
   Server,
   type ServerDuplexStream,
   type ServiceDefinition,
+  setLogVerbosity,
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
 import {
@@ -67,6 +69,7 @@ const certificateRenewalMs = 10 * 24 * 60 * 60 * 1000;
 
 /** @throws {GatewayError} LISTEN_FAILED when the address is taken or not this machine's. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  setLogVerbosity(logVerbosity.NONE); // What goes wrong comes back as errors; the library's own lines are not JSON.
   const { authority, hostnames, logger } = options;
   const credentials = new AgentFacingCredentials(authority.caPem, await authority.issueServer(hostnames, certificateLifetimeMs));
   const server = new Server({
@@ -264,7 +267,8 @@ class Handlers {
     error: unknown,
   ): void {
     this.#log(method, error);
-    call.destroy(toStatus(error));
+    // Not destroy(): the library answers an error event with the status, and a destroyed stream with none.
+    call.emit('error', toStatus(error));
   }
 
   #log(method: string, error: unknown): void {

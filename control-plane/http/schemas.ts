@@ -143,3 +143,89 @@ export const Status = Type.Object({
 
 export type Agent = Static<typeof Agent>;
 export type Resource = Static<typeof Resource>;
+
+export const Session = Type.Object({
+  sessionId: Type.String(),
+  live: Type.Boolean(),
+  status: Type.String({ description: 'live, ended, refused, …' }),
+  resource: Type.String(),
+  principal: Type.String(),
+  principalKind: Type.String(),
+  clientAddress: Type.String(),
+  agent: Type.String(),
+  role: Type.String(),
+  startedAt: Time,
+  endedAt: Type.Union([Time, Type.Null()]),
+  endReason: Type.Optional(Type.String({ description: 'Why it ended, or was refused.' })),
+  code: Type.Optional(Type.String({ description: 'Stable code of a refusal.' })),
+  tokenId: Type.Optional(Type.String({ description: '`jti` of the token or ticket.' })),
+  groups: Type.Optional(Type.Array(Type.String())),
+  delegation: Type.Optional(Type.Array(Type.String())),
+  commands: Type.Integer(),
+  denied: Type.Integer(),
+  maskedValues: Type.Integer(),
+});
+export type Session = Static<typeof Session>;
+
+export const RecordedCommand = Type.Object({
+  sessionId: Type.String(),
+  seq: Type.Integer(),
+  at: Time,
+  resource: Type.String(),
+  principal: Type.String(),
+  kind: Type.String(),
+  text: Type.String({ description: 'Masked.' }),
+  statements: Type.Array(Type.String()),
+  objects: Type.Array(Type.String()),
+  decision: Type.String(),
+  rule: Type.String(),
+  reason: Type.String(),
+  status: Type.String(),
+  errorCode: Type.String(),
+  rows: Type.Integer(),
+  bytes: Type.Integer(),
+  maskedValues: Type.Integer(),
+  dataClasses: Type.Array(Type.String()),
+  durationUs: Type.Integer(),
+  approvers: Type.Array(Type.String()),
+});
+export type RecordedCommand = Static<typeof RecordedCommand>;
+
+/** How the history came by: without the store there are live sessions only. */
+export const StoreAnswer = Type.Object({
+  status: Type.Enum(['up', 'down', 'none']),
+  detail: Type.Optional(Type.String()),
+});
+
+export const HistoryQuery = Type.Object(
+  {
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 50 })),
+    resource: Type.Optional(Name),
+    principal: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    before: Type.Optional(Time),
+  },
+  closed,
+);
+
+export const SessionsQuery = Type.Object(
+  { ...HistoryQuery.properties, live: Type.Optional(Type.Boolean({ description: 'Only those that are open now.' })) },
+  closed,
+);
+
+export const Approval = Type.Object({
+  id: Type.String(),
+  state: Type.Enum(['pending', 'approved', 'denied', 'expired', 'withdrawn']),
+  resource: Type.String(),
+  sessionId: Type.String(),
+  commandSeq: Type.Integer(),
+  rule: Type.String(),
+  text: Type.String({ description: 'The command, masked.' }),
+  principal: Type.Object({ kind: Type.String(), name: Type.String(), delegation: Type.Array(Type.String()) }),
+  groups: Type.Array(Type.String(), { description: 'Each of them must approve.' }),
+  quorum: Type.Integer({ description: 'Distinct people of each group.' }),
+  preview: Type.String(),
+  expiresAt: Time,
+  approvedBy: Type.Array(Type.String(), { description: 'Who has approved, or denied, so far.' }),
+  reason: Type.String(),
+});
+export type Approval = Static<typeof Approval>;

@@ -12,8 +12,10 @@ import type { ApiContext } from './context.ts';
 import { problemOf, sendProblem } from './problem.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 
 export interface HttpServerOptions {
   context: ApiContext;
@@ -75,6 +77,8 @@ export async function buildHttpServer({ context, adminToken, verifyContext }: Ht
   await app.register(manifestRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
+  await app.register(sessionRoutes(context));
+  await app.register(approvalRoutes(context));
   await app.register(operationRoutes(context));
   return app as unknown as FastifyInstance;
 }

@@ -5,21 +5,71 @@
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 
-export interface SessionFilter {
+export interface HistoryFilter {
   limit: number;
   principal?: string;
+  issuer?: string;
   resource?: string;
+  /** RFC 3339; only what began earlier. */
   before?: string;
 }
 
-export type Row = Record<string, unknown>;
+/** A row of the view `sallyport.sessions`, with sums over its commands. */
+export interface SessionRow {
+  session_id: string;
+  status: string;
+  started_at: string;
+  ended_at: string | null;
+  agent: string;
+  resource: string;
+  protocol: string;
+  principal: string;
+  principal_kind: string;
+  issuer: string;
+  groups: string[];
+  delegation: string[];
+  client_address: string;
+  role: string;
+  token_id: string;
+  code: string;
+  reason: string;
+  commands: number;
+  denied: number;
+  masked_values: number;
+}
+
+/** A row of the view `sallyport.commands`, as far as it is shown. */
+export interface CommandRow {
+  session_id: string;
+  seq: number;
+  at: string;
+  resource: string;
+  principal: string;
+  kind: string;
+  text: string;
+  statements: string[];
+  objects: string[];
+  decision: string;
+  rule: string;
+  reason: string;
+  status: string;
+  error_code: string;
+  rows: number;
+  bytes: number;
+  masked_values: number;
+  data_classes: string[];
+  duration_us: number;
+  approvers: string[];
+}
 
 export interface SessionHistory {
   readonly isConfigured: boolean;
-  sessions(filter: SessionFilter): Promise<Row[]>;
-  session(id: string): Promise<Row | null>;
-  commands(sessionId: string, limit: number): Promise<Row[]>;
-  latestCommands(filter: SessionFilter): Promise<Row[]>;
+  sessions(filter: HistoryFilter): Promise<SessionRow[]>;
+  session(id: string): Promise<SessionRow | null>;
+  /** In the session's order. */
+  commandsOf(sessionId: string, limit: number): Promise<CommandRow[]>;
+  /** The newest first. */
+  commands(filter: HistoryFilter): Promise<CommandRow[]>;
   /** @throws {GatewayError} STORE_UNAVAILABLE. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -34,14 +84,18 @@ export function sessionHistory(url: string | null, user: string, password: strin
     url,
     username: user,
     password,
-    database: 'sallyport',
     request_timeout: requestTimeoutMs,
     max_open_connections: 8,
     keep_alive: { enabled: true, idle_socket_ttl: 1500 },
-    clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
+    clickhouse_settings: { output_format_json_quote_64bit_integers: 0, date_time_output_format: 'iso' },
   });
   return new ClickHouseHistory(client);
 }
+
+const sessionColumns =
+  'session_id, status, started_at, ended_at, agent, resource, protocol, principal, principal_kind, issuer, groups, delegation, client_address, role, token_id, code, reason';
+const commandColumns =
+  'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers';
 
 class ClickHouseHistory implements SessionHistory {
   readonly isConfigured = true;
@@ -51,26 +105,33 @@ class ClickHouseHistory implements SessionHistory {
     this.#client = client;
   }
 
-  sessions(filter: SessionFilter): Promise<Row[]> {
-    return this.#query(`SELECT * FROM sallyport.sessions ${where(filter, 'started_at')} ORDER BY started_at DESC LIMIT {limit:UInt32}`, {
+  async sessions(filter: HistoryFilter): Promise<SessionRow[]> {
+    return this.#withSums(
+      await this.#query<SessionRow>(
+        `SELECT ${sessionColumns} FROM sallyport.sessions ${where(filter, 'started_at')} ORDER BY started_at DESC LIMIT {limit:UInt32}`,
+        { ...filter },
+      ),
+    );
+  }
+
+  async session(id: string): Promise<SessionRow | null> {
+    const rows = await this.#query<SessionRow>(`SELECT ${sessionColumns} FROM sallyport.sessions WHERE session_id = {id:String} LIMIT 1`, {
+      id,
+    });
+    return (await this.#withSums(rows))[0] ?? null;
+  }
+
+  commandsOf(sessionId: string, limit: number): Promise<CommandRow[]> {
+    return this.#query(
+      `SELECT ${commandColumns} FROM sallyport.commands WHERE session_id = {sessionId:String} ORDER BY seq LIMIT {limit:UInt32}`,
+      { sessionId, limit },
+    );
+  }
+
+  commands(filter: HistoryFilter): Promise<CommandRow[]> {
+    return this.#query(`SELECT ${commandColumns} FROM sallyport.commands ${where(filter, 'at')} ORDER BY at DESC LIMIT {limit:UInt32}`, {
       ...filter,
     });
-  }
-
-  async session(id: string): Promise<Row | null> {
-    const [row] = await this.#query('SELECT * FROM sallyport.sessions WHERE session_id = {id:String} LIMIT 1', { id });
-    return row ?? null;
-  }
-
-  commands(sessionId: string, limit: number): Promise<Row[]> {
-    return this.#query('SELECT * FROM sallyport.commands WHERE session_id = {sessionId:String} ORDER BY seq LIMIT {limit:UInt32}', {
-      sessionId,
-      limit,
-    });
-  }
-
-  latestCommands(filter: SessionFilter): Promise<Row[]> {
-    return this.#query(`SELECT * FROM sallyport.commands ${where(filter, 'at')} ORDER BY at DESC LIMIT {limit:UInt32}`, { ...filter });
   }
 
   async ping(): Promise<void> {
@@ -82,7 +143,19 @@ class ClickHouseHistory implements SessionHistory {
     await this.#client.close();
   }
 
-  async #query(query: string, parameters: Record<string, unknown>): Promise<Row[]> {
+  /** The sessions' commands are counted by a query of their own: joined, the store would read all commands there are. */
+  async #withSums(rows: SessionRow[]): Promise<SessionRow[]> {
+    if (rows.length === 0) return rows;
+    const sums = await this.#query<Pick<SessionRow, 'session_id' | 'commands' | 'denied' | 'masked_values'>>(
+      `SELECT session_id, count() AS commands, countIf(decision = 'deny') AS denied, sum(masked_values) AS masked_values
+       FROM sallyport.commands WHERE session_id IN {ids:Array(String)} GROUP BY session_id`,
+      { ids: rows.map(row => row.session_id) },
+    );
+    const byId = new Map(sums.map(sum => [sum.session_id, sum]));
+    return rows.map(row => ({ ...row, commands: 0, denied: 0, masked_values: 0, ...byId.get(row.session_id) }));
+  }
+
+  async #query<Row>(query: string, parameters: Record<string, unknown>): Promise<Row[]> {
     try {
       const result = await this.#client.query({ query, query_params: parameters, format: 'JSONEachRow' });
       return await result.json<Row>();
@@ -92,12 +165,16 @@ class ClickHouseHistory implements SessionHistory {
   }
 }
 
+const noStore = async (): Promise<never> => {
+  throw new GatewayError('STORE_UNAVAILABLE', 'unavailable', 'This control plane was started without a session store (--clickhouse).');
+};
+
 class NoHistory implements SessionHistory {
   readonly isConfigured = false;
   readonly sessions = noStore;
   readonly session = noStore;
+  readonly commandsOf = noStore;
   readonly commands = noStore;
-  readonly latestCommands = noStore;
   readonly ping = noStore;
 
   async close(): Promise<void> {
@@ -105,14 +182,11 @@ class NoHistory implements SessionHistory {
   }
 }
 
-const noStore = async (): Promise<never> => {
-  throw new GatewayError('STORE_UNAVAILABLE', 'unavailable', 'This control plane was started without a session store (--clickhouse).');
-};
-
-/** Column and operator are this program's own; only values come from outside, as parameters. */
-function where(filter: SessionFilter, time: 'started_at' | 'at'): string {
+/** Columns and operators are this program's own; only values come from outside, as parameters. */
+function where(filter: HistoryFilter, time: 'started_at' | 'at'): string {
   const conditions = [
     ...(filter.principal === undefined ? [] : ['principal = {principal:String}']),
+    ...(filter.issuer === undefined ? [] : ['issuer = {issuer:String}']),
     ...(filter.resource === undefined ? [] : ['resource = {resource:String}']),
     ...(filter.before === undefined ? [] : [`${time} < parseDateTime64BestEffort({before:String}, 6)`]),
   ];
@@ -120,5 +194,5 @@ function where(filter: SessionFilter, time: 'started_at' | 'at'): string {
 }
 
 function unavailable(cause: unknown): GatewayError {
-  return new GatewayError('STORE_UNAVAILABLE', 'unavailable', `The session store does not answer: ${errorText(cause)}.`, { cause });
+  return new GatewayError('STORE_UNAVAILABLE', 'unavailable', `The session store does not answer: ${errorText(cause)}`, { cause });
 }

@@ -8,6 +8,7 @@ import { action, type Outcome } from '../../aggregates/control-log.ts';
 import { mintJoinToken } from '../../pki/join-token.ts';
 import { provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
+import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
 
 const AgentId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
@@ -58,17 +59,18 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       method: 'POST',
       url: '/v1/agents/:id/revoke',
       config: { access: 'admin' },
+      preValidation: emptyBodyAsNothing,
       schema: {
         operationId: 'revokeAgent',
         tags: ['agents'],
         summary: 'Revoke an agent or an invitation: it is refused from now on',
         params: AgentId,
-        body: Type.Optional(schemas.ReasonRequest),
+        body: schemas.ReasonRequest,
         response: { 200: schemas.Agent, default: schemas.Problem },
       },
       handler: async request => {
         const { id } = request.params;
-        const reason = request.body?.reason ?? '';
+        const reason = request.body.reason ?? '';
         grantedOrThrow(await control.execute([action(agentAggregate, id, { type: 'revoke', reason })], provenanceOf(request, reason)));
         return shown(context, id, control.state.agent(id));
       },

@@ -1,0 +1,123 @@
+/**
+ * Approvals: who waits, and the answers of people. The administrator's token says nothing about who holds it, so it may look and not
+ * answer. Who may answer what is the aggregate's to decide.
+ */
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { Type } from 'typebox';
+import { type ApprovalState, type Approver, approvalAggregate } from '../../aggregates/approval.ts';
+import { action } from '../../aggregates/control-log.ts';
+import { type Caller, callerOf, provenanceOf } from '../authentication.ts';
+import type { ApiContext } from '../context.ts';
+import { emptyBodyAsNothing } from '../empty-body.ts';
+import * as schemas from '../schemas.ts';
+
+const ApprovalId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f-]{36}$' }) });
+
+export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
+  const { control, clock } = context;
+  return async app => {
+    app.route({
+      method: 'GET',
+      url: '/v1/approvals',
+      config: { access: 'principal' },
+      schema: {
+        operationId: 'listApprovals',
+        tags: ['approvals'],
+        summary: 'List the commands that wait for an approval which the caller may see',
+        response: { 200: Type.Object({ approvals: Type.Array(schemas.Approval) }), default: schemas.Problem },
+      },
+      handler: async request => {
+        const caller = callerOf(request);
+        return { approvals: control.state.pendingApprovals().flatMap(([id, state]) => (isVisible(caller, state) ? shown(id, state) : [])) };
+      },
+    });
+
+    app.route({
+      method: 'GET',
+      url: '/v1/approvals/:id',
+      config: { access: 'principal' },
+      schema: {
+        operationId: 'showApproval',
+        tags: ['approvals'],
+        summary: 'Show one approval',
+        params: ApprovalId,
+        response: { 200: schemas.Approval, default: schemas.Problem },
+      },
+      handler: async request => {
+        const { id } = request.params;
+        const state = control.state.approval(id);
+        const [approval] = isVisible(callerOf(request), state) ? shown(id, state) : [];
+        if (approval === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
+        return approval;
+      },
+    });
+
+    for (const answer of ['approve', 'deny'] as const) {
+      app.route({
+        method: 'POST',
+        url: `/v1/approvals/:id/${answer}`,
+        config: { access: 'principal' },
+        preValidation: emptyBodyAsNothing,
+        schema: {
+          operationId: `${answer}Command`,
+          tags: ['approvals'],
+          summary: answer === 'approve' ? 'Approve a held command; never one’s own' : 'Deny a held command',
+          params: ApprovalId,
+          body: schemas.ReasonRequest,
+          response: { 200: schemas.Approval, default: schemas.Problem },
+        },
+        handler: async request => {
+          const { id } = request.params;
+          const caller = callerOf(request);
+          if (caller.type === 'admin') {
+            throw new GatewayError('APPROVAL_NEEDS_PERSON', 'denied', 'An approval needs a person: send your identity provider’s token.');
+          }
+          if (caller.principal.kind !== 'person') {
+            throw new GatewayError('APPROVAL_NEEDS_PERSON', 'denied', 'An approval needs a person: workloads do not approve.');
+          }
+          const reason = request.body.reason ?? '';
+          const { name, issuer, subject, groups, delegation } = caller.principal;
+          if (delegation.length > 0) {
+            throw new GatewayError(
+              'APPROVAL_NEEDS_PERSON',
+              'denied',
+              'An approval needs the person: whoever acts for them does not approve.',
+            );
+          }
+          const approver: Approver = { name, issuer, subject, groups, reason, atMs: clock() };
+          const outcome = await control.execute([action(approvalAggregate, id, { type: answer, approver })], provenanceOf(request, reason));
+          if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+          const [approval] = shown(id, control.state.approval(id));
+          if (approval === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
+          return approval;
+        },
+      });
+    }
+  };
+}
+
+/** The administrator, who asked, and who may answer. */
+function isVisible(caller: Caller, state: ApprovalState): boolean {
+  if (state.status === 'unknown') return false;
+  if (caller.type === 'admin') return true;
+  const { question } = state;
+  const asked = question.principal.issuer === caller.principal.issuer && question.principal.subject === caller.principal.subject;
+  return asked || caller.principal.groups.some(group => question.groups.includes(group));
+}
+
+function shown(id: string, state: ApprovalState): schemas.Approval[] {
+  if (state.status === 'unknown') return [];
+  const { question } = state;
+  const pending = state.status === 'pending';
+  return [
+    {
+      ...{ id, state: state.status, resource: question.resource, sessionId: question.sessionId, commandSeq: question.commandSeq },
+      ...{ rule: question.rule, text: question.text, groups: question.groups, quorum: question.quorum, preview: question.preview },
+      principal: { kind: question.principal.kind, name: question.principal.name, delegation: question.principal.delegation },
+      expiresAt: new Date(question.expiresAtMs).toISOString(),
+      approvedBy: pending ? state.approvers.map(({ name }) => name) : state.by,
+      reason: pending ? '' : state.reason,
+    },
+  ];
+}
