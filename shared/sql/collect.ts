@@ -101,10 +101,10 @@ class Walk {
           this.dropped(fields);
           break;
         case 'DoStmt':
-          this.body(fields.args, 'a DO block');
+          this.body(fields.args, 'a DO block', []);
           break;
         case 'CreateFunctionStmt':
-          this.body(fields.options, 'a function body');
+          this.body(fields.options, 'a function body', parameterNames(fields.parameters));
           break;
         case 'CopyStmt':
           if (typeof fields.filename === 'string') into.opaque.add('COPY with a file or program of the server');
@@ -208,7 +208,7 @@ class Walk {
   }
 
   /** The text given to AS, in a DO or CREATE FUNCTION, by its language. A body in SQL's own syntax is walked as nodes. */
-  private body(options: unknown, what: string): void {
+  private body(options: unknown, what: string, parameters: readonly string[]): void {
     const { into } = this;
     let language = what === 'a DO block' ? 'plpgsql' : 'sql';
     let text: string | undefined;
@@ -236,7 +236,7 @@ class Walk {
       return;
     }
     if (language === 'plpgsql') {
-      const found = plpgsqlStatements(text);
+      const found = plpgsqlStatements(text, parameters);
       if (found === undefined) {
         into.opaque.add(`${what} that does not parse`);
         return;
@@ -254,4 +254,11 @@ class Walk {
     }
     for (const statement of outcome.statements) collectStatement(statement.node, this.into, this.bodyDepth + 1);
   }
+}
+
+function parameterNames(parameters: unknown): string[] {
+  return (Array.isArray(parameters) ? parameters : []).flatMap(parameter => {
+    const name = isTree(parameter) && isTree(parameter.FunctionParameter) ? parameter.FunctionParameter.name : undefined;
+    return typeof name === 'string' ? [name] : [];
+  });
 }

@@ -11,17 +11,26 @@ const MODE_STATEMENT = 0;
 
 /**
  * @param body the text between the dollar quotes.
+ * @param parameters names of the function's parameters, to which the body may assign.
  * @returns each piece as a statement (`SELECT …` around an expression), and whether any text is built at run time; undefined
  *   when the body does not parse.
  */
-export function plpgsqlStatements(body: string): { statements: string[]; dynamic: boolean } | undefined {
+export function plpgsqlStatements(
+  body: string,
+  parameters: readonly string[] = [],
+): { statements: string[]; dynamic: boolean } | undefined {
   let tag = '$sallyport$';
   while (body.includes(tag)) tag = `$s${tag.slice(1)}`;
-  const tree = parsePlpgsql(`CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS ${tag}${body}${tag}`);
-  if (tree === undefined) return undefined;
-  const found = { statements: [] as string[], dynamic: false };
-  walk(tree, found);
-  return found;
+  const declared = parameters.flatMap(name => (name === '' ? [] : [`"${name.replaceAll('"', '""')}" text`]));
+  // What RETURN may look like depends on the result; which result it is makes no other difference here.
+  for (const result of ['void', 'int', 'SETOF int', 'trigger', 'event_trigger']) {
+    const tree = parsePlpgsql(`CREATE FUNCTION f(${declared.join(', ')}) RETURNS ${result} LANGUAGE plpgsql AS ${tag}${body}${tag}`);
+    if (tree === undefined) continue;
+    const found = { statements: [] as string[], dynamic: false };
+    walk(tree, found);
+    return found;
+  }
+  return undefined;
 }
 
 function walk(value: unknown, found: { statements: string[]; dynamic: boolean }): void {

@@ -1,0 +1,194 @@
+/** From the texts that the catalog queries return to a CatalogSnapshot. */
+import { GatewayError } from '../../errors.ts';
+import {
+  type CatalogCast,
+  type CatalogFunction,
+  type CatalogOperator,
+  type CatalogRelation,
+  type CatalogSnapshot,
+  type CatalogType,
+  type FunctionKind,
+  type RelationKind,
+  relationKey,
+} from './catalog.ts';
+import type { CatalogQueryName } from './catalog-queries.ts';
+
+type RelationRow = [
+  number,
+  string,
+  string,
+  RelationKind,
+  number,
+  [string, number, number, string | null][],
+  number[],
+  string | null,
+  boolean,
+];
+type FunctionRow = [
+  number,
+  string,
+  string,
+  FunctionKind,
+  number[],
+  (string | null)[] | null,
+  string[] | null,
+  number[] | null,
+  number,
+  boolean,
+  string,
+  'i' | 's' | 'v',
+  number,
+  boolean,
+  string | null,
+  string | null,
+  string | null,
+  string | null,
+  [number, string, string][],
+];
+
+/**
+ * @param serverVersion server_version_num.
+ * @param texts what each query of catalogQueries(serverVersion) returned.
+ * @throws {GatewayError} SQL_CATALOG_INVALID when a text is not what the query returns.
+ */
+export function buildCatalog(serverVersion: number, texts: Readonly<Record<CatalogQueryName, string>>): CatalogSnapshot {
+  try {
+    return build(serverVersion, texts);
+  } catch (cause) {
+    throw new GatewayError('SQL_CATALOG_INVALID', 'internal', 'the system catalogs did not come back in the form that was asked for', {
+      cause,
+    });
+  }
+}
+
+function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, string>>): CatalogSnapshot {
+  const rows = <Row>(name: CatalogQueryName): Row[] => {
+    const value: unknown = JSON.parse(texts[name]);
+    if (!Array.isArray(value)) throw new TypeError(`${name} is no array`);
+    return value as Row[];
+  };
+
+  const relations = new Map<number, CatalogRelation>();
+  const relationsByName = new Map<string, CatalogRelation>();
+  const children = new Map<number, number[]>();
+  for (const [oid, schema, name, kind, rowType, columns, parents, definition, rules] of rows<RelationRow>('relations')) {
+    const relation: CatalogRelation = {
+      oid,
+      schema,
+      name,
+      kind,
+      rowType,
+      columns: columns.map(([column, attnum, type, generated]) => ({ name: column, attnum, type, generated })),
+      parents,
+      definition,
+      rules,
+    };
+    relations.set(oid, relation);
+    // A composite type has a row in pg_class, but FROM does not see it.
+    if (kind !== 'c') relationsByName.set(relationKey(schema, name), relation);
+    for (const parent of parents) append(children, parent, oid);
+  }
+
+  const functions = new Map<number, CatalogFunction>();
+  const functionsByName = new Map<string, CatalogFunction[]>();
+  for (const row of rows<FunctionRow>('functions')) {
+    const entry = functionOf(row);
+    functions.set(entry.oid, entry);
+    append(functionsByName, relationKey(entry.schema, entry.name), entry);
+  }
+
+  const systemColumns = new Map<string, readonly string[]>();
+  for (const [name, names] of rows<[string, string[]]>('systemFunctions')) systemColumns.set(name, names);
+
+  const types = new Map<number, CatalogType>();
+  const typesByName = new Map<string, CatalogType>();
+  for (const [oid, schema, name, kind, element, base, relation, array] of rows<
+    [number, string, string, string, number, number, number, number]
+  >('types')) {
+    const type: CatalogType = { oid, schema, name, kind, element, base, relation, array };
+    types.set(oid, type);
+    typesByName.set(relationKey(schema, name), type);
+  }
+
+  const operators = new Map<string, CatalogOperator[]>();
+  for (const [schema, name, left, right, code] of rows<[string, string, number, number, number]>('operators')) {
+    append(operators, name, { schema, name, left, right, function: code });
+  }
+  const casts = new Map<number, CatalogCast[]>();
+  for (const [source, target, code] of rows<[number, number, number]>('casts')) append(casts, target, { source, target, function: code });
+
+  return {
+    serverVersion,
+    schemas: new Set(rows<string>('schemas')),
+    relations,
+    relationsByName,
+    children,
+    functions,
+    functionsByName,
+    systemColumns,
+    types,
+    typesByName,
+    operators,
+    casts,
+  };
+}
+
+function functionOf(row: FunctionRow): CatalogFunction {
+  const [
+    oid,
+    schema,
+    name,
+    kind,
+    args,
+    names,
+    modes,
+    allTypes,
+    defaults,
+    variadic,
+    language,
+    volatility,
+    returnType,
+    returnsSet,
+    body,
+    sqlBody,
+    searchPath,
+    extension,
+    parts,
+  ] = row;
+  const argumentNames: string[] = [];
+  const columns: { name: string; type: number }[] = [];
+  if (modes === null) for (let i = 0; i < args.length; i++) argumentNames.push(names?.[i] ?? '');
+  else {
+    for (const [i, mode] of modes.entries()) {
+      if (mode === 'i' || mode === 'b' || mode === 'v') argumentNames.push(names?.[i] ?? '');
+      if (mode === 'o' || mode === 'b' || mode === 't')
+        columns.push({ name: names?.[i] ?? `column${columns.length + 1}`, type: allTypes?.[i] ?? 0 });
+    }
+  }
+  return {
+    oid,
+    schema,
+    name,
+    kind,
+    arguments: args,
+    argumentNames,
+    defaults,
+    variadic,
+    language,
+    volatility,
+    returnType,
+    returnsSet,
+    columns: columns.length > 0 ? columns : null,
+    body,
+    sqlBody,
+    searchPath,
+    extension,
+    parts: parts.map(([partOid, partSchema, partName]) => ({ oid: partOid, schema: partSchema, name: partName })),
+  };
+}
+
+function append<Key, Item>(map: Map<Key, Item[]>, key: Key, item: Item): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [item]);
+  else list.push(item);
+}

@@ -1,0 +1,144 @@
+/**
+ * INSERT, UPDATE, DELETE and MERGE: protected values may not be stored anywhere but in the column that they came from; what
+ * RETURNING gives back is output like any other.
+ */
+import type { DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, RangeVar, ReturningClause, UpdateStmt } from 'libpg-query';
+import type { Context, OutputColumn, QueryOutput } from './context.ts';
+import { expression } from './expressions.ts';
+import { fromClause, tableItem } from './from.ts';
+import { query, targets, withClause } from './query.ts';
+import { type Env, type FromItem, within } from './scope.ts';
+import { computed, type Labels, labelsOf, NO_LABELS, type Value } from './value.ts';
+
+interface Target {
+  item: FromItem;
+  title: string;
+}
+
+function targetOf(relation: RangeVar | undefined, ctx: Context): Target {
+  const range = relation ?? {};
+  const item = tableItem(range, ctx);
+  // An error of a constraint shows the whole row.
+  ctx.found.touch(labelsOf(item.columns.map(column => column.value)));
+  return { item, title: `${item.schema ?? range.schemaname ?? '*'}.${range.relname ?? ''}` };
+}
+
+export function insert(stmt: InsertStmt, outer: Env, ctx: Context): QueryOutput | null {
+  const env = withClause(stmt.withClause, outer, ctx);
+  const target = targetOf(stmt.relation, ctx);
+  const names =
+    stmt.cols === undefined
+      ? target.item.columns.map(column => column.name)
+      : stmt.cols.flatMap(node => ('ResTarget' in node ? [node.ResTarget.name ?? ''] : []));
+  if (stmt.selectStmt !== undefined) {
+    const source = query(stmt.selectStmt, env, ctx);
+    for (const [i, column] of source.columns.entries()) store(column.value.labels, target, names[i] ?? '?', ctx);
+    if (source.rest !== null) store(source.rest, target, '*', ctx);
+  }
+  if (stmt.onConflictClause !== undefined) onConflict(stmt.onConflictClause, target, env, ctx);
+  return returning(stmt.returningClause, target, [target.item], env, ctx);
+}
+
+function onConflict(clause: OnConflictClause, target: Target, env: Env, ctx: Context): void {
+  const proposed: FromItem = { ...target.item, name: 'excluded', schema: null, bare: false, system: true };
+  const inside = within(env, [target.item, proposed]);
+  for (const node of clause.infer?.indexElems ?? [])
+    if ('IndexElem' in node && node.IndexElem.expr !== undefined) expression(node.IndexElem.expr, inside, ctx);
+  if (clause.infer?.whereClause !== undefined) ctx.engine.predicate(clause.infer.whereClause, inside, ctx);
+  assign(clause.targetList, target, inside, ctx);
+  if (clause.whereClause !== undefined) ctx.engine.predicate(clause.whereClause, inside, ctx);
+}
+
+export function update(stmt: UpdateStmt, outer: Env, ctx: Context): QueryOutput | null {
+  const env = withClause(stmt.withClause, outer, ctx);
+  const target = targetOf(stmt.relation, ctx);
+  const items = [target.item, ...fromClause(stmt.fromClause, env, ctx)];
+  const inside = within(env, items);
+  assign(stmt.targetList, target, inside, ctx);
+  if (stmt.whereClause !== undefined) ctx.engine.predicate(stmt.whereClause, inside, ctx);
+  return returning(stmt.returningClause, target, items, env, ctx);
+}
+
+export function remove(stmt: DeleteStmt, outer: Env, ctx: Context): QueryOutput | null {
+  const env = withClause(stmt.withClause, outer, ctx);
+  const target = targetOf(stmt.relation, ctx);
+  const items = [target.item, ...fromClause(stmt.usingClause, env, ctx)];
+  if (stmt.whereClause !== undefined) ctx.engine.predicate(stmt.whereClause, within(env, items), ctx);
+  return returning(stmt.returningClause, target, items, env, ctx);
+}
+
+export function merge(stmt: MergeStmt, outer: Env, ctx: Context): QueryOutput | null {
+  const env = withClause(stmt.withClause, outer, ctx);
+  const target = targetOf(stmt.relation, ctx);
+  const source = stmt.sourceRelation === undefined ? [] : fromClause([stmt.sourceRelation], env, ctx);
+  const items = [target.item, ...source];
+  const inside = within(env, items);
+  if (stmt.joinCondition !== undefined) ctx.engine.predicate(stmt.joinCondition, inside, ctx);
+  for (const node of stmt.mergeWhenClauses ?? []) {
+    if (!('MergeWhenClause' in node)) continue;
+    const { condition, targetList, values, commandType } = node.MergeWhenClause;
+    if (condition !== undefined) ctx.engine.predicate(condition, inside, ctx);
+    if (commandType === 'CMD_INSERT') {
+      const names =
+        targetList?.flatMap(column => ('ResTarget' in column ? [column.ResTarget.name ?? ''] : [])) ??
+        target.item.columns.map(column => column.name);
+      for (const [i, value] of (values ?? []).entries()) store(expression(value, inside, ctx).labels, target, names[i] ?? '?', ctx);
+    } else assign(targetList, target, inside, ctx);
+  }
+  return returning(stmt.returningClause, target, [...source, target.item], env, ctx);
+}
+
+/** SET column = value: back into its own column a protected value may go, changed or not. */
+function assign(list: readonly Node[] | undefined, target: Target, env: Env, ctx: Context): void {
+  const sources = new Map<Node, Value>(); // SET (a, b) = (…) refers to one source from each column
+  for (const node of list ?? []) {
+    if (!('ResTarget' in node) || node.ResTarget.val === undefined) continue;
+    const { name = '', val } = node.ResTarget;
+    for (const step of node.ResTarget.indirection ?? [])
+      if ('A_Indices' in step)
+        for (const index of [step.A_Indices.lidx, step.A_Indices.uidx]) if (index !== undefined) ctx.infer(expression(index, env, ctx));
+    let value: Value;
+    if ('MultiAssignRef' in val) {
+      const { source, colno = 1 } = val.MultiAssignRef;
+      if (source === undefined) continue;
+      let whole = sources.get(source);
+      if (whole === undefined) {
+        whole = expression(source, env, ctx);
+        sources.set(source, whole);
+      }
+      value = whole.fields?.[colno - 1]?.value ?? computed(whole.labels);
+    } else value = expression(val, env, ctx);
+    const own = target.item.columns.find(column => column.name === name)?.value.labels ?? NO_LABELS;
+    store(new Set([...value.labels].filter(label => !own.has(label))), target, name, ctx);
+  }
+}
+
+function store(labels: Labels, target: Target, column: string, ctx: Context): void {
+  if (labels.size > 0) ctx.sink('table', `a protected value would be stored in ${target.title}.${column}`, labels);
+}
+
+function returning(
+  clause: ReturningClause | undefined,
+  target: Target,
+  items: readonly FromItem[],
+  env: Env,
+  ctx: Context,
+): QueryOutput | null {
+  if (clause === undefined) return null;
+  const names = { old: 'old', new: 'new' };
+  for (const option of clause.options ?? []) {
+    if (!('ReturningOption' in option) || option.ReturningOption.value === undefined) continue;
+    if (option.ReturningOption.option === 'RETURNING_OPTION_OLD') names.old = option.ReturningOption.value;
+    else names.new = option.ReturningOption.value;
+  }
+  const taken = new Set(items.map(item => item.name));
+  const versions = [names.old, names.new]
+    .filter(name => !taken.has(name))
+    .map((name): FromItem => ({ ...target.item, name, schema: null, bare: false, columns: target.item.columns.map(withoutWitness) }));
+  const all = [...items, ...versions];
+  return targets(clause.exprs, items, within(env, all), ctx);
+}
+
+function withoutWitness(column: OutputColumn): OutputColumn {
+  return { name: column.name, value: { ...column.value, witness: null } };
+}

@@ -1,0 +1,145 @@
+/**
+ * What one analysis carries along: the catalog, the session, and what it has found. The parts of flow analysis (expressions,
+ * FROM, queries, functions) call each other through it, so that none imports another in a circle.
+ */
+import type { Node } from 'libpg-query';
+import type { SessionEffect } from '../analyse.ts';
+import type { CatalogSnapshot } from './catalog.ts';
+import type { Inference, RefusedSink, UnknownCode, UnknownReason } from './result.ts';
+import type { Env } from './scope.ts';
+import type { FlowSession } from './session.ts';
+import { type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
+
+/** The columns that a query returns. */
+export interface QueryOutput {
+  columns: OutputColumn[];
+  /** There may be more columns, with these labels; null when the list is complete. */
+  rest: Labels | null;
+}
+
+export interface OutputColumn {
+  name: string;
+  value: Value;
+}
+
+/** Is this column protected? By policy, not by inheritance: that is relations.ts. */
+export type ColumnTest = (schema: string, table: string, column: string) => boolean;
+
+/** Kept over analyses with one catalog and one policy. */
+export interface Shared {
+  catalog: CatalogSnapshot;
+  protects: ColumnTest;
+  relationColumns: Map<number, readonly OutputColumn[]>;
+  harmlessFunctions: Map<number, boolean>;
+  /** Lower-case names of the relations that hold protected values; made when first needed. */
+  protectedNames: Set<string> | undefined;
+  /** What is unclear about a view, by OID. */
+  relationUnknowns: Map<number, readonly UnknownReason[]>;
+}
+
+/** Nesting of views, functions and queries, over which analysis gives up. */
+const DEPTH_MAX = 64;
+
+export interface Engine {
+  expression(node: Node, env: Env, ctx: Context): Value;
+  predicate(node: Node, env: Env, ctx: Context): void;
+  query(node: Node, env: Env, ctx: Context): QueryOutput;
+  statement(node: Node, env: Env, ctx: Context): QueryOutput | null;
+}
+
+export class Context {
+  readonly shared: Shared;
+  readonly session: FlowSession;
+  readonly engine: Engine;
+  readonly searchPath: readonly string[];
+  /** Values of $1, $2 …; a parameter without one is data of the client. */
+  readonly parameters: readonly Value[];
+  readonly found: Found;
+  readonly depth: number;
+  /** Inside a view or function of the database: its own conditions are not the client's inference. */
+  readonly inside: boolean;
+
+  constructor(
+    from: Pick<Context, 'shared' | 'session' | 'engine' | 'searchPath'> &
+      Partial<Pick<Context, 'parameters' | 'found' | 'depth' | 'inside'>>,
+  ) {
+    this.shared = from.shared;
+    this.session = from.session;
+    this.engine = from.engine;
+    this.searchPath = from.searchPath;
+    this.parameters = from.parameters ?? [];
+    this.found = from.found ?? new Found();
+    this.depth = from.depth ?? 0;
+    this.inside = from.inside ?? false;
+  }
+
+  /** One level further in; undefined when that is too deep, which is then an unknown. */
+  deeper(change: { searchPath?: readonly string[]; parameters?: readonly Value[]; found?: Found; inside?: boolean }): Context | undefined {
+    if (this.depth >= DEPTH_MAX) {
+      this.found.unknown('too-deep', 'queries, views or functions are nested too deeply');
+      return undefined;
+    }
+    return new Context({
+      shared: this.shared,
+      session: this.session,
+      engine: this.engine,
+      searchPath: change.searchPath ?? this.searchPath,
+      parameters: change.parameters ?? this.parameters,
+      found: change.found ?? this.found,
+      depth: this.depth + 1,
+      inside: change.inside ?? this.inside,
+    });
+  }
+
+  get catalog(): CatalogSnapshot {
+    return this.shared.catalog;
+  }
+
+  /** Rows, their order or number depend on this value. */
+  infer(value: Value, kind: Inference['kind'] = 'other'): void {
+    if (this.inside) return;
+    for (const label of value.labels) this.found.inferences.add(`${kind} ${label}`);
+  }
+
+  /** A protected value would leave by something else than the result. */
+  sink(kind: RefusedSink['kind'], detail: string, labels: Labels = NO_LABELS): void {
+    this.found.sinks.push({ kind, detail, labels: [...labels] });
+  }
+
+  unknown(code: UnknownCode, detail: string): void {
+    this.found.unknown(code, detail);
+  }
+}
+
+/** Collected over one statement. */
+export class Found {
+  readonly sinks: RefusedSink[] = [];
+  readonly inferences = new Set<string>(); // `kind label`
+  readonly reads = new Set<string>();
+  readonly functions = new Set<string>();
+  readonly effects: SessionEffect[] = [];
+  readonly unknowns = new Map<string, UnknownReason>();
+  touched: Labels = NO_LABELS;
+  /** Labels that came out of a function's own reading. */
+  functionReads: Labels = NO_LABELS;
+  literalSensitive = false;
+  created: readonly string[] | undefined;
+  /** Function bodies that may still be opened: functions that call functions multiply. */
+  bodiesLeft = 200;
+
+  unknown(code: UnknownCode, detail: string): void {
+    // Bounded: a text of a million missing names is as unknown as one of ten.
+    if (this.unknowns.size < 10) this.unknowns.set(`${code} ${detail}`, { code, detail });
+  }
+
+  touch(labels: Labels): void {
+    this.touched = unionLabels(this.touched, labels);
+  }
+
+  inferenceList(): Inference[] {
+    return [...this.inferences].map(entry => {
+      const space = entry.indexOf(' ');
+      return { kind: entry.slice(0, space) as Inference['kind'], column: entry.slice(space + 1) };
+    });
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Tables, views and their columns with labels: a protected column protects the same column of every table above and below it
+ * in inheritance; a view's column carries what its definition brings; a generated column what its expression reads.
+ */
+import type { Node } from 'libpg-query';
+import { parse } from '../parser.ts';
+import { type CatalogRelation, relationKey } from './catalog.ts';
+import { type Context, Found, type OutputColumn } from './context.ts';
+import { EMPTY_ENV, type FromItem, within } from './scope.ts';
+import { isSystemSecret } from './system-columns.ts';
+import { computed, type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
+
+export type Resolved = { found: true; relation: CatalogRelation; shadowed: CatalogRelation | undefined } | { found: false };
+
+/**
+ * The relation that a name means, with the session's search_path. A temporary table comes first; where another relation has
+ * its name, that one is `shadowed` and may be meant as well.
+ */
+export function resolveRelation(schema: string | undefined, name: string, ctx: Context): Resolved {
+  const { relationsByName } = ctx.catalog;
+  const temporary = ctx.session.temporary.get(name);
+  if (schema !== undefined) {
+    if (schema === 'pg_temp') return temporary === undefined ? { found: false } : { found: true, relation: temporary, shadowed: undefined };
+    const relation = relationsByName.get(relationKey(schema, name));
+    return relation === undefined ? { found: false } : { found: true, relation, shadowed: undefined };
+  }
+  let relation: CatalogRelation | undefined;
+  for (const candidate of schemasInOrder(ctx.searchPath)) {
+    relation = relationsByName.get(relationKey(candidate, name));
+    if (relation !== undefined) break;
+  }
+  if (temporary !== undefined) return { found: true, relation: temporary, shadowed: relation };
+  return relation === undefined ? { found: false } : { found: true, relation, shadowed: undefined };
+}
+
+/** pg_catalog is searched first unless the path says where. */
+export function schemasInOrder(searchPath: readonly string[]): readonly string[] {
+  return searchPath.includes('pg_catalog') ? searchPath : ['pg_catalog', ...searchPath];
+}
+
+/** A relation's columns with what can reach them. */
+export function relationColumns(relation: CatalogRelation, ctx: Context): readonly OutputColumn[] {
+  const known = ctx.shared.relationColumns.get(relation.oid);
+  if (known !== undefined) return known;
+  // Own labels first, so that a view that leads to itself ends.
+  let columns = relation.columns.map(column => ({
+    name: column.name,
+    value: columnValue(relation, column.name, column.attnum, column.type, ctx),
+  }));
+  if (relation.oid !== 0) ctx.shared.relationColumns.set(relation.oid, columns);
+  if ((relation.kind === 'v' || relation.kind === 'm') && relation.definition !== null)
+    columns = viewColumns(relation, relation.definition, columns, ctx);
+  if (relation.columns.some(column => column.generated !== null)) columns = withGenerated(relation, columns, ctx);
+  if (relation.oid !== 0) ctx.shared.relationColumns.set(relation.oid, columns);
+  return columns;
+}
+
+/** Says that a relation is used: what is unclear about a view is unclear about the statement. */
+export function useRelation(relation: CatalogRelation, ctx: Context): readonly OutputColumn[] {
+  const columns = relationColumns(relation, ctx);
+  for (const { code, detail } of ctx.shared.relationUnknowns.get(relation.oid) ?? [])
+    ctx.unknown(code, `view ${relation.schema}.${relation.name}: ${detail}`);
+  if (relation.kind === 'f') ctx.unknown('foreign-table', `${relation.schema}.${relation.name} is a foreign table`);
+  return columns;
+}
+
+/** Does any of its columns hold protected values? */
+export function isProtected(relation: CatalogRelation, ctx: Context): boolean {
+  return relationColumns(relation, ctx).some(column => column.value.labels.size > 0);
+}
+
+export function relationLabels(relation: CatalogRelation, ctx: Context): Labels {
+  let labels = NO_LABELS;
+  for (const column of relationColumns(relation, ctx)) labels = unionLabels(labels, column.value.labels);
+  return labels;
+}
+
+function columnValue(relation: CatalogRelation, name: string, attnum: number, type: number, ctx: Context): Value {
+  const labels = new Set<string>();
+  for (const relative of relatives(relation, ctx)) {
+    if (ctx.shared.protects(relative.schema, relative.name, name) || isSystemSecret(relative.schema, relative.name, name)) {
+      labels.add(`${relative.schema}.${relative.name}.${name}`);
+    }
+  }
+  return {
+    labels: labels.size === 0 ? NO_LABELS : labels,
+    plains: [{ schema: relation.schema, table: relation.name, column: name }],
+    witness: relation.oid === 0 ? null : { relation: relation.oid, attnum },
+    type,
+    fields: null,
+    constant: false,
+  };
+}
+
+/** It, what it inherits from, and what inherits from it, at any distance; not its siblings. */
+function relatives(relation: CatalogRelation, ctx: Context): CatalogRelation[] {
+  if (relation.oid === 0) return [relation];
+  const { relations, children } = ctx.catalog;
+  const found = new Map<number, CatalogRelation>([[relation.oid, relation]]);
+  const walk = (from: CatalogRelation, next: (of: CatalogRelation) => readonly number[]): void => {
+    for (const oid of next(from)) {
+      const other = relations.get(oid);
+      if (other === undefined || found.has(oid)) continue;
+      found.set(oid, other);
+      walk(other, next);
+    }
+  };
+  walk(relation, of => of.parents);
+  walk(relation, of => children.get(of.oid) ?? []);
+  return [...found.values()];
+}
+
+function viewColumns(relation: CatalogRelation, definition: string, own: readonly OutputColumn[], ctx: Context): OutputColumn[] {
+  const found = new Found();
+  // The definition was printed with an empty search_path: every name outside pg_catalog is qualified.
+  const inner = ctx.deeper({ searchPath: [], parameters: [], found, inside: true });
+  const outcome = inner === undefined ? undefined : parse(Buffer.from(definition));
+  const statement = outcome?.ok === true ? outcome.statements[0]?.node : undefined;
+  if (inner === undefined || statement === undefined) {
+    ctx.shared.relationUnknowns.set(relation.oid, [
+      { code: 'unsupported', detail: `the definition of view ${relation.schema}.${relation.name} cannot be read` },
+    ]);
+    return own.map(column => ({
+      name: column.name,
+      value: { ...column.value, labels: unionLabels(column.value.labels, unclear(relation)) },
+    }));
+  }
+  const output = inner.engine.query(statement, EMPTY_ENV, inner);
+  const reasons = [...found.unknowns.values()];
+  for (const { kind, detail } of found.sinks) reasons.push({ code: 'function-opaque', detail: `${kind}: ${detail}` });
+  if (reasons.length > 0) ctx.shared.relationUnknowns.set(relation.oid, reasons);
+  const everything = reasons.length > 0 ? unionLabels(output.rest ?? NO_LABELS, allLabels(output.columns)) : NO_LABELS;
+  return own.map((column, i) => {
+    const source = output.columns[i]?.value;
+    if (source === undefined || output.columns.length !== own.length || reasons.length > 0) {
+      // What the view does is not clear: reading it is as unclear.
+      return {
+        name: column.name,
+        value: { ...column.value, labels: unionLabels(column.value.labels, unionLabels(everything, unclear(relation))), plains: null },
+      };
+    }
+    const labels = unionLabels(column.value.labels, source.labels);
+    // A label on the view's own column is its rule; otherwise a plain column stays the one below.
+    const plains = column.value.labels.size > 0 ? column.value.plains : source.plains;
+    return { name: column.name, value: { ...column.value, labels, plains, fields: source.fields } };
+  });
+}
+
+/** A label that no rule knows, for what cannot be followed: it is masked whole and goes nowhere. */
+function unclear(relation: CatalogRelation): Labels {
+  return new Set([`${relation.schema}.${relation.name}.*`]);
+}
+
+function allLabels(columns: readonly OutputColumn[]): Labels {
+  let labels = NO_LABELS;
+  for (const column of columns) labels = unionLabels(labels, column.value.labels);
+  return labels;
+}
+
+function withGenerated(relation: CatalogRelation, columns: readonly OutputColumn[], ctx: Context): OutputColumn[] {
+  const item = relationItem(relation, columns, relation.name, null);
+  return columns.map((column, i) => {
+    const expression = relation.columns[i]?.generated;
+    if (expression === null || expression === undefined) return column;
+    const found = new Found();
+    const inner = ctx.deeper({ searchPath: [], parameters: [], found, inside: true });
+    const node = parseExpression(expression);
+    if (inner === undefined || node === undefined)
+      return { name: column.name, value: { ...column.value, labels: unionLabels(column.value.labels, unclear(relation)) } };
+    const value = inner.engine.expression(node, within(EMPTY_ENV, [item]), inner);
+    const labels = unionLabels(column.value.labels, value.labels);
+    return {
+      name: column.name,
+      value: { ...column.value, labels: found.unknowns.size > 0 ? unionLabels(labels, unclear(relation)) : labels },
+    };
+  });
+}
+
+/** An expression by itself, as pg_get_expr prints it. */
+export function parseExpression(text: string): Node | undefined {
+  const outcome = parse(Buffer.from(`SELECT ${text}`));
+  const statement = outcome.ok && outcome.statements.length === 1 ? outcome.statements[0]?.node : undefined;
+  const target = statement !== undefined && 'SelectStmt' in statement ? statement.SelectStmt.targetList?.[0] : undefined;
+  return target !== undefined && 'ResTarget' in target ? target.ResTarget.val : undefined;
+}
+
+/** A relation as a FROM item. */
+export function relationItem(relation: CatalogRelation, columns: readonly OutputColumn[], alias: string, schema: string | null): FromItem {
+  return { name: alias, schema, columns, rest: null, qualified: true, bare: true, system: true, rowType: relation.rowType };
+}
+
+/** Both meanings of a name that a temporary table may shadow: column by column, what either can hold. */
+export function shadowedColumns(relation: CatalogRelation, shadowed: CatalogRelation, ctx: Context): readonly OutputColumn[] {
+  const columns = [...relationColumns(relation, ctx)];
+  for (const other of relationColumns(shadowed, ctx)) {
+    const at = columns.findIndex(column => column.name === other.name);
+    const mine = at < 0 ? undefined : columns[at];
+    if (mine === undefined) columns.push({ name: other.name, value: { ...other.value, witness: null } });
+    else
+      columns[at] = {
+        name: mine.name,
+        value: { ...computed(unionLabels(mine.value.labels, other.value.labels)), plains: other.value.plains },
+      };
+  }
+  return columns;
+}

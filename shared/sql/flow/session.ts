@@ -1,0 +1,62 @@
+/** What flow analysis must know of the session in which a statement runs. */
+import type { Node } from 'libpg-query';
+import type { CatalogRelation } from './catalog.ts';
+import type { FlowResult } from './result.ts';
+
+export interface FlowSession {
+  /** Schemas in the order in which they are searched, `$user` replaced (effectiveSearchPath()); pg_catalog may be left out. */
+  searchPath: readonly string[];
+  /**
+   * Temporary tables that this session made and that a snapshot taken elsewhere does not hold, by name. A name that is also
+   * a table of the search path means either of the two: whether the temporary one still exists is not certain.
+   */
+  temporary: ReadonlyMap<string, CatalogRelation>;
+  /** The statement behind PREPARE name AS …, as the parser gave it. */
+  prepared(name: string): Node | undefined;
+  /** What was found when the cursor was declared. */
+  cursor(name: string): FlowResult | undefined;
+}
+
+export const NO_SESSION: FlowSession = {
+  searchPath: ['public'],
+  temporary: new Map(),
+  prepared: () => undefined,
+  cursor: () => undefined,
+};
+
+/**
+ * The schemas that a search_path setting means.
+ *
+ * @param setting as SHOW prints it: `"$user", public`.
+ * @param user the session's current role.
+ */
+export function effectiveSearchPath(setting: string, user: string): string[] {
+  const schemas: string[] = [];
+  let at = 0;
+  while (at < setting.length) {
+    const c = setting[at] ?? '';
+    if (c === ',' || /\s/.test(c)) {
+      at++;
+      continue;
+    }
+    let name = '';
+    if (c === '"') {
+      at++;
+      for (;;) {
+        const end = setting.indexOf('"', at);
+        if (end < 0) return schemas;
+        name += setting.slice(at, end);
+        at = end + 1;
+        if (setting[at] !== '"') break;
+        name += '"';
+        at++;
+      }
+    } else {
+      const start = at;
+      while (at < setting.length && setting[at] !== ',' && !/\s/.test(setting[at] ?? '')) at++;
+      name = setting.slice(start, at).toLowerCase();
+    }
+    schemas.push(name === '$user' ? user : name);
+  }
+  return schemas;
+}

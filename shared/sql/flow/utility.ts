@@ -1,0 +1,524 @@
+/**
+ * Statements that are no queries: which of them could carry a protected value away, let one be read under another name, or
+ * run something that is not known. A statement that this file does not list is unknown.
+ */
+import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar } from 'libpg-query';
+import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
+import { explainRuns } from '../kinds.ts';
+import type { CatalogRelation } from './catalog.ts';
+import type { Context, OutputColumn, QueryOutput } from './context.ts';
+import { expression, functionCall } from './expressions.ts';
+import { tableItem } from './from.ts';
+import { isHarmlessBody } from './harmless.ts';
+import { read } from './names.ts';
+import { query } from './query.ts';
+import { isProtected, relationColumns, relationItem, relationLabels, resolveRelation } from './relations.ts';
+import { EMPTY_ENV, type Env, within } from './scope.ts';
+import { computed, NO_LABELS, UNLABELLED } from './value.ts';
+
+/** They hold no expression that is run, and change no object whose columns are protected by name. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  'TransactionStmt',
+  'VariableSetStmt', // the gateway follows search_path and the like
+  'VariableShowStmt',
+  'ConstraintsSetStmt',
+  'DiscardStmt',
+  'DeallocateStmt',
+  'ClosePortalStmt',
+  'ListenStmt',
+  'UnlistenStmt',
+  'NotifyStmt', // its payload is a literal
+  'LockStmt',
+  'CheckPointStmt',
+  'PrepareStmt', // judged when it is executed
+]);
+
+/** They change the catalog, but give no value a new way out. */
+const HARMLESS_DEFINITIONS: ReadonlySet<string> = new Set([
+  'DropStmt',
+  'TruncateStmt',
+  'CommentStmt',
+  'SecLabelStmt',
+  'GrantStmt',
+  'GrantRoleStmt',
+  'CreateRoleStmt',
+  'AlterRoleStmt',
+  'AlterRoleSetStmt',
+  'DropRoleStmt',
+  'CreatedbStmt',
+  'AlterDatabaseStmt',
+  'AlterDatabaseSetStmt',
+  'AlterDatabaseRefreshCollStmt',
+  'DropdbStmt',
+  'CreateTableSpaceStmt',
+  'DropTableSpaceStmt',
+  'AlterTableSpaceOptionsStmt',
+  'AlterTableMoveAllStmt',
+  'CreateSeqStmt',
+  'AlterSeqStmt',
+  'CreateEnumStmt',
+  'AlterEnumStmt',
+  'CompositeTypeStmt',
+  'CreateRangeStmt',
+  'VacuumStmt',
+  'ReindexStmt',
+  'ClusterStmt',
+  'RefreshMatViewStmt', // its definition is already followed
+  'AlterOwnerStmt',
+  'AlterDefaultPrivilegesStmt',
+  'DropOwnedStmt',
+  'ReassignOwnedStmt',
+  'ViewStmt', // reading it follows its definition, once the catalog has been read again
+  'CreateFunctionStmt', // judged where it is called; see below for languages that cannot be read
+  'AlterFunctionStmt',
+  'CreateSchemaStmt',
+  'CreateStatsStmt',
+  'AlterStatsStmt',
+  'AlterTSDictionaryStmt',
+  'AlterTSConfigurationStmt',
+  'AlterCollationStmt',
+  'CreatePublicationStmt',
+  'AlterExtensionStmt',
+  'CreateExtensionStmt',
+  'AlterObjectDependsStmt',
+]);
+
+/** What cannot be allowed while anything is protected: it moves data, or hides from the catalog what a name means. */
+const REFUSED: ReadonlySet<string> = new Set([
+  'CreateForeignTableStmt',
+  'ImportForeignSchemaStmt',
+  'CreateForeignServerStmt',
+  'AlterForeignServerStmt',
+  'CreateUserMappingStmt',
+  'AlterUserMappingStmt',
+  'CreateSubscriptionStmt',
+  'AlterSubscriptionStmt',
+  'AlterPublicationStmt',
+  'CreateFdwStmt',
+  'AlterFdwStmt',
+  'CreateCastStmt',
+  'CreatePLangStmt',
+  'CreateEventTrigStmt',
+  'AlterEventTrigStmt',
+  'CreateTransformStmt',
+  'CreateConversionStmt',
+  'LoadStmt',
+  'AlterSystemStmt',
+  'CreateOpClassStmt',
+  'CreateOpFamilyStmt',
+  'AlterOpFamilyStmt',
+  'CreateAmStmt',
+  'AlterExtensionContentsStmt',
+]);
+
+/** @returns the output columns; null when there are none. */
+export function utility(node: Node, env: Env, ctx: Context): QueryOutput | null {
+  const tag = tagOf(node);
+  if (HARMLESS.has(tag)) return tag === 'VariableShowStmt' ? { columns: [{ name: 'setting', value: UNLABELLED }], rest: NO_LABELS } : null;
+  if ('ExplainStmt' in node) return explain(node.ExplainStmt, env, ctx);
+  if ('CopyStmt' in node) return copy(node.CopyStmt, env, ctx);
+  if ('ExecuteStmt' in node) return execute(node.ExecuteStmt.name ?? '', node.ExecuteStmt.params ?? [], env, ctx);
+  if ('DeclareCursorStmt' in node) {
+    // Its rows come with FETCH; what they are is found here, and kept by the session.
+    return node.DeclareCursorStmt.query === undefined ? null : query(node.DeclareCursorStmt.query, env, ctx);
+  }
+  if ('FetchStmt' in node) return fetch(node.FetchStmt.portalname ?? '', node.FetchStmt.ismove === true, ctx);
+  if ('CreateTableAsStmt' in node) {
+    const { query: source, into } = node.CreateTableAsStmt;
+    if (source !== undefined) storeInto(ctx.engine.statement(source, env, ctx), into?.rel, ctx);
+    return null;
+  }
+  if ('CallStmt' in node) {
+    if (node.CallStmt.funccall === undefined) return null;
+    const found = functionCall(node.CallStmt.funccall, env, ctx);
+    return { columns: (found.columns ?? []).map(column => column), rest: found.value.labels };
+  }
+  if ('DoStmt' in node) {
+    doBlock(node.DoStmt.args ?? [], ctx);
+    return null;
+  }
+  definition(tag, fieldsOf(node), node, ctx);
+  return null;
+}
+
+/** SELECT INTO and CREATE TABLE AS */
+export function storeInto(output: QueryOutput | null, into: RangeVar | undefined, ctx: Context): void {
+  if (output === null) return;
+  if (output.rest === null) ctx.found.created = output.columns.map(column => column.name);
+  const title = `${into?.schemaname === undefined ? '' : `${into.schemaname}.`}${into?.relname ?? 'a new table'}`;
+  for (const column of output.columns) {
+    if (column.value.labels.size > 0)
+      ctx.sink('table', `a protected value would be stored in ${title}.${column.name}`, column.value.labels);
+  }
+  if (output.rest !== null && output.rest.size > 0) ctx.sink('table', `a protected value would be stored in ${title}`, output.rest);
+}
+
+function explain(stmt: ExplainStmt, env: Env, ctx: Context): QueryOutput {
+  const runs = explainRuns(stmt as Tree);
+  const output: OutputColumn = { name: 'QUERY PLAN', value: UNLABELLED };
+  if (stmt.query !== undefined) {
+    const sinksBefore = ctx.found.sinks.length;
+    const inner = ctx.engine.statement(stmt.query, env, ctx);
+    // Not run, nothing is stored; but a function of constants may be worked out while planning.
+    if (!runs) {
+      const kept = ctx.found.sinks.slice(sinksBefore).filter(sink => sink.kind === 'function');
+      ctx.found.sinks.splice(sinksBefore, ctx.found.sinks.length, ...kept);
+    }
+    // A plan shows the statement's own constants, costs and row counts. A function that the planner folds into a constant
+    // would be shown by its value.
+    output.value = computed(ctx.found.functionReads);
+    if (inner !== null) for (const column of inner.columns) ctx.found.touch(column.value.labels);
+  }
+  return { columns: [output], rest: null };
+}
+
+function copy(stmt: CopyStmt, env: Env, ctx: Context): QueryOutput | null {
+  const file = stmt.is_program === true ? 'a program of the server' : stmt.filename === undefined ? undefined : 'a file of the server';
+  if (file !== undefined) ctx.unknown('server-file', `COPY with ${file}`);
+  let output: QueryOutput | null = null;
+  if (stmt.query !== undefined) output = ctx.engine.statement(stmt.query, env, ctx);
+  else if (stmt.relation !== undefined) {
+    const item = tableItem(stmt.relation, ctx);
+    const names = stmt.attlist === undefined ? undefined : nameParts(stmt.attlist);
+    if (stmt.is_from === true) {
+      if (stmt.whereClause !== undefined) ctx.engine.predicate(stmt.whereClause, within(env, [item]), ctx);
+      for (const column of item.columns) ctx.found.touch(column.value.labels);
+      return null;
+    }
+    const generated = generatedNames(stmt.relation, ctx);
+    const columns =
+      names === undefined
+        ? item.columns.filter(column => !generated.has(column.name))
+        : names.map(name => item.columns.find(column => column.name === name) ?? missing(name, ctx));
+    for (const column of columns) read(column.value, ctx);
+    output = { columns: [...columns], rest: item.rest };
+  }
+  if (output !== null && file !== undefined) {
+    for (const column of output.columns)
+      if (column.value.labels.size > 0) ctx.sink('file', `a protected value would be written to ${file}`, column.value.labels);
+  }
+  return file === undefined ? output : null;
+}
+
+function missing(name: string, ctx: Context): OutputColumn {
+  ctx.unknown('column-missing', `column ${name} is not known`);
+  return { name, value: UNLABELLED };
+}
+
+/** COPY leaves generated columns out. */
+function generatedNames(range: RangeVar, ctx: Context): ReadonlySet<string> {
+  const resolved = resolveRelation(range.schemaname, range.relname ?? '', ctx);
+  return new Set(resolved.found ? resolved.relation.columns.filter(column => column.generated !== null).map(column => column.name) : []);
+}
+
+function execute(name: string, params: readonly Node[], env: Env, ctx: Context): QueryOutput | null {
+  const prepared = ctx.session.prepared(name);
+  const values = params.map(param => expression(param, env, ctx));
+  if (prepared === undefined) {
+    ctx.unknown('prepared-missing', `the prepared statement ${name} is not known`);
+    return { columns: [], rest: NO_LABELS };
+  }
+  const inner = ctx.deeper({ parameters: values });
+  return inner === undefined ? null : inner.engine.statement(prepared, EMPTY_ENV, inner);
+}
+
+function fetch(name: string, move: boolean, ctx: Context): QueryOutput | null {
+  if (move) return null;
+  const declared = ctx.session.cursor(name);
+  if (declared === undefined) {
+    ctx.unknown('cursor-missing', `the cursor ${name} is not known`);
+    return { columns: [], rest: NO_LABELS };
+  }
+  ctx.found.touch(declared.touched);
+  return {
+    columns: (declared.columns ?? []).map(column => ({
+      name: column.name,
+      value: { ...computed(column.labels), plains: column.plains, witness: column.witness ?? null },
+    })),
+    rest: declared.complete ? null : declared.restLabels,
+  };
+}
+
+function doBlock(args: readonly Node[], ctx: Context): void {
+  let language = 'plpgsql';
+  let body: string | undefined;
+  for (const arg of args) {
+    if (!('DefElem' in arg)) continue;
+    const value = arg.DefElem.arg;
+    const text = value !== undefined && 'String' in value ? value.String.sval : undefined;
+    if (arg.DefElem.defname === 'language') language = (text ?? '').toLowerCase();
+    if (arg.DefElem.defname === 'as') body = text;
+  }
+  if (language !== 'plpgsql' || body === undefined || !isHarmlessBody(body, ctx))
+    ctx.unknown('dynamic-sql', 'a DO block that could read anything');
+}
+
+/** CREATE, ALTER and the like. */
+function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
+  if (REFUSED.has(tag)) {
+    ctx.sink(
+      'definition',
+      `${tag.replace(/Stmt$/, '')} is not allowed while columns are protected: where values go could no longer be followed`,
+    );
+    return;
+  }
+  if ('AlterTableStmt' in node) {
+    alterTable(node.AlterTableStmt, ctx);
+    return;
+  }
+  if ('RenameStmt' in node || 'AlterObjectSchemaStmt' in node) {
+    renamed(fields, ctx);
+    return;
+  }
+  if ('CreateStmt' in node) {
+    createTable(node.CreateStmt, ctx);
+    return;
+  }
+  if ('IndexStmt' in node || tag === 'CreatePolicyStmt' || tag === 'AlterPolicyStmt') {
+    onRelation(fields, ctx);
+    return;
+  }
+  if (tag === 'CreateDomainStmt' || tag === 'AlterDomainStmt') {
+    functionsIn(fields, ctx);
+    return;
+  }
+  if (tag === 'CreateTrigStmt') {
+    // What it runs, it runs behind statements that do not show it.
+    const name = nameParts(fields.funcname as Node[] | undefined);
+    calls({ funcname: name.map(sval => ({ String: { sval } })) }, EMPTY_ENV, ctx);
+    return;
+  }
+  if (tag === 'RuleStmt') {
+    ctx.sink('definition', 'rules are not allowed while columns are protected: they change what a statement does');
+    return;
+  }
+  if (tag === 'DefineStmt') {
+    // CREATE OPERATOR, AGGREGATE, TYPE …: judged by their functions where they are used; a base type names C functions.
+    if (fields.kind === 'OBJECT_TYPE' && Array.isArray(fields.definition))
+      ctx.sink('definition', 'a new base type is made of functions that cannot be followed');
+    return;
+  }
+  if (tag === 'CreateFunctionStmt') {
+    const language = languageOf(fields);
+    if (language === 'c' || language === 'internal') ctx.sink('definition', `a function in ${language} cannot be followed`);
+    return;
+  }
+  if (tag === 'AlterOperatorStmt' || tag === 'AlterTypeStmt') {
+    functionsIn(fields, ctx);
+    return;
+  }
+  if (tag === 'CreateSchemaStmt') {
+    for (const element of Array.isArray(fields.schemaElts) ? (fields.schemaElts as Node[]) : [])
+      definition(tagOf(element), fieldsOf(element), element, ctx);
+    return;
+  }
+  if (tag === 'CreatePublicationStmt') {
+    ctx.sink('definition', 'a publication sends tables to other servers');
+    return;
+  }
+  if (HARMLESS_DEFINITIONS.has(tag)) return;
+  ctx.unknown('unsupported', `${tag} is not understood`);
+}
+
+function languageOf(fields: Tree): string {
+  for (const option of Array.isArray(fields.options) ? fields.options : []) {
+    const element = isTree(option) && isTree(option.DefElem) ? option.DefElem : undefined;
+    if (element?.defname === 'language' && isTree(element.arg)) return (nameParts([element.arg as unknown as Node])[0] ?? '').toLowerCase();
+  }
+  return 'sql';
+}
+
+/** Expressions of an index, policy or constraint over a relation's columns. */
+function onRelation(fields: Tree, ctx: Context): void {
+  const range = (fields.relation ?? fields.table) as RangeVar | undefined;
+  const item = range === undefined ? undefined : tableItem(range, ctx);
+  if (item !== undefined) for (const column of item.columns) ctx.found.touch(column.value.labels);
+  const env = item === undefined ? EMPTY_ENV : within(EMPTY_ENV, [item]);
+  walkExpressions(fields, env, ctx);
+}
+
+function functionsIn(fields: Tree, ctx: Context): void {
+  const value: Tree = { name: 'value' };
+  walkExpressions(
+    { ...fields, domainname: value },
+    within(EMPTY_ENV, [
+      {
+        name: '',
+        schema: null,
+        columns: [{ name: 'value', value: UNLABELLED }],
+        rest: null,
+        qualified: false,
+        bare: true,
+        system: false,
+        rowType: 0,
+      },
+    ]),
+    ctx,
+  );
+}
+
+/** Judges every call inside, without following values: what a definition runs later must not be opaque. */
+function walkExpressions(value: unknown, env: Env, ctx: Context): void {
+  if (Array.isArray(value)) {
+    for (const item of value) walkExpressions(item, env, ctx);
+    return;
+  }
+  if (!isTree(value)) return;
+  if (isTree(value.FuncCall)) calls(value.FuncCall as FuncCall, env, ctx);
+  if (isTree(value.SubLink)) {
+    const before = ctx.found.sinks.length;
+    expression(value as unknown as Node, env, ctx);
+    ctx.found.sinks.splice(before);
+    return;
+  }
+  for (const key in value) walkExpressions(value[key], env, ctx);
+}
+
+function calls(node: FuncCall, env: Env, ctx: Context): void {
+  functionCall({ ...node, args: (node.args ?? []).map((): Node => ({ A_Const: { isnull: true } })) }, env, ctx);
+}
+
+function createTable(stmt: CreateStmt, ctx: Context): void {
+  for (const element of stmt.tableElts ?? []) walkExpressions(element, EMPTY_ENV, ctx);
+  for (const parent of stmt.inhRelations ?? []) if ('RangeVar' in parent) tableItem(parent.RangeVar, ctx);
+}
+
+/** Changes of a table with protected columns that leave every column where its name says. */
+const SAFE_CHANGES: ReadonlySet<string> = new Set([
+  'AT_DropColumn',
+  'AT_SetNotNull',
+  'AT_DropNotNull',
+  'AT_DropConstraint',
+  'AT_ValidateConstraint',
+  'AT_AlterConstraint',
+  'AT_SetStatistics',
+  'AT_SetOptions',
+  'AT_ResetOptions',
+  'AT_SetStorage',
+  'AT_SetCompression',
+  'AT_ChangeOwner',
+  'AT_ClusterOn',
+  'AT_DropCluster',
+  'AT_SetLogged',
+  'AT_SetUnLogged',
+  'AT_SetTableSpace',
+  'AT_SetRelOptions',
+  'AT_ResetRelOptions',
+  'AT_EnableTrig',
+  'AT_DisableTrig',
+  'AT_EnableTrigAll',
+  'AT_DisableTrigAll',
+  'AT_EnableTrigUser',
+  'AT_DisableTrigUser',
+  'AT_EnableAlwaysTrig',
+  'AT_EnableReplicaTrig',
+  'AT_EnableRowSecurity',
+  'AT_DisableRowSecurity',
+  'AT_ForceRowSecurity',
+  'AT_NoForceRowSecurity',
+  'AT_ReplicaIdentity',
+  'AT_ColumnDefault',
+  'AT_AddIdentity',
+  'AT_SetIdentity',
+  'AT_DropIdentity',
+  'AT_AttachPartition', // more is protected, not less
+  'AT_AddInherit',
+]);
+
+const VALUE_CONSTRAINTS: ReadonlySet<ConstrType> = new Set(['CONSTR_GENERATED']);
+
+function alterTable(stmt: AlterTableStmt, ctx: Context): void {
+  if (stmt.relation === undefined) return;
+  const resolved = resolveRelation(stmt.relation.schemaname, stmt.relation.relname ?? '', ctx);
+  // An index, a view or a missing table (IF EXISTS) has no rows of its own to move.
+  const relation = resolved.found ? resolved.relation : undefined;
+  const guarded = relation !== undefined && isProtected(relation, ctx);
+  if (relation !== undefined) ctx.found.touch(relationLabels(relation, ctx));
+  const env =
+    relation === undefined
+      ? EMPTY_ENV
+      : within(EMPTY_ENV, [relationItem(relation, relationColumns(relation, ctx), relation.name, relation.schema)]);
+  for (const node of stmt.cmds ?? []) {
+    if (!('AlterTableCmd' in node)) continue;
+    const { subtype = 'AT_AddColumn', def, name = '' } = node.AlterTableCmd;
+    walkExpressions(def, env, ctx);
+    if (!guarded || relation === undefined) continue;
+    if (subtype === 'AT_AlterColumnType') changeType(def, name, relation, env, ctx);
+    else if (subtype === 'AT_AddColumn') addColumn(def, relation, env, ctx);
+    else if (subtype === 'AT_AddConstraint') checkConstraint(def, env, ctx);
+    else if (!SAFE_CHANGES.has(subtype)) refuseChange(relation, subtype, ctx);
+  }
+}
+
+function refuseChange(relation: CatalogRelation, what: string, ctx: Context): void {
+  ctx.sink(
+    'definition',
+    `${what} on ${relation.schema}.${relation.name} could move protected values out of the columns that policy names`,
+    relationLabels(relation, ctx),
+  );
+}
+
+/** ALTER COLUMN … TYPE … USING expression writes the expression into the column. */
+function changeType(def: Node | undefined, name: string, relation: CatalogRelation, env: Env, ctx: Context): void {
+  const using = def !== undefined && 'ColumnDef' in def ? def.ColumnDef.raw_default : undefined;
+  if (using === undefined) return;
+  const own = relationColumns(relation, ctx).find(column => column.name === name)?.value.labels ?? NO_LABELS;
+  const labels = new Set([...expression(using, env, ctx).labels].filter(label => !own.has(label)));
+  if (labels.size > 0) ctx.sink('table', `a protected value would be stored in ${relation.schema}.${relation.name}.${name}`, labels);
+}
+
+function addColumn(def: Node | undefined, relation: CatalogRelation, env: Env, ctx: Context): void {
+  if (def === undefined || !('ColumnDef' in def)) return;
+  for (const constraint of def.ColumnDef.constraints ?? []) {
+    if (!('Constraint' in constraint)) continue;
+    const { contype, raw_expr } = constraint.Constraint;
+    if (raw_expr === undefined || contype === undefined) continue;
+    if (VALUE_CONSTRAINTS.has(contype)) {
+      const labels = expression(raw_expr, env, ctx).labels;
+      if (labels.size > 0)
+        ctx.sink(
+          'table',
+          `a protected value would be stored in ${relation.schema}.${relation.name}.${def.ColumnDef.colname ?? ''}`,
+          labels,
+        );
+    } else if (contype === 'CONSTR_CHECK') ctx.engine.predicate(raw_expr, env, ctx);
+  }
+}
+
+/** Adding a check tells whether every row meets it. */
+function checkConstraint(def: Node | undefined, env: Env, ctx: Context): void {
+  if (def !== undefined && 'Constraint' in def && def.Constraint.raw_expr !== undefined)
+    ctx.engine.predicate(def.Constraint.raw_expr, env, ctx);
+}
+
+/** RENAME and SET SCHEMA: policy names columns by their path. */
+function renamed(fields: Tree, ctx: Context): void {
+  const what = [fields.renameType, fields.objectType].find(type => typeof type === 'string');
+  if (isTree(fields.relation)) {
+    const range = fields.relation as RangeVar;
+    const resolved = resolveRelation(range.schemaname, range.relname ?? '', ctx);
+    if (!resolved.found) return;
+    const { relation } = resolved;
+    if (!isProtected(relation, ctx)) return;
+    const column =
+      typeof fields.subname === 'string' ? relationColumns(relation, ctx).find(candidate => candidate.name === fields.subname) : undefined;
+    const harmless =
+      what === 'OBJECT_TABCONSTRAINT' ||
+      what === 'OBJECT_TRIGGER' ||
+      what === 'OBJECT_POLICY' ||
+      what === 'OBJECT_RULE' ||
+      (column !== undefined && column.value.labels.size === 0 && what === 'OBJECT_COLUMN');
+    if (!harmless) refuseChange(relation, 'renaming', ctx);
+    return;
+  }
+  if (what === 'OBJECT_SCHEMA') {
+    const schema =
+      typeof fields.subname === 'string' ? fields.subname : nameParts(isTree(fields.object) ? [fields.object as unknown as Node] : [])[0];
+    for (const relation of ctx.catalog.relations.values()) {
+      if (relation.schema === schema && isProtected(relation, ctx)) {
+        refuseChange(relation, 'renaming its schema', ctx);
+        return;
+      }
+    }
+  }
+}
