@@ -13,6 +13,7 @@ import { problemOf, sendProblem } from './problem.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -80,6 +81,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext }: Ht
   await app.register(sessionRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(operationRoutes(context));
+  await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;
 }
 
