@@ -1,4 +1,5 @@
 /** An agent (with workers that speak no protocol) against a real control plane, each in turn killed, stopped and started again. */
+import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import * as x509 from '@peculiar/x509';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { Agent, type AgentOptions } from './agent.ts';
 import { splitAddress } from './host/listen-ports.ts';
@@ -288,7 +290,7 @@ test('a worker that dies is started again; its sessions are closed in the record
   await until('the listener is back', () => agent.listeners().crm === address);
   const fresh = Array.from({ length: 12 }, () => new Client(address));
   const seen = new Set(await Promise.all(fresh.map(async client => (await client.ask('hello')).split(' ')[0])));
-  assert.deepEqual([...seen].sort(), ['0', '1']);
+  assert.deepEqual(seen, new Set(['0', '1']));
   const lived = workers.filter(worker => worker !== workers[0]).length;
   await until('the control plane sees those that live', async () => (await listed('one'))?.sessions === lived + 12);
   await until('all is shipped', async () => (await (await fetch(`${agent.httpUrl}/metrics`)).text()).includes('records_waiting 0'));
@@ -380,4 +382,83 @@ test('the identity provider is asked a bounded number of times', async () => {
   assert.ok(heard.filter(each => each.startsWith('jwks')).length >= 50, 'every miss is answered');
   client.socket.destroy();
   await agent.stop();
+});
+
+test('certificates are renewed while sessions go on, and the new ones are used', async () => {
+  let renewals = 0;
+  const renewAtMs = (state: { certificate: string }) => {
+    if (renewals === 0 || state.certificate !== certificateBefore) return Number.POSITIVE_INFINITY;
+    return Date.now();
+  };
+  const stored = () =>
+    (JSON.parse(fs.readFileSync(path.join(root, 'one', 'identity.json'), 'utf8')) as { certificate: string }).certificate;
+  const certificateBefore = stored();
+  renewals = 1;
+  const agent = await start('one', { renewAtMs });
+  const client = new Client(agent.listeners().crm ?? '');
+  await client.ask('hello');
+  await until('the certificate is another', () => stored() !== certificateBefore);
+  await until('connected with the new one', async () => {
+    const seen = await listed('one');
+    return seen?.status === 'online' && seen.sessions === 1;
+  });
+  assert.match(await client.ask('still here'), /still here$/);
+  const before = recordsInLog();
+  await client.ask('command-of-the-test');
+  await until('records are shipped with the new one', () => recordsInLog() === before + 1);
+});
+
+test('an agent whose certificate expired while it was off joins anew with a token, and says so without one', async () => {
+  const agent = await start('four', { joinToken: await invite() });
+  await agent.stop();
+  const file = path.join(root, 'four', 'identity.json');
+  const identity = JSON.parse(fs.readFileSync(file, 'utf8')) as { agentId: string; certificate: string };
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const expired = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=x',
+    notBefore: new Date(Date.now() - 2000),
+    notAfter: new Date(Date.now() - 1000),
+    keys: await crypto.subtle.generateKey(algorithm, false, ['sign', 'verify']),
+    signingAlgorithm: algorithm,
+  });
+  fs.writeFileSync(file, JSON.stringify({ ...identity, certificate: expired.toString('pem') }));
+  const copy = fs.readFileSync(file);
+  await assert.rejects(start('four'), (error: unknown) => error instanceof GatewayError && error.code === 'ENROLMENT_EXPIRED');
+  assert.equal(fs.existsSync(file), false, 'whoever starts agents sees that a token is needed');
+  fs.writeFileSync(file, copy);
+  await start('four', { joinToken: await invite() });
+  const renewed = JSON.parse(fs.readFileSync(file, 'utf8')) as { agentId: string };
+  assert.notEqual(renewed.agentId, identity.agentId);
+});
+
+test('the program: ready line, exit 0 on SIGTERM, one line and exit 1 when it cannot start, 2 for wrong usage', async () => {
+  const run = async (args: string[], whenReady?: (child: ChildProcess) => void) => {
+    const child = spawn(process.execPath, ['agent/main.ts', ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+      if (out.includes('\n')) whenReady?.(child);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      err += chunk.toString();
+    });
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, line: JSON.parse(out) as Record<string, unknown>, err };
+  };
+  const token = await invite();
+  const data = path.join(root, 'program');
+  const base = ['--control-plane', `127.0.0.1:${grpcPort}`, '--data', data];
+  const good = await run([...base, '--join', token, '--name', 'program'], child => child.kill('SIGTERM'));
+  assert.equal(good.code, 0, good.err);
+  assert.equal(good.line.ready, true);
+  assert.equal(good.line.name, 'program');
+  assert.match(String(good.line.http), /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.ok(!good.err.includes(token) && !good.err.includes(SECRET));
+  const other = await run(['--control-plane', `127.0.0.1:${grpcPort}`, '--data', path.join(root, 'never')]);
+  assert.equal(other.code, 1);
+  assert.equal((other.line.error as { code: string }).code, 'NOT_ENROLLED');
+  const wrong = await run(['--data', data, '--nonsense']);
+  assert.equal(wrong.code, 2);
+  assert.equal((wrong.line.error as { code: string }).code, 'USAGE');
 });

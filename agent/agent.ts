@@ -43,7 +43,10 @@ export interface AgentOptions {
   version: string;
   log: Log;
   workerProgram?: URL;
+  /** How long joining is tried while the control plane cannot be reached; default 30 s. */
   joinPatienceMs?: number;
+  /** When certificates are renewed; default after half of their life. */
+  renewAtMs?: (enrolment: EnrolmentState) => number;
 }
 
 /** How long a lease may take to be in force in all workers before it is acknowledged as it is. */
@@ -304,13 +307,17 @@ export class Agent {
   #scheduleRenewal(failures: number): void {
     const backoff = Math.min(RENEW_POLL_MS * 10, 5000 * 2 ** failures);
     const pauseMs =
-      failures > 0 ? backoff * (0.5 + Math.random() / 2) : Math.max(0, Math.min(renewAtMs(this.#enrolment) - Date.now(), RENEW_POLL_MS));
+      failures > 0 ? backoff * (0.5 + Math.random() / 2) : Math.max(0, Math.min(this.#renewAtMs() - Date.now(), RENEW_POLL_MS));
     this.#renewTimer = setTimeout(() => void this.#renewIfDue(failures), pauseMs);
+  }
+
+  #renewAtMs(): number {
+    return (this.#options.renewAtMs ?? renewAtMs)(this.#enrolment);
   }
 
   async #renewIfDue(failures: number): Promise<void> {
     if (this.#stopped !== null) return;
-    if (Date.now() < renewAtMs(this.#enrolment)) {
+    if (Date.now() < this.#renewAtMs()) {
       this.#scheduleRenewal(0);
       return;
     }

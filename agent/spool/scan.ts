@@ -46,23 +46,28 @@ export class SegmentScanner {
    * @returns null at the end of what checks. Called again later, it looks again: the spool may have grown.
    */
   async next(limit: number = Number.MAX_SAFE_INTEGER): Promise<ScannedFrame | null> {
-    if (this.nextIndex >= limit || !(await this.#fill(FRAME_HEADER_BYTES))) return this.#nothing();
+    if (this.nextIndex >= limit) return null;
+    const kept = this.#windowBytes > 0;
+    const frame = await this.#take();
+    if (frame !== null) return frame;
+    // The window may be from before the frame was written: what ends the scan must be what the file holds now.
+    this.#windowBytes = 0;
+    return kept ? this.#take() : null;
+  }
+
+  async #take(): Promise<ScannedFrame | null> {
+    if (!(await this.#fill(FRAME_HEADER_BYTES))) return null;
     let start = this.position - this.#windowAt;
     const { payloadBytes, firstIndex, count } = readFrameHeader(this.#window, start);
     const bytes = FRAME_HEADER_BYTES + payloadBytes;
-    if (firstIndex !== this.nextIndex || count === 0 || this.position + bytes > this.#file.bytes) return this.#nothing();
-    if (!(await this.#fill(bytes))) return this.#nothing();
+    if (firstIndex !== this.nextIndex || count === 0 || this.position + bytes > this.#file.bytes) return null;
+    if (!(await this.#fill(bytes))) return null;
     start = this.position - this.#windowAt;
     const end = start + bytes;
-    if (!frameChecks(this.#window, start, end, this.#salt)) return this.#nothing();
+    if (!frameChecks(this.#window, start, end, this.#salt)) return null;
     this.position += bytes;
     this.nextIndex += count;
     return { window: this.#window, start, end, firstIndex, count };
-  }
-
-  #nothing(): null {
-    this.#windowBytes = 0;
-    return null;
   }
 
   /** Sees to it that the window holds `bytes` bytes from the position on. */

@@ -87,6 +87,23 @@ test('records become durable in order, one write at a time, and read back as the
   assert.equal(disk.opened, 0, 'no file is left open');
 });
 
+test('a reader that follows the spool gets what was written after it looked', async () => {
+  const disk = new MemoryDisk();
+  const spool = await open(disk);
+  const reader = new SpoolReader(DIR, disk);
+  assert.equal(await reader.identify(), null);
+  assert.equal(await reader.read(0, 0, 1000), null);
+  for (let i = 0; i < 200; i++) {
+    spool.append(record(i, 2000));
+    await spool.durable(i);
+    const batch = await reader.read(i, i + 1, 1000);
+    assert.deepEqual(batch?.records, [new Uint8Array(record(i, 2000))]);
+    assert.equal(batch.spoolId, spool.id);
+  }
+  await reader.close();
+  await spool.close();
+});
+
 test('callbacks that wait out of order run in order of index', async () => {
   const spool = await open(new MemoryDisk());
   for (let i = 0; i < 5; i++) spool.append(record(i));
