@@ -17,8 +17,8 @@
  * Pure: no I/O, no clock. Whatever is not understood is reported as unknown; nothing is guessed.
  */
 import type { Node } from 'libpg-query';
-import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
-import type { CatalogRelation, CatalogSnapshot } from './catalog.ts';
+import type { CatalogSnapshot } from './catalog.ts';
+import { catalogChange, changesCatalog, intoOf, usesAny } from './catalog-changes.ts';
 import { insert, merge, remove, update } from './change.ts';
 import { type ColumnTest, Context, type Engine, Found, type QueryOutput, type Shared } from './context.ts';
 import { expression } from './expressions.ts';
@@ -48,55 +48,7 @@ function statement(node: Node, env: Env, ctx: Context): QueryOutput | null {
   return utility(node, env, ctx);
 }
 
-/** SELECT … INTO stands in the leftmost SELECT of a set operation. */
-function intoOf(node: Extract<Node, { SelectStmt: unknown }>): { rel?: { schemaname?: string; relname?: string } } | undefined {
-  let at: typeof node.SelectStmt | undefined = node.SelectStmt;
-  while (at !== undefined) {
-    if (at.intoClause !== undefined) return at.intoClause;
-    at = at.larg;
-  }
-  return undefined;
-}
-
-/** Kinds of nodes after which a snapshot is old. */
-const KEEPS_CATALOG: ReadonlySet<string> = new Set([
-  'SelectStmt',
-  'InsertStmt',
-  'UpdateStmt',
-  'DeleteStmt',
-  'MergeStmt',
-  'CopyStmt',
-  'TransactionStmt',
-  'VariableSetStmt',
-  'VariableShowStmt',
-  'ConstraintsSetStmt',
-  'DeallocateStmt',
-  'ClosePortalStmt',
-  'ListenStmt',
-  'UnlistenStmt',
-  'NotifyStmt',
-  'LockStmt',
-  'CheckPointStmt',
-  'PrepareStmt',
-  'DeclareCursorStmt',
-  'FetchStmt',
-  'VacuumStmt',
-  'TruncateStmt',
-  'ReindexStmt',
-  'ClusterStmt',
-  'CommentStmt',
-  'RefreshMatViewStmt',
-]);
-
-function changesCatalog(node: Node): boolean {
-  const tag = tagOf(node);
-  if (tag === 'ExplainStmt') {
-    const inner = fieldsOf(node).query;
-    return isTree(inner) && changesCatalog(inner as unknown as Node);
-  }
-  if ('SelectStmt' in node && intoOf(node) !== undefined) return true;
-  return !KEEPS_CATALOG.has(tag); // EXECUTE and CALL may do anything
-}
+export { temporaryMade } from './catalog-changes.ts';
 
 export class FlowAnalyser {
   private readonly shared: Shared;
@@ -127,6 +79,9 @@ export class FlowAnalyser {
       if (!(error instanceof RangeError)) throw error;
       found.unknown('too-deep', 'the statement is nested too deeply');
     }
+    if (session.changed !== undefined && session.changed.length > 0 && usesAny(node, session.changed)) {
+      found.unknown('catalog-stale', 'an earlier statement of this transaction changed what this one uses; commit first');
+    }
     return resultOf(output, found, changesCatalog(node));
   }
 
@@ -136,37 +91,32 @@ export class FlowAnalyser {
    */
   analyseCommand(nodes: readonly Node[], session: FlowSession): FlowResult[] {
     const results: FlowResult[] = [];
-    const temporary = new Map(session.temporary);
+    const made = new Map(session.temporary);
+    const changed = [...(session.changed ?? [])];
     const prepared = new Map<string, Node>();
     const cursors = new Map<string, FlowResult>();
-    let searchPath = session.searchPath;
-    let changed: string[] | undefined;
+    let { searchPath, otherPaths = [] } = session;
     for (const node of nodes) {
-      const current: FlowSession = {
+      const result = this.analyse(node, {
         searchPath,
-        temporary,
+        otherPaths,
+        temporary: made,
+        changed,
         prepared: name => prepared.get(name) ?? session.prepared(name),
         cursor: name => cursors.get(name) ?? session.cursor(name),
-      };
-      let result = this.analyse(node, current);
-      if (changed !== undefined && usesAny(node, changed)) {
-        result = {
-          ...result,
-          unknown: [
-            ...result.unknown,
-            { code: 'catalog-stale', detail: 'an earlier statement of the same text changed what this one uses; send them apart' },
-          ],
-        };
-      }
+      });
       results.push(result);
-      searchPath = searchPathAfter(node, result, searchPath, session.searchPath);
+      const path = searchPathAfter(node, result);
+      if (path === 'earlier') otherPaths = [...otherPaths, searchPath, session.searchPath];
+      else if (path !== undefined) {
+        searchPath = path;
+        otherPaths = [];
+      }
       if ('PrepareStmt' in node && node.PrepareStmt.query !== undefined) prepared.set(node.PrepareStmt.name ?? '', node.PrepareStmt.query);
       if ('DeclareCursorStmt' in node) cursors.set(node.DeclareCursorStmt.portalname ?? '', result);
-      if (result.changesCatalog) {
-        const made = temporaryMade(node, result);
-        if (made !== undefined && result.sinks.length === 0 && result.unknown.length === 0) temporary.set(made.name, made);
-        else changed = [...(changed ?? []), ...namesChanged(node)];
-      }
+      const change = catalogChange(node, result, this.shared.catalog);
+      if (change.made !== undefined) made.set(change.made.name, change.made);
+      changed.push(...change.names);
     }
     return results;
   }
@@ -205,91 +155,23 @@ function resultOf(output: QueryOutput | null, found: Found, changes: boolean): F
   };
 }
 
-/**
- * A table that a statement makes, as far as its columns are known from the statement: for `FlowSession.temporary`, once the
- * server has said that it worked. Undefined when the statement makes none, or none whose columns are written out.
- */
-export function temporaryMade(node: Node, result: FlowResult): CatalogRelation | undefined {
-  const relation = (name: string, columns: readonly string[]): CatalogRelation => ({
-    oid: 0,
-    schema: 'pg_temp',
-    name,
-    kind: 'r',
-    columns: columns.map((column, i) => ({ name: column, attnum: i + 1, type: 0, generated: null })),
-    parents: [],
-    definition: null,
-    rules: false,
-    rowType: 0,
+/** The search_path behind a statement; `earlier` when it may be one of before; undefined when it stays. */
+export function searchPathAfter(node: Node, result: FlowResult, user = ''): readonly string[] | 'earlier' | undefined {
+  for (const effect of result.effects) {
+    if (effect.type === 'set' && effect.name === 'search_path' && effect.value !== null) return effectiveSearchPath(effect.value, user);
+  }
+  if ('TransactionStmt' in node)
+    return node.TransactionStmt.kind?.startsWith('TRANS_STMT_ROLLBACK') === true || node.TransactionStmt.kind === 'TRANS_STMT_COMMIT'
+      ? 'earlier'
+      : undefined;
+  if ('DiscardStmt' in node) return 'earlier';
+  if (!('VariableSetStmt' in node)) return undefined;
+  const { name: setting, kind, args } = node.VariableSetStmt;
+  if (kind === 'VAR_RESET_ALL') return 'earlier';
+  if (setting?.toLowerCase() !== 'search_path') return undefined;
+  if (kind !== 'VAR_SET_VALUE') return 'earlier';
+  return (args ?? []).flatMap(arg => {
+    const name = 'A_Const' in arg ? arg.A_Const.sval?.sval : undefined;
+    return name === undefined ? [] : [name === '$user' ? user : name];
   });
-  if ('CreateStmt' in node) {
-    const { relation: range, tableElts, inhRelations, ofTypename } = node.CreateStmt;
-    if (range?.relname === undefined || range.schemaname !== undefined || inhRelations !== undefined || ofTypename !== undefined)
-      return undefined;
-    const columns: string[] = [];
-    for (const element of tableElts ?? []) {
-      if ('ColumnDef' in element) columns.push(element.ColumnDef.colname ?? '');
-      else if (!('Constraint' in element)) return undefined; // LIKE
-    }
-    return relation(range.relname, columns);
-  }
-  const into =
-    'CreateTableAsStmt' in node && node.CreateTableAsStmt.objtype === 'OBJECT_TABLE'
-      ? node.CreateTableAsStmt.into
-      : 'SelectStmt' in node
-        ? intoOf(node)
-        : undefined;
-  if (into?.rel?.relname === undefined || into.rel.schemaname !== undefined) return undefined;
-  const source = 'CreateTableAsStmt' in node ? node.CreateTableAsStmt.query : node;
-  if (source === undefined || result.created === undefined) return undefined;
-  const given = 'colNames' in into ? nameParts(into.colNames as Node[] | undefined) : [];
-  return relation(
-    into.rel.relname,
-    result.created.map((name, i) => given[i] ?? name),
-  );
-}
-
-/** Names that a definition touches; `*` when they cannot be told. */
-function namesChanged(node: Node): string[] {
-  const names: string[] = [];
-  collectNames(node, names);
-  return 'ExecuteStmt' in node || 'CallStmt' in node || 'DoStmt' in node || 'AlterExtensionStmt' in node || 'CreateExtensionStmt' in node
-    ? ['*']
-    : names;
-}
-
-function usesAny(node: Node, changed: readonly string[]): boolean {
-  const names: string[] = [];
-  collectNames(node, names);
-  return names.length > 0 && (changed.includes('*') || names.some(name => changed.includes(name)));
-}
-
-/** Last parts of every relation, function and object name in a tree. */
-function collectNames(value: unknown, into: string[]): void {
-  if (Array.isArray(value)) {
-    for (const item of value) collectNames(item, into);
-    return;
-  }
-  if (!isTree(value)) return;
-  if (typeof value.relname === 'string') into.push(value.relname);
-  for (const key of ['funcname', 'objname', 'names', 'defnames', 'typeName', 'domainname', 'items']) {
-    const list = value[key];
-    if (Array.isArray(list)) {
-      const last = nameParts(list as Node[]).at(-1);
-      if (last !== undefined) into.push(last);
-    }
-  }
-  if (typeof value.newname === 'string') into.push(value.newname);
-  if (typeof value.subname === 'string') into.push(value.subname);
-  for (const key in value) collectNames(value[key], into);
-}
-
-function searchPathAfter(node: Node, result: FlowResult, now: readonly string[], atStart: readonly string[]): readonly string[] {
-  let path = now;
-  for (const effect of result.effects)
-    if (effect.type === 'set' && effect.name === 'search_path' && effect.value !== null) path = effectiveSearchPath(effect.value, '');
-  if (!('VariableSetStmt' in node) || node.VariableSetStmt.name !== 'search_path') return path;
-  if (node.VariableSetStmt.kind !== 'VAR_SET_VALUE') return atStart;
-  return (node.VariableSetStmt.args ?? []).flatMap(arg =>
-    'A_Const' in arg && arg.A_Const.sval !== undefined ? [arg.A_Const.sval.sval ?? ''] : [],
-  );
 }

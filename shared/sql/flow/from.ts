@@ -7,7 +7,7 @@ import type { Alias, JoinExpr, JsonTable, Node, RangeFunction, RangeTableFunc, R
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
-import { relationItem, resolveRelation, shadowedColumns, useRelation } from './relations.ts';
+import { relationItem, resolveRelation, unitedColumns, useRelation } from './relations.ts';
 import { type Env, type FromItem, findCte, within } from './scope.ts';
 import { computed, either, type Labels, labelsOf, NO_LABELS, unionLabels, type Value } from './value.ts';
 
@@ -88,11 +88,11 @@ export function tableItem(range: RangeVar, ctx: Context): FromItem {
     ctx.unknown('relation-missing', `relation ${range.schemaname === undefined ? '' : `${range.schemaname}.`}${name} is not known`);
     return { name: alias ?? name, schema: null, columns: [], rest: NO_LABELS, qualified: true, bare: true, system: true, rowType: 0 };
   }
-  const { relation, shadowed } = resolved;
+  const { relation, others } = resolved;
   let columns = useRelation(relation, ctx);
-  if (shadowed !== undefined) {
-    useRelation(shadowed, ctx);
-    columns = shadowedColumns(relation, shadowed, ctx);
+  if (others.length > 0) {
+    for (const other of others) useRelation(other, ctx);
+    columns = unitedColumns(relation, others, ctx);
   }
   return relationItem(relation, columns, alias ?? name, alias === undefined ? relation.schema : null);
 }

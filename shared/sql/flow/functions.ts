@@ -7,7 +7,7 @@ import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS, REFUSED_FUNCTIONS } from './bu
 import { type CatalogFunction, compositeOf, relationKey } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { isHarmless } from './harmless.ts';
-import { schemasInOrder } from './relations.ts';
+import { otherPaths, schemasInOrder } from './relations.ts';
 import { analyseSqlFunction } from './sql-functions.ts';
 import { computed, either, labelsOf, type Value } from './value.ts';
 
@@ -116,7 +116,7 @@ function builtin(name: string, args: readonly Value[], ctx: Context): Call | und
 const RETURNS_RECORD: ReadonlySet<string> = new Set('json_to_record jsonb_to_record json_to_recordset jsonb_to_recordset'.split(' '));
 
 function candidatesOf(schema: string | undefined, name: string, args: readonly Value[], ctx: Context): CatalogFunction[] {
-  const schemas = schema === undefined ? schemasInOrder(ctx.searchPath) : [schema];
+  const schemas = schema === undefined ? new Set([ctx.searchPath, ...otherPaths(ctx)].flatMap(schemasInOrder)) : [schema];
   const found: CatalogFunction[] = [];
   for (const place of schemas) {
     for (const candidate of ctx.catalog.functionsByName.get(relationKey(place, name)) ?? []) {

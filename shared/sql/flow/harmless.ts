@@ -63,9 +63,11 @@ function harmless(value: unknown, ctes: ReadonlySet<string>, ctx: Context, self:
   if (typeof value.relname === 'string') {
     if (value.schemaname === undefined && ctes.has(value.relname)) return true;
     const resolved = resolveRelation(typeof value.schemaname === 'string' ? value.schemaname : undefined, value.relname, ctx);
-    if (!resolved.found || resolved.relation.kind === 'f' || isProtected(resolved.relation, ctx)) return false;
-    if (resolved.shadowed !== undefined && isProtected(resolved.shadowed, ctx)) return false;
-    if ((ctx.shared.relationUnknowns.get(resolved.relation.oid)?.length ?? 0) > 0) return false;
+    if (!resolved.found) return false;
+    for (const relation of [resolved.relation, ...resolved.others]) {
+      if (relation.kind === 'f' || isProtected(relation, ctx) || (ctx.shared.relationUnknowns.get(relation.oid)?.length ?? 0) > 0)
+        return false;
+    }
   }
   if (Array.isArray(value.funcname) && !harmlessCall(nameParts(value.funcname as Node[]), ctx, self)) return false;
   if (isTree(value.A_Expr) && !harmlessOperator(value.A_Expr, ctx)) return false;
@@ -75,7 +77,7 @@ function harmless(value: unknown, ctes: ReadonlySet<string>, ctx: Context, self:
     const names = value.withClause.ctes.map(cte => String(fieldsOf(cte as Tree).ctename));
     for (const name of names) {
       const resolved = resolveRelation(undefined, name, ctx);
-      if (resolved.found && isProtected(resolved.relation, ctx)) return false;
+      if (resolved.found && [resolved.relation, ...resolved.others].some(relation => isProtected(relation, ctx))) return false;
     }
     inner = new Set([...ctes, ...names]);
   }

@@ -8,29 +8,40 @@ import { type CatalogRelation, relationKey } from './catalog.ts';
 import { type Context, Found, type OutputColumn } from './context.ts';
 import { EMPTY_ENV, type FromItem, within } from './scope.ts';
 import { isSystemSecret } from './system-columns.ts';
-import { computed, type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
+import { either, type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
 
-export type Resolved = { found: true; relation: CatalogRelation; shadowed: CatalogRelation | undefined } | { found: false };
+export type Resolved = { found: true; relation: CatalogRelation; others: readonly CatalogRelation[] } | { found: false };
 
 /**
- * The relation that a name means, with the session's search_path. A temporary table comes first; where another relation has
- * its name, that one is `shadowed` and may be meant as well.
+ * The relation that a name means, with the session's search_path. Tables that the session made come first; what else the name
+ * may mean — a table behind a temporary one, a table of another search_path that may be in force — is in `others`.
  */
 export function resolveRelation(schema: string | undefined, name: string, ctx: Context): Resolved {
   const { relationsByName } = ctx.catalog;
-  const temporary = ctx.session.temporary.get(name);
+  const made = ctx.session.temporary.get(name);
+  const found = new Set<CatalogRelation>();
   if (schema !== undefined) {
-    if (schema === 'pg_temp') return temporary === undefined ? { found: false } : { found: true, relation: temporary, shadowed: undefined };
+    if (made?.schema === schema) found.add(made);
     const relation = relationsByName.get(relationKey(schema, name));
-    return relation === undefined ? { found: false } : { found: true, relation, shadowed: undefined };
+    if (relation !== undefined) found.add(relation);
+  } else {
+    if (made !== undefined) found.add(made);
+    for (const path of [ctx.searchPath, ...otherPaths(ctx)]) {
+      for (const candidate of schemasInOrder(path)) {
+        const relation = relationsByName.get(relationKey(candidate, name));
+        if (relation === undefined) continue;
+        found.add(relation);
+        break;
+      }
+    }
   }
-  let relation: CatalogRelation | undefined;
-  for (const candidate of schemasInOrder(ctx.searchPath)) {
-    relation = relationsByName.get(relationKey(candidate, name));
-    if (relation !== undefined) break;
-  }
-  if (temporary !== undefined) return { found: true, relation: temporary, shadowed: relation };
-  return relation === undefined ? { found: false } : { found: true, relation, shadowed: undefined };
+  const [relation, ...others] = found;
+  return relation === undefined ? { found: false } : { found: true, relation, others };
+}
+
+/** Other search_paths that may be in force; inside functions and views with a path of their own there are none. */
+export function otherPaths(ctx: Context): readonly (readonly string[])[] {
+  return ctx.searchPath === ctx.session.searchPath ? (ctx.session.otherPaths ?? []) : [];
 }
 
 /** pg_catalog is searched first unless the path says where. */
@@ -171,7 +182,11 @@ function withGenerated(relation: CatalogRelation, columns: readonly OutputColumn
     const labels = unionLabels(column.value.labels, value.labels);
     return {
       name: column.name,
-      value: { ...column.value, labels: found.unknowns.size > 0 ? unionLabels(labels, unclear(relation)) : labels },
+      value: {
+        ...column.value,
+        labels: found.unknowns.size > 0 ? unionLabels(labels, unclear(relation)) : labels,
+        plains: value.labels.size > 0 ? null : column.value.plains,
+      },
     };
   });
 }
@@ -189,18 +204,16 @@ export function relationItem(relation: CatalogRelation, columns: readonly Output
   return { name: alias, schema, columns, rest: null, qualified: true, bare: true, system: true, rowType: relation.rowType };
 }
 
-/** Both meanings of a name that a temporary table may shadow: column by column, what either can hold. */
-export function shadowedColumns(relation: CatalogRelation, shadowed: CatalogRelation, ctx: Context): readonly OutputColumn[] {
+/** All meanings of a name: column by column, what any of them can hold. */
+export function unitedColumns(relation: CatalogRelation, others: readonly CatalogRelation[], ctx: Context): readonly OutputColumn[] {
   const columns = [...relationColumns(relation, ctx)];
-  for (const other of relationColumns(shadowed, ctx)) {
-    const at = columns.findIndex(column => column.name === other.name);
-    const mine = at < 0 ? undefined : columns[at];
-    if (mine === undefined) columns.push({ name: other.name, value: { ...other.value, witness: null } });
-    else
-      columns[at] = {
-        name: mine.name,
-        value: { ...computed(unionLabels(mine.value.labels, other.value.labels)), plains: other.value.plains },
-      };
+  for (const other of others) {
+    for (const { name, value } of relationColumns(other, ctx)) {
+      const at = columns.findIndex(column => column.name === name);
+      const mine = at < 0 ? undefined : columns[at];
+      if (mine === undefined) columns.push({ name, value: { ...value, witness: null } });
+      else columns[at] = { name, value: { ...either(mine.value, value), type: mine.value.type } };
+    }
   }
   return columns;
 }

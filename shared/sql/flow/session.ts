@@ -6,11 +6,19 @@ import type { FlowResult } from './result.ts';
 export interface FlowSession {
   /** Schemas in the order in which they are searched, `$user` replaced (effectiveSearchPath()); pg_catalog may be left out. */
   searchPath: readonly string[];
+  /** Other search_paths that may be in force instead, when that is not certain (behind ROLLBACK TO SAVEPOINT, for example). */
+  otherPaths?: readonly (readonly string[])[];
   /**
-   * Temporary tables that this session made and that a snapshot taken elsewhere does not hold, by name. A name that is also
-   * a table of the search path means either of the two: whether the temporary one still exists is not certain.
+   * Tables that this session made or extended and that the snapshot does not hold, by name: temporary ones, and those of a
+   * transaction that is still open. A name that is also a table of the search path means either of the two.
    */
   temporary: ReadonlyMap<string, CatalogRelation>;
+  /**
+   * Names that definitions of the open transaction have changed, as far as `temporary` does not tell them
+   * (CatalogChange.names of each statement that worked); `*` means any. A snapshot does not see an open transaction: without
+   * this list a view that the transaction replaced would be taken for the old one.
+   */
+  changed?: readonly string[];
   /** The statement behind PREPARE name AS …, as the parser gave it. */
   prepared(name: string): Node | undefined;
   /** What was found when the cursor was declared. */
