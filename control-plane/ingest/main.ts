@@ -11,6 +11,7 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { openLogReader } from '../log/event-log.ts';
@@ -24,7 +25,10 @@ import { TopicFollower } from './topic-follower.ts';
 /** Behind the data path: what waits, waits in the log. */
 const niceness = 10;
 const batchAgeMs = 400;
-const batchBytesMax = 16 * 1024 * 1024;
+/** Some ten thousands of small records; what they are decoded to takes some thirty times as much memory. */
+const batchBytesMax = 2 * 1024 * 1024;
+/** Without it V8 keeps garbage of several batches, hundreds of megabytes, before it looks. */
+const heapMegabytesMax = 256;
 const retryMs = 200;
 const lagLogMs = 60_000;
 
@@ -33,6 +37,7 @@ const log = pino({ name: 'ingest', base: { pid: process.pid } }, pino.destinatio
 async function main(): Promise<void> {
   const options = parseOptions();
   setPriority(niceness);
+  setFlagsFromString(`--max-old-space-size=${heapMegabytesMax}`);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const store = openSessionStore(options);

@@ -317,7 +317,8 @@ function recordRow(record: DecodedRecord) {
     log_offset: record.position.offset,
     log_index: record.position.index,
     previous_hash: record.message.previousHash,
-    body: bodyJson(record.message),
+    // Commands and responses, nearly all there is, are for people to read in `commands`.
+    body: record.type === 'command' || record.type === 'response' ? '' : bodyJson(record.message),
     encoded: record.encoded,
   };
 }

@@ -38,7 +38,8 @@ export interface TopicFigures {
   problem: string | null;
 }
 
-const readEntriesMax = 10_000;
+/** Few: one entry may hold many records. */
+const readEntriesMax = 64;
 const idleWaitMs = 5_000;
 const backoffFirstMs = 100;
 const backoffMaxMs = 5_000;

@@ -147,7 +147,6 @@ export function serverXml(config: EngineConfig): string {
     '<default_database></default_database>',
     '<database>system</database>',
     element('display_name', 'sallyport'),
-    element('timezone', 'UTC'),
     element('listen_host', config.host),
     element('http_port', String(config.port)),
     ...settings.map(([name, value]) => element(name, String(value))),

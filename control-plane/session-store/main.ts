@@ -31,6 +31,8 @@ async function main(): Promise<void> {
   const options = parseOptions();
   // Before the first thread of the engine: threads inherit it.
   setPriority(niceness);
+  // The engine takes its time zone from the process; times are UTC wherever it runs.
+  process.env['TZ'] = 'UTC';
   await mkdir(options.data, { recursive: true, mode: 0o700 });
   lock = lockDirectory(options.data);
   const engine = await startEngine({ ...options, dataDir: options.data });
