@@ -7,30 +7,38 @@ import { UsageError } from '../usage-error.ts';
 
 interface Session {
   sessionId: string;
+  live: boolean;
+  /** live, ended, refused … */
+  status: string;
   resource: string;
   principal: string;
-  principalKind?: string;
-  clientAddress?: string;
+  principalKind: string;
+  clientAddress: string;
+  agent: string;
+  role: string;
   startedAt: string;
-  endedAt?: string | null;
-  live?: boolean;
-  commands?: number;
-  denied?: number;
-  maskedValues?: number;
-  role?: string;
+  endedAt: string | null;
   endReason?: string;
+  commands: number;
+  denied: number;
+  maskedValues: number;
 }
 
 interface RecordedCommand {
   seq: number;
   at: string;
-  kind?: string;
-  text?: string;
-  decision?: string;
-  rule?: string;
-  status?: string;
-  rows?: number;
-  maskedValues?: number;
+  kind: string;
+  text: string;
+  decision: string;
+  rule: string;
+  rows: number;
+  maskedValues: number;
+}
+
+/** Whether past sessions could be read. */
+interface StoreAnswer {
+  status: 'up' | 'down' | 'none';
+  detail?: string;
 }
 
 type Options = ConnectionOptions & { json?: true };
@@ -51,6 +59,7 @@ export function define(terminal: Terminal): Command {
       if (options.live) query.set('live', 'true');
       const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `/v1/sessions?${query.toString()}`)) as {
         sessions: Session[];
+        store: StoreAnswer;
       };
       if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
       terminal.out(
@@ -59,7 +68,7 @@ export function define(terminal: Terminal): Command {
           [
             { title: 'SESSION', value: session => session.sessionId },
             { title: 'STARTED', value: session => time(session.startedAt) },
-            { title: 'STATE', value: session => (session.live ? 'open' : 'ended') },
+            { title: 'STATUS', value: session => session.status },
             { title: 'RESOURCE', value: session => session.resource },
             { title: 'PRINCIPAL', value: session => session.principal },
             { title: 'COMMANDS', value: session => session.commands, align: 'right' },
@@ -70,6 +79,7 @@ export function define(terminal: Terminal): Command {
           'no sessions yet',
         ),
       );
+      warnOfStore(answer.store, terminal);
     });
   withConnectionOptions(sessions.command('show'))
     .description('Shows one session with its commands.')
@@ -80,9 +90,11 @@ export function define(terminal: Terminal): Command {
       const answer = (await administratorRequest(connection, 'GET', `/v1/sessions/${encodeURIComponent(id)}`)) as {
         session: Session;
         commands: RecordedCommand[];
+        store: StoreAnswer;
       };
       if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
       showSession(answer.session, answer.commands, terminal);
+      warnOfStore(answer.store, terminal);
     });
   withConnectionOptions(sessions.command('kill'))
     .description('Ends an open session at once.')
@@ -102,14 +114,13 @@ export function define(terminal: Terminal): Command {
 }
 
 function showSession(session: Session, commands: readonly RecordedCommand[], { out, style }: Terminal): void {
-  const rows: [string, string | undefined][] = [
+  const rows: [string, string][] = [
     ['session', session.sessionId],
-    ['resource', session.resource],
-    ['principal', `${session.principal}${session.principalKind ? ` (${session.principalKind})` : ''}`],
+    ['status', `${session.status}${session.endReason ? `: ${session.endReason}` : ''}`],
+    ['resource', `${session.resource} at agent ${session.agent}`],
+    ['principal', `${session.principal} (${session.principalKind})${session.role ? ` by role ${session.role}` : ''}`],
     ['from', session.clientAddress],
-    ['role', session.role],
-    ['started', session.startedAt],
-    ['ended', session.live ? 'still open' : `${session.endedAt ?? ''}${session.endReason ? `: ${session.endReason}` : ''}`],
+    ['time', `${time(session.startedAt)} to ${session.endedAt === null ? 'now' : time(session.endedAt)}`],
   ];
   for (const [title, value] of rows) if (value) out(`${style.dim(title.padEnd(10))} ${printable(value)}`);
   out('');
@@ -124,7 +135,7 @@ function showSession(session: Session, commands: readonly RecordedCommand[], { o
         { title: 'RULE', value: command => command.rule },
         { title: 'ROWS', value: command => command.rows, align: 'right' },
         { title: 'MASKED', value: command => command.maskedValues, align: 'right' },
-        { title: 'COMMAND', value: command => shortened(command.text ?? command.kind ?? '', 80) },
+        { title: 'COMMAND', value: command => shortened(command.text || command.kind, 80) },
       ],
       style,
       'no commands recorded yet',
@@ -132,6 +143,11 @@ function showSession(session: Session, commands: readonly RecordedCommand[], { o
   );
   const refused = commands.filter(command => command.decision === 'deny').length;
   if (commands.length > 0) out(`\n${decided.allow(`${commands.length - refused} let through`)}, ${decided.deny(`${refused} refused`)}`);
+}
+
+function warnOfStore(store: StoreAnswer, { err, errStyle }: Terminal): void {
+  if (store.status !== 'up')
+    err(`${errStyle.yellow('warning:')} ${store.detail ?? 'there is no session store: only live sessions are known.'}`);
 }
 
 function limit(text: string): number {

@@ -68,6 +68,7 @@ class Play {
       );
       await this.#compare(`select body from support_tickets where body like '%@example%' order by id limit 1`, holders.slice(0, 2));
       this.#title('3  What is refused, before the database sees it');
+      this.#terminal.out('');
       await this.#refused('Alice', alice, 'drop table orders');
       await this.#refused('Alice', alice, 'select username, password from app_users');
       await this.#refused('billing-bot', bot, `update orders set amount = 0 where id = 1`);
@@ -98,7 +99,7 @@ class Play {
   }
 
   #title(text: string): void {
-    this.#terminal.out(`\n${this.#terminal.style.bold(text)}\n`);
+    this.#terminal.out(`\n${this.#terminal.style.bold(text)}`);
   }
 
   #statement(sql: string): void {
@@ -107,6 +108,7 @@ class Play {
 
   /** One row, as each of them gets it. */
   async #compare(sql: string, holders: readonly [string, pg.Client][]): Promise<void> {
+    this.#terminal.out('');
     this.#statement(sql);
     const rows: { who: string; values: Record<string, unknown> }[] = [];
     for (const [who, client] of holders) {
@@ -119,7 +121,6 @@ class Play {
       ...names.map(name => ({ title: name, value: (row: (typeof rows)[number]) => shortened(String(row.values[name]), 84) })),
     ];
     this.#terminal.out(indented(table(rows, columns, this.#terminal.style, '(no rows)')));
-    this.#terminal.out('');
   }
 
   async #refused(who: string, client: pg.Client, sql: string): Promise<void> {
@@ -146,6 +147,7 @@ class Play {
   async #evidence(sinceMs: number): Promise<void> {
     const sql = `SELECT principal, decision, rule, rows, masked_values AS masked, arrayStringConcat(data_classes, ' ') AS classes, text
   FROM sallyport.commands WHERE at >= fromUnixTimestamp64Milli(${sinceMs}) AND kind != '' ORDER BY at, session_id, seq`;
+    this.#terminal.out('');
     for (const line of sql.split('\n')) this.#statement(line.trim());
     const deadline = Date.now() + EVIDENCE_TIMEOUT_MS;
     for (;;) {
@@ -153,7 +155,7 @@ class Play {
       if (rows.filter(({ decision }) => decision === 'deny').length >= 3) {
         const columns = ['principal', 'decision', 'rule', 'rows', 'masked', 'classes', 'text'].map(name => ({
           title: name,
-          value: (row: Record<string, unknown>) => shortened(printable(String(row[name] ?? '')), name === 'text' ? 60 : 36),
+          value: (row: Record<string, string | number>) => shortened(printable(String(row[name] ?? '')), name === 'text' ? 60 : 36),
         }));
         this.#terminal.out(indented(table(rows, columns, this.#terminal.style, '')));
         this.#terminal.out('\n  Ask it yourself: any ClickHouse client, at the address and with the password in endpoints.json.');
@@ -165,7 +167,7 @@ class Play {
     }
   }
 
-  async #query(sql: string): Promise<Record<string, unknown>[]> {
+  async #query(sql: string): Promise<Record<string, string | number>[]> {
     const { url, user, password } = this.#endpoints.clickhouse;
     const answer = await fetch(url, {
       method: 'POST',
@@ -174,7 +176,7 @@ class Play {
     });
     const text = await answer.text();
     if (!answer.ok) throw new GatewayError('DEMO_UNEXPECTED', 'unavailable', `the session store says: ${printable(text).slice(0, 300)}`);
-    return (JSON.parse(text) as { data: Record<string, unknown>[] }).data;
+    return (JSON.parse(text) as { data: Record<string, string | number>[] }).data;
   }
 }
 
