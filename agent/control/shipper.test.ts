@@ -34,12 +34,15 @@ class Receiver {
   #take(batch: RecordBatch, stream: Stream): void {
     this.batches++;
     const act = this.act();
-    if (act === 'break-before') return stream.fail(14);
+    if (act === 'break-before') {
+      stream.fail(14);
+      return;
+    }
     const first = Number(batch.firstIndex);
     if (first > this.records.length) this.gaps++;
     for (const [i, bytes] of batch.records.entries())
       if (first + i === this.records.length) this.records.push(Buffer.from(bytes).toString());
-    if (act === 'break-after') return stream.fail(14);
+    if (act === 'break-after') stream.fail(14);
     if (act === 'ack') stream.say(create(RelayAckSchema, { spoolId: batch.spoolId, nextIndex: BigInt(this.records.length) }));
   }
 }
