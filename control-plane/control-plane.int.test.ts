@@ -147,7 +147,6 @@ test('an agent joins once with its token, and knows the control plane by the tok
     assert.equal(messages.size, 1);
     // The same agent may ask again, should the answer have been lost: it proves that it has the same keys.
     assert.equal((await agent.join(token)).agentId, joined.agentId);
-    assert.equal((await running.call('GET', '/v1/agents')).body.agents instanceof Array, true);
     assert.equal(running.lines.join('').includes(token), false, 'no token in a log');
   }));
 

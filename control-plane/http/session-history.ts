@@ -2,7 +2,7 @@
  * Past sessions and their commands, from the session store over ClickHouse's HTTP interface. Queries take values as parameters only.
  * The store may be down; whoever asks gets an error of kind `unavailable` and decides what to show without it.
  */
-import { type ClickHouseClient, createClient } from '@clickhouse/client';
+import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 
 export interface HistoryFilter {
@@ -85,6 +85,8 @@ export function sessionHistory(url: string | null, user: string, password: strin
     username: user,
     password,
     request_timeout: requestTimeoutMs,
+    // Its failures are ours to report, in our log's form.
+    log: { level: ClickHouseLogLevel.OFF },
     max_open_connections: 8,
     keep_alive: { enabled: true, idle_socket_ttl: 1500 },
     clickhouse_settings: { output_format_json_quote_64bit_integers: 0, date_time_output_format: 'iso' },

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { type AgentDetails, type AgentEvent, agentAggregate, certificateIsGood, type Invitation } from './agent.ts';
+import { type ApprovalEvent, type ApprovalQuestion, type Approver, approvalAggregate, quorumReached } from './approval.ts';
+import { type ManifestEvent, manifestAggregates } from './manifest.ts';
+import { given } from './specification.ts';
+import { ticketAggregate } from './ticket-revocation.ts';
+
+describe('manifests', () => {
+  for (const kind of Object.keys(manifestAggregates) as Kind[]) {
+    const aggregate = manifestAggregates[kind];
+    const manifest = (label: string) => ({ kind, name: 'x', labels: { l: label }, spec: {} }) as unknown as Manifest;
+    const applied = (label: string, fingerprint = 'f1'): ManifestEvent => ({
+      type: `${kind}Applied`,
+      payload: { manifest: manifest(label), secrets: { password: { sealed: 's', fingerprint } } },
+    });
+    const apply = (label: string, fingerprint = 'f1', sealed = 's') => ({
+      type: 'apply' as const,
+      manifest: manifest(label),
+      secrets: { password: { sealed, fingerprint } },
+    });
+
+    test(`${kind}: applied, applied again, changed, deleted`, () => {
+      given(aggregate).when(apply('a')).then(applied('a'));
+      given(aggregate, applied('a'))
+        .when(apply('a', 'f1', 'sealed anew'))
+        .thenNothing();
+      given(aggregate, applied('a')).when(apply('b')).then(applied('b'));
+      given(aggregate, applied('a')).when(apply('a', 'f2')).then(applied('a', 'f2'));
+      given(aggregate, applied('a'))
+        .when({ type: 'apply', manifest: manifest('a'), secrets: {} })
+        .then({
+          type: `${kind}Applied`,
+          payload: { manifest: manifest('a'), secrets: {} },
+        });
+      given(aggregate, applied('a'))
+        .when({ type: 'delete' })
+        .then({ type: `${kind}Deleted`, payload: {} });
+      given(aggregate).when({ type: 'delete' }).thenNothing();
+      given(aggregate, applied('a'), { type: `${kind}Deleted`, payload: {} })
+        .when(apply('a'))
+        .then(applied('a'));
+    });
+
+    test(`${kind}: an event that cannot be is a fault`, () => {
+      assert.throws(() => given(aggregate, { type: `${kind}Deleted`, payload: {} }), { code: 'EVENT_IMPOSSIBLE' });
+      const other: Kind = kind === 'Role' ? 'Guard' : 'Role';
+      assert.throws(() => given(aggregate, { type: `${other}Applied`, payload: { manifest: manifest('a'), secrets: {} } }), {
+        code: 'EVENT_IMPOSSIBLE',
+      });
+    });
+  }
+});
+
+describe('agent', () => {
+  const invitation: Invitation = { secretHash: 'hash', labels: { network: 'eu' }, everyResource: false, expiresAtMs: 1000 };
+  const details: AgentDetails = {
+    ...{ name: 'a', version: '1', hostnames: ['h'] },
+    keys: { certificateKey: 'c', sealingKey: 's', signingKey: 'g' },
+  };
+  const first = { serial: '01', notAfterMs: 5000 };
+  const second = { serial: '02', notAfterMs: 6000 };
+  const invited: AgentEvent = { type: 'AgentInvited', payload: invitation };
+  const joined: AgentEvent = { type: 'AgentJoined', payload: { details, joinedAtMs: 500, certificate: first } };
+  const renewed = (certificate = second): AgentEvent => ({ type: 'AgentRenewed', payload: { hostnames: ['h'], certificate } });
+  const revoked: AgentEvent = { type: 'AgentRevoked', payload: { reason: 'lost' } };
+  const join = (over: object = {}) => ({ type: 'join' as const, secretHash: 'hash', nowMs: 500, details, certificate: first, ...over });
+  const renew = (over: object = {}) => ({
+    ...{ type: 'renew' as const, currentSerial: '01', nowMs: 600, hostnames: ['h'], certificate: second },
+    ...over,
+  });
+
+  test('is invited once', () => {
+    given(agentAggregate).when({ type: 'invite', invitation }).then(invited);
+    given(agentAggregate, invited).when({ type: 'invite', invitation }).thenNothing();
+    given(agentAggregate, invited)
+      .when({ type: 'invite', invitation: { ...invitation, secretHash: 'other' } })
+      .thenRejected('AGENT_EXISTS');
+    given(agentAggregate, invited, revoked).when({ type: 'invite', invitation }).thenRejected('AGENT_EXISTS');
+  });
+
+  test('joins with the secret, in time, once', () => {
+    given(agentAggregate, invited).when(join()).then(joined);
+    given(agentAggregate).when(join()).thenRejected('JOIN_TOKEN_REFUSED');
+    given(agentAggregate, invited)
+      .when(join({ secretHash: 'hasx' }))
+      .thenRejected('JOIN_TOKEN_REFUSED');
+    given(agentAggregate, invited)
+      .when(join({ secretHash: '' }))
+      .thenRejected('JOIN_TOKEN_REFUSED');
+    given(agentAggregate, invited)
+      .when(join({ nowMs: 1000 }))
+      .thenRejected('JOIN_TOKEN_REFUSED');
+    given(agentAggregate, invited, revoked).when(join()).thenRejected('JOIN_TOKEN_REFUSED');
+  });
+
+  test('may repeat its own join with the same keys while the token lasts; nobody else may', () => {
+    given(agentAggregate, invited, joined)
+      .when(join({ certificate: second }))
+      .then(renewed());
+    given(agentAggregate, invited, joined)
+      .when(join({ nowMs: 1000 }))
+      .thenRejected('JOIN_TOKEN_REFUSED');
+    for (const key of ['certificateKey', 'sealingKey', 'signingKey']) {
+      given(agentAggregate, invited, joined)
+        .when(join({ details: { ...details, keys: { ...details.keys, [key]: 'mine' } } }))
+        .thenRejected('JOIN_TOKEN_REFUSED');
+    }
+  });
+
+  test('renews with its current certificate or the one before it', () => {
+    given(agentAggregate, invited, joined).when(renew()).then(renewed());
+    const third = { serial: '03', notAfterMs: 7000 };
+    given(agentAggregate, invited, joined, renewed())
+      .when(renew({ certificate: third }))
+      .then(renewed(third));
+    given(agentAggregate, invited, joined, renewed(), renewed(third)).when(renew()).thenRejected('AGENT_CERTIFICATE_REPLACED');
+    given(agentAggregate, invited, joined)
+      .when(renew({ currentSerial: '99' }))
+      .thenRejected('AGENT_CERTIFICATE_REPLACED');
+    given(agentAggregate, invited, joined)
+      .when(renew({ nowMs: 5000 }))
+      .thenRejected('AGENT_CERTIFICATE_REPLACED');
+    given(agentAggregate, invited).when(renew()).thenRejected('AGENT_REVOKED');
+    given(agentAggregate, invited, joined, revoked).when(renew()).thenRejected('AGENT_REVOKED');
+  });
+
+  test('is revoked for good', () => {
+    given(agentAggregate, invited, joined).when({ type: 'revoke', reason: 'lost' }).then(revoked);
+    given(agentAggregate, invited).when({ type: 'revoke', reason: 'lost' }).then(revoked);
+    given(agentAggregate, invited, revoked).when({ type: 'revoke', reason: 'lost' }).thenNothing();
+    given(agentAggregate).when({ type: 'revoke', reason: '' }).thenRejected('AGENT_UNKNOWN');
+    const { state } = given(agentAggregate, invited, joined, revoked);
+    assert.equal(certificateIsGood(state, '01', 600), false);
+    assert.throws(() => given(agentAggregate, invited, joined, revoked, renewed()), { code: 'EVENT_IMPOSSIBLE' });
+    assert.throws(() => given(agentAggregate, joined), { code: 'EVENT_IMPOSSIBLE' });
+  });
+
+  test('a certificate speaks for it until it expires', () => {
+    const { state } = given(agentAggregate, invited, joined, renewed());
+    assert.deepEqual(
+      ['01', '02', '03'].map(serial => certificateIsGood(state, serial, 5000)),
+      [false, true, false],
+    );
+    assert.equal(certificateIsGood(state, '01', 4999), true);
+  });
+});
+
+describe('ticket revocation', () => {
+  test('happens once', () => {
+    given(ticketAggregate)
+      .when({ type: 'revoke', expiresAtMs: 5 })
+      .then({ type: 'TicketRevoked', payload: { expiresAtMs: 5 } });
+    given(ticketAggregate, { type: 'TicketRevoked', payload: { expiresAtMs: 5 } })
+      .when({ type: 'revoke', expiresAtMs: 9 })
+      .thenNothing();
+  });
+});
+
+describe('approval', () => {
+  const person = (name: string, ...groups: string[]): Approver => ({
+    ...{ name, issuer: 'https://idp', subject: `sub-${name}`, groups, reason: '', atMs: 100 },
+  });
+  const question = (over: Partial<ApprovalQuestion> = {}): ApprovalQuestion => ({
+    ...{
+      agentId: 'agent',
+      sessionId: 's',
+      commandSeq: 1,
+      resource: 'crm',
+      rule: 'g/r',
+      text: 'UPDATE …',
+      binding: 'b',
+      preview: '',
+      fingerprint: '',
+    },
+    principal: { kind: 'person', name: 'ann', issuer: 'https://idp', subject: 'sub-ann', groups: ['dba'], delegation: [] },
+    ...{ groups: ['dba'], quorum: 1, expiresAtMs: 1000 },
+    ...over,
+  });
+  const requested = (over: Partial<ApprovalQuestion> = {}): ApprovalEvent => ({ type: 'ApprovalRequested', payload: question(over) });
+  const gave = (approver: Approver, complete: boolean): ApprovalEvent => ({ type: 'ApprovalGiven', payload: { approver, complete } });
+  const bob = person('bob', 'dba');
+  const cleo = person('cleo', 'dba', 'security');
+  const dan = person('dan', 'security');
+
+  test('is asked for once; the agent repeats itself without effect', () => {
+    given(approvalAggregate).when({ type: 'request', question: question(), nowMs: 0 }).then(requested());
+    given(approvalAggregate, requested()).when({ type: 'request', question: question(), nowMs: 1 }).thenNothing();
+    for (const over of [{ binding: 'other' }, { sessionId: 't' }, { agentId: 'b' }, { commandSeq: 2 }]) {
+      given(approvalAggregate, requested())
+        .when({ type: 'request', question: question(over), nowMs: 1 })
+        .thenRejected('APPROVAL_ID_TAKEN');
+    }
+    for (const over of [{ groups: [] }, { quorum: 0 }]) {
+      given(approvalAggregate)
+        .when({ type: 'request', question: question(over), nowMs: 0 })
+        .thenRejected('APPROVAL_UNANSWERABLE');
+    }
+  });
+
+  test('one of the group approves or denies, with a reason', () => {
+    given(approvalAggregate, requested()).when({ type: 'approve', approver: bob }).then(gave(bob, true));
+    given(approvalAggregate, requested())
+      .when({ type: 'deny', approver: bob })
+      .then({ type: 'ApprovalDenied', payload: { approver: bob } });
+    given(approvalAggregate, requested(), gave(bob, true)).when({ type: 'approve', approver: cleo }).thenNothing();
+    given(approvalAggregate, requested(), gave(bob, true)).when({ type: 'deny', approver: cleo }).thenRejected('APPROVAL_CLOSED');
+  });
+
+  test('never one’s own, by whatever name', () => {
+    const self = person('ann', 'dba');
+    for (const type of ['approve', 'deny'] as const) {
+      given(approvalAggregate, requested()).when({ type, approver: self }).thenRejected('APPROVAL_OWN');
+      // The same person at another identity provider, and the person whose program asks.
+      given(approvalAggregate, requested())
+        .when({ type, approver: { ...self, issuer: 'https://other' } })
+        .thenRejected('APPROVAL_OWN');
+      const byProgram = requested({ principal: { ...question().principal, name: 'bot', subject: 'bot', delegation: ['sub-bob'] } });
+      given(approvalAggregate, byProgram).when({ type, approver: bob }).thenRejected('APPROVAL_OWN');
+    }
+  });
+
+  test('who is in none of the groups learns nothing', () => {
+    for (const approver of [dan, person('eve')]) {
+      given(approvalAggregate, requested()).when({ type: 'approve', approver }).thenRejected('APPROVAL_UNKNOWN');
+      given(approvalAggregate).when({ type: 'approve', approver }).thenRejected('APPROVAL_UNKNOWN');
+    }
+  });
+
+  test('a quorum counts people, not clicks', () => {
+    const two = requested({ quorum: 2 });
+    given(approvalAggregate, two).when({ type: 'approve', approver: bob }).then(gave(bob, false));
+    given(approvalAggregate, two, gave(bob, false)).when({ type: 'approve', approver: bob }).thenNothing();
+    given(approvalAggregate, two, gave(bob, false)).when({ type: 'approve', approver: cleo }).then(gave(cleo, true));
+  });
+
+  test('several groups: all must approve, and nobody counts for two', () => {
+    const both = requested({ groups: ['dba', 'security'] });
+    given(approvalAggregate, both).when({ type: 'approve', approver: cleo }).then(gave(cleo, false));
+    given(approvalAggregate, both, gave(cleo, false)).when({ type: 'approve', approver: dan }).then(gave(dan, true));
+    // Cleo came first and could sit in either group: she moves to the one that bob cannot fill.
+    given(approvalAggregate, both, gave(cleo, false)).when({ type: 'approve', approver: bob }).then(gave(bob, true));
+    assert.equal(quorumReached(question({ groups: ['dba', 'security'], quorum: 2 }), [bob, cleo, dan]), false);
+    assert.equal(quorumReached(question({ groups: ['dba', 'security'], quorum: 2 }), [bob, cleo, dan, person('fay', 'dba')]), true);
+  });
+
+  test('ends with its time, or when the agent takes it back', () => {
+    given(approvalAggregate, requested())
+      .when({ type: 'approve', approver: { ...bob, atMs: 1000 } })
+      .thenRejected('APPROVAL_CLOSED');
+    given(approvalAggregate, requested()).when({ type: 'expire', nowMs: 999 }).thenNothing();
+    given(approvalAggregate, requested()).when({ type: 'expire', nowMs: 1000 }).then({ type: 'ApprovalExpired', payload: {} });
+    given(approvalAggregate, requested(), gave(bob, true)).when({ type: 'expire', nowMs: 1000 }).thenNothing();
+    given(approvalAggregate, requested())
+      .when({ type: 'withdraw', agentId: 'agent', reason: 'gone' })
+      .then({ type: 'ApprovalWithdrawn', payload: { reason: 'gone' } });
+    given(approvalAggregate, requested()).when({ type: 'withdraw', agentId: 'another', reason: 'x' }).thenRejected('APPROVAL_UNKNOWN');
+    assert.throws(() => given(approvalAggregate, gave(bob, true)), { code: 'EVENT_IMPOSSIBLE' });
+    assert.throws(() => given(approvalAggregate, requested(), gave(bob, true), gave(cleo, true)), { code: 'EVENT_IMPOSSIBLE' });
+  });
+});
