@@ -1,8 +1,11 @@
 /** `sallyport apply -f PATH`: makes manifests so. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { inlineCertificates } from '@sallyport/shared/policy/inline-certificates.ts';
 import { Command } from 'commander';
 import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { type ChangeReport, changeLines } from '../manifest-changes.ts';
-import { readManifestFiles } from '../manifest-files.ts';
+import { type ManifestFile, readManifestFiles } from '../manifest-files.ts';
 import type { Terminal } from '../terminal.ts';
 
 interface ApplyOptions extends ConnectionOptions {
@@ -24,9 +27,18 @@ export async function sendManifests(options: ApplyOptions, terminal: Terminal, d
   const files = await readManifestFiles(options.file);
   const connection = await findConnection(options, terminal);
   const report = (await administratorRequest(connection, 'POST', '/v1/apply', {
-    manifests: files.map(({ path, text }) => ({ file: path, text })),
+    manifests: files.map(withCertificates).map(({ path: file, text }) => ({ file, text })),
     dryRun,
   })) as ChangeReport;
   if (options.json) terminal.out(JSON.stringify(report, null, 2));
   else for (const line of changeLines(report, dryRun, terminal.style)) terminal.out(line);
+}
+
+/** The control plane may be on another machine: certificates travel in the text, secrets are read there. */
+function withCertificates(file: ManifestFile): ManifestFile {
+  try {
+    return inlineCertificates(file, (name, from) => readFileSync(path.resolve(path.dirname(from), name), 'utf8'));
+  } catch {
+    return file; // the control plane says what is wrong with it, and where
+  }
 }

@@ -34,7 +34,7 @@ export interface SamplePostgresLaunch {
 export interface SamplePostgres {
   /** PEM file of the CA that signed the server's certificate. */
   caFile: string;
-  /** Both generated once per data folder, never printed. */
+  /** Both generated once per data folder. */
   passwords: { superuser: string; application: string };
 }
 

@@ -1,5 +1,6 @@
 /** What `sallyport up` says when it is ready: where things are, one line to paste, and three things to try. */
 import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { DEFAULT_DATA_FOLDER, type Endpoints } from '../endpoints.ts';
 import { commandName, findProgram } from '../program.ts';
 import { hostForClients, splitAddress } from '../resource-address.ts';
@@ -20,20 +21,22 @@ export function startScreen(screen: StartScreen, style: Style): string {
   const { endpoints, env } = screen;
   const { bold, dim, cyan } = style;
   const resources = Object.entries(endpoints.resources);
-  const rows: [string, string][] = [
-    ['Console', cyan(endpoints.console)],
-    ...resources.map(([name, address], index): [string, string] => [index === 0 ? 'Resources' : '', `${name.padEnd(12)} ${address}`]),
-    [
-      'Evidence',
-      `${endpoints.clickhouse.url} ${dim(`ClickHouse; user and password in ${shownPath(path.join(screen.dataFolder, 'endpoints.json'))}`)}`,
-    ],
+  const tokenFile = shownPath(path.join(screen.dataFolder, 'control-plane', 'admin-token'));
+  const rows: [string, string, string?][] = [
+    ['Console', cyan(endpoints.console), `sign in with the token in ${tokenFile}`],
+    ...resources.map(([name, address], index): [string, string, string] => [index === 0 ? 'Resources' : '', address, name]),
+    ['Evidence', endpoints.clickhouse.url, `ClickHouse; user and password in ${shownPath(path.join(screen.dataFolder, 'endpoints.json'))}`],
     ...(screen.manifestFolder === undefined ? [] : [['Manifests', shownPath(path.resolve(screen.manifestFolder))] as [string, string]]),
   ];
+  const width = Math.max(...rows.map(([, value, note]) => (note === undefined ? 0 : plainLength(value))));
   const lines = [
     '',
     `${bold('Sallyport is up.')} ${dim(`${(screen.tookMs / 1000).toFixed(1)} s. Ctrl-C stops everything; the next start goes on where this one ended.`)}`,
     '',
-    ...rows.map(([title, value]) => `  ${title.padEnd(11)}${value}`),
+    ...rows.map(
+      ([title, value, note]) =>
+        `  ${title.padEnd(11)}${value}${note === undefined ? '' : `${' '.repeat(width - plainLength(value) + 2)}${dim(note)}`}`,
+    ),
   ];
   if (resources.length === 0) {
     lines.push('', '  Nothing is protected yet. Describe a database in a manifest and apply it: docs/guides/connect.md');
@@ -48,6 +51,11 @@ export function startScreen(screen: StartScreen, style: Style): string {
   }
   lines.push('');
   return lines.join('\n');
+}
+
+/** How many columns a text takes, its styles left out. */
+function plainLength(text: string): number {
+  return stripVTControlCharacters(text).length;
 }
 
 function demoLines(screen: StartScreen, [resource, address]: [string, string], { bold, cyan, dim }: Style): string[] {
