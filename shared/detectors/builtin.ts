@@ -19,9 +19,9 @@ export const builtinLiterals: readonly LiteralRule[] = [...privateKey, ...jwt, .
 
 export const builtinForms: readonly FormRule[] = [...paymentCard, ...us, ...europe, ...world];
 
-export const builtinHooks: readonly { detector: string; run: WordHook }[] = [
-  { detector: 'iban', run: ibanWord },
-  { detector: 'ip-address', run: ipv4Word },
-  { detector: 'twilio-key', run: twilioWord },
-  { detector: 'phone', run: phoneWord },
+export const builtinHooks: readonly { detector: string; hook: WordHook }[] = [
+  { detector: 'iban', hook: ibanWord },
+  { detector: 'ip-address', hook: ipv4Word },
+  { detector: 'twilio-key', hook: twilioWord },
+  { detector: 'phone', hook: phoneWord },
 ];

@@ -13,7 +13,7 @@ import { buildForms, type FormTable } from './forms.ts';
 import type { KnownCredentials } from './known-credentials.ts';
 import { expandDetectors, isDetectorOrGroup } from './names.ts';
 import { matchColon } from './personal/ip-address.ts';
-import { buildPrefilter, PAIR_AT, PAIR_COLON, PAIR_DIGITS, PAIR_LITERAL, type Prefilter } from './prefilter.ts';
+import { AT_BIT, buildPrefilter, COLON_BIT, DIGITS_BIT, LITERAL_BITS, type Prefilter } from './prefilter.ts';
 import type { LiteralRule } from './rule.ts';
 import { NO_SPANS, PRIORITY, Scan, type Span } from './span.ts';
 
@@ -73,10 +73,13 @@ const encoder = new TextEncoder();
 class CompiledDetectors implements DetectorSet {
   readonly names: readonly string[];
   readonly #prefilter: Prefilter;
-  readonly #pairs: Uint8Array;
+  readonly #table: Uint16Array;
   readonly #forms: FormTable;
   readonly #known: KnownCredentials | undefined;
   readonly #scan = new Scan();
+  /** Positions up to which digits and colons of the scan in progress are settled. */
+  #digitsDone = 0;
+  #colonsDone = 0;
   readonly #custom: readonly CompiledCustomDetector[];
   /** Custom detectors whose keyword the scan in progress has seen. */
   readonly #due: Uint8Array;
@@ -108,23 +111,29 @@ class CompiledDetectors implements DetectorSet {
       }
     });
     const forms = builtinForms.filter(rule => wanted.has(rule.detector));
-    const hooks = builtinHooks.filter(hook => wanted.has(hook.detector)).map(hook => hook.run);
+    const hooks = builtinHooks.filter(entry => wanted.has(entry.detector)).map(entry => entry.hook);
     let classes = 0;
-    if (wanted.has('email')) classes |= PAIR_AT;
-    if (forms.length > 0 || hooks.length > 0) classes |= PAIR_DIGITS;
-    if (wanted.has('ip-address')) classes |= PAIR_COLON;
+    if (wanted.has('email')) classes |= AT_BIT;
+    if (forms.length > 0 || hooks.length > 0) classes |= DIGITS_BIT;
+    if (wanted.has('ip-address')) classes |= COLON_BIT;
     this.#prefilter = buildPrefilter(literals, classes);
-    this.#pairs = this.#prefilter.pairs;
+    this.#table = this.#prefilter.table;
     this.#forms = buildForms(forms, hooks);
   }
 
   scan(bytes: Uint8Array, start: number, end: number): readonly Span[] {
-    const pairs = this.#pairs;
+    const table = this.#table;
     const last = end - 1;
-    for (let i = start; i < last; i += 2) {
-      if (pairs[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] !== 0) return this.#matches(bytes, start, end, i);
+    let begun = 0;
+    let i = start;
+    for (; i < last; i += 2) {
+      const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
+      if ((begun & (pair >>> 8)) !== 0) return this.#matches(bytes, start, end, i - 2);
+      begun = pair & 255;
     }
-    if (this.#known?.fingerprints !== undefined || this.#always) return this.#matches(bytes, start, end, end);
+    if ((begun & ~DIGITS_BIT) !== 0 || this.#known?.fingerprints !== undefined || this.#always) {
+      return this.#matches(bytes, start, end, Math.max(start, i - 2));
+    }
     return NO_SPANS;
   }
 
@@ -145,20 +154,32 @@ class CompiledDetectors implements DetectorSet {
     this.#due.fill(0);
   }
 
+  /** @param from an even distance from the scan's start; nothing before it is a candidate. */
   #run(scan: Scan, from: number): void {
-    const pairs = this.#pairs;
+    const table = this.#table;
     const { bytes, end, wire } = scan;
     const last = end - 1;
-    let digitsDone = scan.start;
-    for (let i = from; i < last; i += 2) {
-      const kind = pairs[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
-      if (kind === 0) continue;
-      if ((kind & PAIR_LITERAL) !== 0) this.#prefilter.literals(scan, i);
-      if ((kind & PAIR_DIGITS) !== 0 && i + 1 >= digitsDone) digitsDone = this.#forms.run(scan, i, digitsDone);
-      if ((kind & PAIR_AT) !== 0) matchEmail(scan, bytes[i] === 64 ? i : i + 1);
-      if ((kind & PAIR_COLON) !== 0) matchColon(scan, bytes[i] === 58 ? i : i + 1);
+    let begun = 0;
+    this.#digitsDone = scan.start;
+    this.#colonsDone = scan.start;
+    let i = from;
+    for (; i < last; i += 2) {
+      const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
+      const kinds = begun & (pair >>> 8);
+      begun = pair & 255;
+      if (kinds === 0) continue;
+      this.#candidate(scan, i - 2, kinds);
       if (wire && scan.hit >= 0) return;
     }
+    // The last pair has no follower: whatever it may begin is looked at.
+    if (begun !== 0 && i - 2 >= scan.start) this.#candidate(scan, i - 2, begun);
+  }
+
+  #candidate(scan: Scan, at: number, kinds: number): void {
+    if ((kinds & DIGITS_BIT) !== 0 && at + 3 >= this.#digitsDone) this.#digitsDone = this.#forms.run(scan, at, this.#digitsDone);
+    if ((kinds & LITERAL_BITS) !== 0) this.#prefilter.literals(scan, at);
+    if ((kinds & AT_BIT) !== 0) matchEmail(scan, scan.bytes[at] === 64 ? at : at + 1);
+    if ((kinds & COLON_BIT) !== 0 && at >= this.#colonsDone) this.#colonsDone = matchColon(scan, scan.bytes[at] === 58 ? at : at + 1);
   }
 
   scanText(text: string): readonly Span[] {

@@ -6,8 +6,9 @@
  * are a phrase. From each word on, a tree of forms is walked; a node's rules are run on the phrase so far. The tree's depth
  * bounds the work. Values that a form cannot describe (IBAN, `+` numbers, IP addresses) have hooks.
  */
-import { ALNUM, CLASS, DIGIT, is, lower, UPPER } from './bytes.ts';
-import type { ContextWords, FormRule, Phrase } from './rule.ts';
+import { ALNUM, ALPHA, CLASS, DIGIT, is } from './bytes.ts';
+import { hasContext } from './context.ts';
+import type { FormRule, Phrase } from './rule.ts';
 import type { Scan } from './span.ts';
 
 const SEPARATORS = ' -./';
@@ -19,98 +20,109 @@ const separatorCode: Uint8Array = (() => {
 })();
 
 const WORDS_BEFORE = 3;
-const RUNS_MAX = 7;
 /** A longer word is no form of ours: base64, hex dumps. */
 const WORD_BYTES_MAX = 34;
 
-interface Node {
-  next: Map<number, Node> | undefined;
-  rules: FormRule[] | undefined;
-  form: string;
-}
+/** Symbols of the tree: a run of 1–31 letters, of 1–31 digits (+ 32), a separator (64 + its code). */
+const DIGIT_RUN = 32;
+const SEPARATOR = 64;
+const SYMBOLS = 72;
 
-/** Called at the first word of a phrase and at each later one; returns true when it took the phrase. */
-export type WordHook = (scan: Scan, wordStart: number, wordEnd: number) => boolean;
+/** Called at a word of a phrase; returns true when it took the word and what follows. */
+export interface WordHook {
+  /** The words it wants: digits alone, or beginning with two letters (and of digits and letters). */
+  words: 'digits' | 'letters-first';
+  run(scan: Scan, wordStart: number, wordEnd: number): boolean;
+}
 
 export interface FormTable {
   /** Handles the phrase around `at`, from `floor` on; returns the position up to which digits need not be looked at again. */
   run(scan: Scan, at: number, floor: number): number;
 }
 
-/** Code of a word by its runs of digits and letters, exact up to RUNS_MAX runs; 0 for what no form describes. */
-function wordCode(bytes: Uint8Array, start: number, end: number): number {
-  if (end - start > WORD_BYTES_MAX) return 0;
-  let code = 0;
-  let runs = 0;
-  let i = start;
-  while (i < end) {
-    const digits = ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0;
-    let j = i + 1;
-    while (j < end && (((CLASS[bytes[j] as number] as number) & DIGIT) !== 0) === digits) j++;
-    if (++runs > RUNS_MAX || j - i > 31) return 0;
-    code = code * 64 + (digits ? 32 : 0) + (j - i);
-    i = j;
+/** The phrase under judgement; one object, reused. */
+class CurrentPhrase implements Phrase {
+  scan: Scan = undefined as unknown as Scan; // set before every use
+  start = 0;
+  end = 0;
+  form = '';
+  readonly digits: number[] = [];
+  #text: string | undefined;
+
+  set(scan: Scan, start: number, end: number, form: string): void {
+    this.scan = scan;
+    this.start = start;
+    this.end = end;
+    this.form = form;
+    this.#text = undefined;
+    const { digits } = this;
+    let count = 0;
+    for (let i = start; i < end; i++) {
+      const byte = scan.bytes[i] as number;
+      if (byte >= 48 && byte <= 57) digits[count++] = byte - 48;
+    }
+    digits.length = count;
   }
-  return code;
+
+  get text(): string {
+    if (this.#text !== undefined) return this.#text;
+    let text = '';
+    for (let i = this.start; i < this.end; i++) {
+      const byte = this.scan.bytes[i] as number;
+      if (((CLASS[byte] as number) & ALNUM) !== 0) text += String.fromCharCode(byte >= 97 ? byte - 32 : byte);
+    }
+    this.#text = text;
+    return text;
+  }
 }
 
-function formWordCode(word: string): number {
-  let code = 0;
-  for (const [, kind, length] of word.matchAll(/([ad])(\d+)/g)) code = code * 64 + (kind === 'd' ? 32 : 0) + Number(length);
-  return code;
+function symbolsOf(form: string, detector: string): number[] {
+  const symbols: number[] = [];
+  for (const [part, kind, length] of form.matchAll(/([ad])(\d+)|[ \-./]|[^]/g)) {
+    const separator = part.length === 1 ? (separatorCode[part.charCodeAt(0)] as number) : 0;
+    if (separator !== 0) symbols.push(SEPARATOR + separator);
+    else if (kind !== undefined && Number(length) >= 1 && Number(length) <= 31) symbols.push((kind === 'd' ? DIGIT_RUN : 0) + Number(length));
+    else throw new RangeError(`the form ${form} of ${detector} cannot be read`);
+  }
+  return symbols;
 }
 
 /** Builds the tree. @throws {RangeError} for a form that cannot be read. */
 export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[]): FormTable {
-  const root: Node = { next: new Map(), rules: undefined, form: '' };
+  /** next[node * SYMBOLS + symbol], 0 for none; node 0 is the root. */
+  const next: number[] = new Array<number>(SYMBOLS).fill(0);
+  const rulesOf: (FormRule[] | undefined)[] = [undefined];
+  const formOf: string[] = [''];
   for (const rule of rules) {
     for (const form of rule.forms) {
-      const parts = form.split(/([ \-./])/);
-      let node = root;
-      let separator = 0;
-      for (let i = 0; i < parts.length; i++) {
-        const part = parts[i] as string;
-        if (i % 2 === 1) {
-          separator = separatorCode[part.charCodeAt(0)] as number;
-          continue;
-        }
-        const code = formWordCode(part);
-        if (code === 0) throw new RangeError(`the form ${form} of ${rule.detector} cannot be read`);
-        const key = code * 8 + separator;
-        node.next ??= new Map();
-        let child: Node | undefined = node.next.get(key);
-        if (child === undefined) {
-          child = { next: undefined, rules: undefined, form: parts.slice(0, i + 1).join('') };
-          node.next.set(key, child);
+      let node = 0;
+      for (const symbol of symbolsOf(form, rule.detector)) {
+        let child = next[node * SYMBOLS + symbol] as number;
+        if (child === 0) {
+          child = rulesOf.length;
+          next[node * SYMBOLS + symbol] = child;
+          for (let i = 0; i < SYMBOLS; i++) next.push(0);
+          rulesOf.push(undefined);
+          formOf.push('');
         }
         node = child;
       }
-      node.rules ??= [];
-      node.rules.push(rule);
+      formOf[node] = form;
+      const others = rulesOf[node];
+      if (others === undefined) rulesOf[node] = [rule];
+      else others.push(rule);
     }
   }
-  const digitRoots: (Node | undefined)[] = [];
-  for (let length = 0; length < 32; length++) digitRoots[length] = root.next?.get((32 + length) * 8);
-  const phrase: Phrase = { scan: undefined as unknown as Scan, start: 0, end: 0, digits: [], form: '', text: '' };
+  const moves = Uint16Array.from(next);
+  const digitHooks = hooks.filter(hook => hook.words === 'digits');
+  const letterHooks = hooks.filter(hook => hook.words === 'letters-first');
+  const phrase = new CurrentPhrase();
 
-  function judge(scan: Scan, node: Node, start: number, end: number): boolean {
-    const candidates = node.rules;
+  function judge(scan: Scan, node: number, start: number, end: number): boolean {
+    const candidates = rulesOf[node];
     if (candidates === undefined) return false;
     if (!scan.wire && !standsAlone(scan, start, end)) return false;
-    const { digits } = phrase;
-    digits.length = 0;
-    phrase.scan = scan;
-    phrase.start = start;
-    phrase.end = end;
-    phrase.form = node.form;
-    let text = '';
-    for (let i = start; i < end; i++) {
-      const byte = scan.bytes[i] as number;
-      const kind = CLASS[byte] as number;
-      if (kind & DIGIT) digits.push(byte - 48);
-      if (kind & ALNUM) text += String.fromCharCode(byte >= 97 ? byte - 32 : byte);
-    }
-    phrase.text = text;
+    phrase.set(scan, start, end, formOf[node] as string);
     let found = false;
     for (let i = 0; i < candidates.length; i++) {
       const rule = candidates[i] as FormRule;
@@ -122,86 +134,114 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     return found;
   }
 
-  /** Walks the tree from the word at `start`; returns the end of the longest finding, or -1. */
-  function walk(scan: Scan, start: number, node: Node | undefined, end: number): number {
+  /**
+   * Walks the tree from `start` on; returns the end of the longest finding, or -1. `stop` cuts the first word short: wire mode
+   * gives the word without its last letter.
+   */
+  function walk(scan: Scan, start: number, stop: number): number {
+    const { bytes, end, wire } = scan;
     let found = -1;
-    let current = node;
-    let wordEnd = end;
-    for (let depth = 0; current !== undefined && depth < 12; depth++) {
-      if (judge(scan, current, start, wordEnd)) found = wordEnd;
-      if (current.next === undefined || wordEnd + 1 >= scan.end) break;
-      const separator = separatorCode[scan.bytes[wordEnd] as number] as number;
-      if (separator === 0) break;
-      const nextStart = wordEnd + 1;
-      const nextEnd = wordLimit(scan, nextStart);
-      if (nextEnd === nextStart) break;
-      const code = wordCode(scan.bytes, nextStart, nextEnd);
-      if (scan.wire && scan.bytes[nextEnd] !== undefined && is(scan.bytes[nextEnd - 1] as number, UPPER)) {
+    let node = 0;
+    let i = start;
+    let limit = stop;
+    for (;;) {
+      const runStart = i;
+      const kind = (CLASS[bytes[i] as number] as number) & (DIGIT | ALPHA);
+      if (kind === 0 || i >= limit) return found;
+      if ((kind & DIGIT) !== 0) while (i < limit && ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0) i++;
+      else while (i < limit && ((CLASS[bytes[i] as number] as number) & ALPHA) !== 0) i++;
+      const length = i - runStart;
+      if (length > 31) return found;
+      if (wire && limit === end && (kind & DIGIT) === 0 && length > 1 && (i >= end || bytes[i] === 0)) {
         // The last letter may be the type byte of the next message.
-        const shorter = current.next.get(wordCode(scan.bytes, nextStart, nextEnd - 1) * 8 + separator);
-        if (shorter !== undefined && judge(scan, shorter, start, nextEnd - 1)) found = nextEnd;
+        const shorter = moves[node * SYMBOLS + length - 1] as number;
+        if (shorter !== 0 && judge(scan, shorter, start, i - 1)) found = i - 1;
       }
-      current = code === 0 ? undefined : current.next.get(code * 8 + separator);
-      wordEnd = nextEnd;
+      if (wire && limit === end && (kind & DIGIT) === 0 && length === 1 && (i >= end || bytes[i] === 0) && node !== 0 && judge(scan, node, start, i - 1)) found = i - 1;
+      node = moves[node * SYMBOLS + ((kind & DIGIT) !== 0 ? DIGIT_RUN : 0) + length] as number;
+      if (node === 0) return found;
+      if (i < limit && ((CLASS[bytes[i] as number] as number) & ALNUM) !== 0) continue;
+      if (rulesOf[node] !== undefined && judge(scan, node, start, i)) found = i;
+      if (i + 1 >= end || i !== stop && limit === stop && stop !== end) return found;
+      const separator = separatorCode[bytes[i] as number] as number;
+      if (separator === 0) return found;
+      node = moves[node * SYMBOLS + SEPARATOR + separator] as number;
+      if (node === 0) return found;
+      i++;
+      limit = end;
     }
-    return found;
   }
 
-  function rootOf(scan: Scan, start: number, end: number): Node | undefined {
-    const code = wordCode(scan.bytes, start, end);
-    if (code === 0) return undefined;
-    return code < 64 && code > 32 ? digitRoots[code - 32] : root.next?.get(code * 8);
+  /** Tries the phrase that begins with the word [start, end); returns the end of what was found, or -1. */
+  function tryWord(scan: Scan, start: number, end: number): number {
+    const { bytes } = scan;
+    const first = CLASS[bytes[start] as number] as number;
+    if ((first & DIGIT) !== 0) {
+      for (let i = 0; i < digitHooks.length; i++) if ((digitHooks[i] as WordHook).run(scan, start, end)) return end;
+    } else if (end - start > 3 && ((CLASS[bytes[start + 1] as number] as number) & ALPHA) !== 0) {
+      for (let i = 0; i < letterHooks.length; i++) if ((letterHooks[i] as WordHook).run(scan, start, end)) return end;
+    }
+    return walk(scan, start, end);
+  }
+
+  /**
+   * The same for wire mode, where a word may begin with up to three bytes of a length prefix (whose first byte is zero) and end
+   * with the type byte of the next message (which a zero byte follows).
+   */
+  function tryWireWord(scan: Scan, start: number, end: number): void {
+    const { bytes } = scan;
+    const prefixed = start === scan.start || bytes[start - 1] === 0 || bytes[start - 2] === 0 || bytes[start - 3] === 0;
+    const suffixed = (end >= scan.end || bytes[end] === 0) && end - start > 1 && is(bytes[end - 1] as number, ALPHA);
+    for (let skip = 0; skip <= (prefixed ? 3 : 0) && start + skip < end && scan.hit < 0; skip++) {
+      tryWord(scan, start + skip, end);
+      if (suffixed && scan.hit < 0) tryWord(scan, start + skip, end - 1);
+    }
   }
 
   return {
     run(scan, at, floor) {
       const { bytes } = scan;
-      // The pair's digit may be its second byte.
-      const seed = is(bytes[at] as number, ALNUM) ? at : at + 1;
+      // The first digit of the four sampled bytes that is not settled.
+      let seed = Math.max(at, floor);
+      while (seed < scan.end && seed < at + 4 && ((CLASS[bytes[seed] as number] as number) & DIGIT) === 0) seed++;
+      if (seed >= scan.end || seed >= at + 4) return floor;
       let start = seed;
       while (start > scan.start && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
-      let end = wordLimit(scan, seed);
-      const last = end;
-      if (end - start > WORD_BYTES_MAX && !scan.wire) return end;
-      // Short words before it may begin the phrase: `1 85 05 …`, `AB 12 34 56 C`.
-      let first = start;
-      for (let n = 0; n < WORDS_BEFORE && first > floor + 1; n++) {
-        if ((separatorCode[bytes[first - 1] as number] as number) === 0) break;
-        let i = first - 1;
-        while (i > floor && first - 1 - i < 5 && ((CLASS[bytes[i - 1] as number] as number) & ALNUM) !== 0) i--;
-        if (i === first - 1 || first - 1 - i > 4) break;
-        first = i;
-      }
-      let position = first;
+      const last = wordLimit(scan, seed);
+      if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
+      let position = start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
       while (position <= start) {
-        end = wordLimit(scan, position);
-        let found = -1;
+        const end = position === start ? last : wordLimit(scan, position);
         if (scan.wire) {
-          for (let skip = 0; skip < 4 && position + skip < end && scan.hit < 0; skip++) {
-            wireWalk(scan, position + skip, end);
-          }
+          tryWireWord(scan, position, end);
           if (scan.hit >= 0) return last;
         } else {
-          for (let i = 0; i < hooks.length && found < 0; i++) if ((hooks[i] as WordHook)(scan, position, end)) found = end;
-          const reached = walk(scan, position, rootOf(scan, position, end), end);
-          if (reached > found) found = reached;
+          const found = tryWord(scan, position, end);
+          if (found > last) return found;
         }
-        if (found > last) return found;
         position = end + 1;
       }
       return last;
     },
   };
+}
 
-  /** The looser walk of wire mode: a word may begin or end with a byte of the framing. */
-  function wireWalk(scan: Scan, start: number, end: number): void {
-    for (let i = 0; i < hooks.length; i++) (hooks[i] as WordHook)(scan, start, end);
-    walk(scan, start, rootOf(scan, start, end), end);
-    if (end - start > 1 && is(scan.bytes[end - 1] as number, UPPER)) {
-      const node = rootOf(scan, start, end - 1);
-      if (node !== undefined) judge(scan, node, start, end - 1);
-    }
+/** Short words before a word may begin the phrase: `1 85 05 …`, `AB 12 34 56 C`, `X-1234567-L`. */
+function phraseStart(scan: Scan, start: number, floor: number): number {
+  const { bytes } = scan;
+  let first = start;
+  for (let n = 0; n < WORDS_BEFORE && first > floor + 1; n++) {
+    if ((separatorCode[bytes[first - 1] as number] as number) === 0) break;
+    let i = first - 1;
+    while (i > floor && first - 1 - i < 5 && ((CLASS[bytes[i - 1] as number] as number) & ALNUM) !== 0) i--;
+    const length = first - 1 - i;
+    if (length === 0 || length > 4) break;
+    const isDigit = ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0;
+    if (isDigit && length > 1 && !scan.wire) break;
+    if (!isDigit && length > 3 && !scan.wire) break;
+    first = i;
   }
+  return first;
 }
 
 function wordLimit(scan: Scan, at: number): number {
@@ -234,39 +274,4 @@ function joinedToDigits(scan: Scan, at: number): boolean {
     if ((kind & ALNUM) === 0) return scan.bytes[i] === 45;
   }
   return false;
-}
-
-const CONTEXT_BEFORE = 48;
-const CONTEXT_AFTER = 16;
-
-/** Whether one of the keywords stands within 48 bytes before the value or 16 after it. */
-export function hasContext(scan: Scan, start: number, end: number, words: ContextWords): boolean {
-  const from = Math.max(scan.start, start - CONTEXT_BEFORE);
-  const to = Math.min(scan.end, end + CONTEXT_AFTER);
-  if (from === start && to === end) return false;
-  let text = '';
-  for (let i = from; i < start; i++) text += String.fromCharCode(lower(scan.bytes[i] as number));
-  text += '\u0000';
-  const boundary = text.length;
-  for (let i = end; i < to; i++) text += String.fromCharCode(lower(scan.bytes[i] as number));
-  for (let w = 0; w < words.length; w++) {
-    const word = words[w] as string;
-    for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
-      if (scan.wire || word.length > 6) return true;
-      const source = at < boundary ? from + at : end + (at - boundary);
-      if (!isLetter(scan.byte(source - 1)) || startsHump(scan, source)) {
-        if (!isLetter(scan.byte(source + word.length)) || is(scan.byte(source + word.length), UPPER)) return true;
-      }
-    }
-  }
-  return false;
-}
-
-function isLetter(byte: number): boolean {
-  return (byte >= 65 && byte <= 90) || (byte >= 97 && byte <= 122);
-}
-
-/** `userSsn`: a capital after a small letter begins a word. */
-function startsHump(scan: Scan, at: number): boolean {
-  return is(scan.byte(at), UPPER) && !is(scan.byte(at - 1), UPPER);
 }

@@ -2,7 +2,7 @@
 import { ALNUM, is } from '../bytes.ts';
 import { mod97 } from '../checksums.ts';
 import type { WordHook } from '../forms.ts';
-import { PRIORITY } from '../span.ts';
+import { PRIORITY, type Scan } from '../span.ts';
 
 /** Length by country, from the registry's release of 2024. */
 const LENGTHS: ReadonlyMap<string, number> = new Map(
@@ -17,7 +17,9 @@ const LENGTHS: ReadonlyMap<string, number> = new Map(
 );
 
 /** Looks at a word that begins with two letters and two digits; groups may be separated by single spaces or hyphens. */
-export const ibanWord: WordHook = (scan, start) => {
+export const ibanWord: WordHook = { words: 'letters-first', run: matchIban };
+
+function matchIban(scan: Scan, start: number): boolean {
   const { bytes } = scan;
   const a = scan.byte(start);
   const b = scan.byte(start + 1);
@@ -47,4 +49,4 @@ export const ibanWord: WordHook = (scan, start) => {
   if (mod97(text.slice(4) + text.slice(0, 4)) !== 1) return false;
   scan.add(start, i, 'iban', PRIORITY.checked + 5);
   return true;
-};
+}

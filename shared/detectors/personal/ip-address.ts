@@ -31,11 +31,14 @@ const VERSION_WORDS = [
 ];
 
 /** Four numbers 0–255 without leading zeros, from the word at `start` on. */
-export const ipv4Word: WordHook = (scan, start, end) => {
-  if (end - start > 3 && !scan.wire) return false;
+export const ipv4Word: WordHook = { words: 'digits', run: matchIpv4 };
+
+function matchIpv4(scan: Scan, start: number, end: number): boolean {
+  if (end - start > 3 || scan.byte(end) !== 46) return false;
   const { bytes } = scan;
   let i = start;
-  const octets: number[] = [];
+  let octets = 0;
+  let packed = 0;
   for (;;) {
     let value = 0;
     let digits = 0;
@@ -45,8 +48,8 @@ export const ipv4Word: WordHook = (scan, start, end) => {
       i++;
     }
     if (digits === 0 || digits > 3 || value > 255 || (digits > 1 && value < 10 ** (digits - 1))) return false;
-    octets.push(value);
-    if (octets.length === 4) break;
+    packed = packed * 256 + value;
+    if (++octets === 4) break;
     if (bytes[i] !== 46 || i >= scan.end) return false;
     i++;
   }
@@ -57,13 +60,13 @@ export const ipv4Word: WordHook = (scan, start, end) => {
     if (before === 45 && is(scan.byte(start - 2), ALNUM)) return false;
     if (is(after, ALNUM) || after === 95) return false;
     if ((after === 46 || after === 45) && is(scan.byte(i + 1), ALNUM)) return false;
-    const [a = 0, b = 0, c = 0, d = 0] = octets;
-    if (a === 127 || (a === 0 && b === 0) || a === 255 || (a === 0 && c === 0 && d === 0)) return false;
+    const network = Math.floor(packed / 16_777_216);
+    if (network === 127 || network === 0 || network === 255) return false;
     if (isVersion(scan, start)) return false;
   }
   scan.add(start, i, 'ip-address', PRIORITY.address);
   return true;
-};
+}
 
 /** `version 1.2.3.4`, `Chrome/120.0.0.0`, `"version": "10.0.0.1"`. */
 function isVersion(scan: Scan, start: number): boolean {
@@ -80,17 +83,31 @@ function isVersion(scan: Scan, start: number): boolean {
 
 const HEX = HEX_LOWER | HEX_UPPER;
 
-/** Looks at a colon; every colon of one address leads to the same run, so only the first one that a run has is worked on. */
-export function matchColon(scan: Scan, at: number): void {
+/**
+ * Looks at the run of hexadecimal digits and colons around a colon.
+ * @returns the run's end: its other colons need not be looked at.
+ */
+export function matchColon(scan: Scan, at: number): number {
   const { bytes } = scan;
   let start = at;
   const floor = Math.max(scan.start, at - 40);
   while (start > floor && ((CLASS[bytes[start - 1] as number] as number) & (HEX | COLON)) !== 0) start--;
   let end = at + 1;
   const limit = Math.min(scan.end, at + 46);
-  while (end < limit && ((CLASS[bytes[end] as number] as number) & (HEX | COLON | DOT)) !== 0) end++;
+  while (end < limit && ((CLASS[bytes[end] as number] as number) & (HEX | COLON)) !== 0) end++;
+  if (end - start >= 6 && mayBeIpv6(bytes, start, end)) judgeIpv6(scan, start, end);
+  return end;
+}
+
+function judgeIpv6(scan: Scan, start: number, runEnd: number): void {
+  const { bytes } = scan;
+  let end = runEnd;
+  // An IPv4 tail: `::ffff:192.0.2.1`.
+  if (scan.byte(end) === 46) {
+    const limit = Math.min(scan.end, start + 46);
+    while (end < limit && ((CLASS[bytes[end] as number] as number) & (DIGIT | DOT)) !== 0) end++;
+  }
   while (end > start && (bytes[end - 1] === 46 || (bytes[end - 1] === 58 && bytes[end - 2] !== 58))) end--;
-  if (end - start < 6) return;
   // In wire mode bytes of the framing may stand before the address.
   const tries = scan.wire ? Math.min(4, end - start) : 1;
   for (let skip = 0; skip < tries; skip++) {
@@ -99,14 +116,25 @@ export function matchColon(scan: Scan, at: number): void {
       if (!scan.wire) {
         const before = scan.byte(start - 1);
         const after = scan.byte(end);
-        if (is(before, ALNUM) || before === 46 || before === 95 || is(after, ALNUM) || after === 58 || after === 95) return;
+        if (is(before, ALNUM) || before === 46 || before === 95 || is(after, ALNUM) || after === 95) return;
         const text = latin1(bytes, start, end);
-        if (!/[1-9a-f]/i.test(text.replace(/^.*:(?=[01]?$)/, '')) || text === '::1') return;
+        if (text === '::1' || !/[1-9a-f]/i.test(text)) return;
       }
       scan.add(start + skip, end - drop, 'ip-address', PRIORITY.address);
       return;
     }
   }
+}
+
+/** Cheap: a `::`, or seven colons. Clock times have two. */
+function mayBeIpv6(bytes: Uint8Array, start: number, end: number): boolean {
+  let colons = 0;
+  for (let i = start; i < end; i++) {
+    if (bytes[i] !== 58) continue;
+    colons++;
+    if (bytes[i + 1] === 58) return true;
+  }
+  return colons >= 6;
 }
 
 /** Eight groups of one to four hex digits, or fewer with one `::`; a dotted tail counts as two. */

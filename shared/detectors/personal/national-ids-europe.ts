@@ -180,7 +180,7 @@ export const europe: readonly FormRule[] = [
   rule('ch-ahv', ['d3.d4.d4.d2', 'd3 d4 d4 d2', 'd3-d4-d4-d2'], chAhv),
   rule('ch-ahv', ['d13'], chAhv, ['ahv', 'avs', 'oasi', 'navs', 'swiss', 'schweiz']),
   rule('cz-birth-number', ['d6/d4'], czBirth),
-  rule('cz-birth-number', ['d10', 'd6/d3', 'd9'], czBirth, ['rodné', 'rodne', 'rodn', 'birth number', 'czech', 'slovak', 'rč']),
+  rule('cz-birth-number', ['d10', 'd6/d3', 'd9'], czBirth, ['rodné', 'rodne', 'rodn', 'birth number', 'czech', 'slovak', 'rč ']),
   rule('de-tax-id', ['d11', 'd2 d3 d3 d3', 'd3 d3 d3 d2'], deTaxId, [
     'steuer',
     'idnr',
@@ -202,7 +202,6 @@ export const europe: readonly FormRule[] = [
     'lithuania',
     'personal code',
     'personal_code',
-    'ik',
   ]),
   rule('es-dni', ['d8a1', 'd8-a1', 'd2.d3.d3-a1', 'd2.d3.d3a1'], upper(esDni)),
   rule('es-dni', ['d8a1', 'd8-a1', 'd8 a1'], esDni, ['dni', 'nif', 'documento nacional', 'spanish', 'españa']),

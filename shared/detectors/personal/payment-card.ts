@@ -1,6 +1,6 @@
 /** Payment card numbers: issuer range, length, Luhn. @see ISO/IEC 7812 */
 import { luhn } from '../checksums.ts';
-import { hasContext } from '../forms.ts';
+import { hasContext } from '../context.ts';
 import type { FormRule } from '../rule.ts';
 import { PRIORITY } from '../span.ts';
 
@@ -13,7 +13,9 @@ const CONTEXT = [
   'debit',
   'payment',
   'pan',
-  'cc',
+  'cc:',
+  'cc=',
+  'cc_',
   'ccn',
   'ccnum',
   'maestro',

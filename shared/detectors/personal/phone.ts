@@ -6,7 +6,8 @@
  */
 import { type CountryCode, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
-import { hasContext, standsAlone, type WordHook } from '../forms.ts';
+import { hasContext } from '../context.ts';
+import { standsAlone, type WordHook } from '../forms.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
 const CONTEXT = [
@@ -33,7 +34,8 @@ const CONTEXT = [
   'dial',
   'text me',
   'ring',
-  'ph',
+  'ph:',
+  'ph.',
   'mob',
   'callback',
   'reach me',
@@ -55,7 +57,7 @@ const OTHER = [
   'item',
   'account',
   'acct',
-  'po',
+  'po#',
   'lot',
   'model',
   'version',
@@ -144,35 +146,34 @@ function matchInternational(scan: Scan, start: number, plus: number): boolean {
   return false;
 }
 
-/** Groups of the digits from `start` on, as `3-3-4`, with the end of the last. */
-function shapeOf(scan: Scan, start: number): { shape: string; end: number; digits: number } {
+/** End of the groups of digits from `start` on (one of ` -./` between), or -1 when they are no number of 7 to 13 digits. */
+function groupsEnd(scan: Scan, start: number): number {
   const { bytes } = scan;
-  let shape = '';
   let digits = 0;
   let i = start;
-  let end = start;
+  let end = -1;
   for (let groups = 0; groups < 6; groups++) {
     const groupStart = i;
     while (i < scan.end && ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0) i++;
-    if (i === groupStart || i - groupStart > 11) break;
+    if (i === groupStart) break;
     digits += i - groupStart;
-    shape += String(i - groupStart);
+    if (digits > 13) return -1;
     end = i;
-    const separator = i < scan.end ? (bytes[i] as number) : -1;
+    const separator = scan.byte(i);
     if (separator !== 32 && separator !== 45 && separator !== 46 && separator !== 47) break;
     if (!is(scan.byte(i + 1), DIGIT)) break;
-    shape += String.fromCharCode(separator);
     i++;
   }
-  return { shape, end, digits };
+  return digits >= DIGITS_MIN ? end : -1;
 }
 
 const NORTH_AMERICAN = new Set(['3-3-4', '3.3.4', '1-3-3-4', '1.3.3.4']);
 const DATE = /^(?:4[-/.]2[-/.]2|2[-/.]2[-/.]4|8$|4-2$)/;
 
-export const phoneWord: WordHook = (scan, start, end) => {
+export const phoneWord: WordHook = { words: 'digits', run: matchPhone };
+
+function matchPhone(scan: Scan, start: number, end: number): boolean {
   const { bytes } = scan;
-  if (!is(bytes[start] as number, DIGIT)) return false;
   const before = scan.byte(start - 1);
   if (before === 43) return matchInternational(scan, start, start - 1);
   if (before === 40) {
@@ -195,16 +196,17 @@ export const phoneWord: WordHook = (scan, start, end) => {
     return false;
   }
   if (end - start > 11) return false;
-  const { shape, end: last, digits } = shapeOf(scan, start);
-  if (digits < DIGITS_MIN || digits > 13) return false;
+  const last = groupsEnd(scan, start);
+  if (last < 0) return false;
   if (!scan.wire && (is(scan.byte(last), ALNUM) || !standsAlone(scan, start, last))) return false;
+  const shape = latin1(bytes, start, last).replace(/\d+/g, run => String(run.length));
   if (NORTH_AMERICAN.has(shape)) {
     if (!valid(scan, start, last, 'US')) return false;
     if (!hasContext(scan, start, last, CONTEXT) && hasContext(scan, start, start, OTHER)) return false;
     scan.add(start, last, 'phone', PRIORITY.phone);
     return true;
   }
-  if (digits < 8 && shape !== '3-4' && shape !== '3.4') return false;
+  if (/^(?:7|\d[ -./]\d[ -./]\d)$/.test(shape) && last - start < 8) return false;
   if (DATE.test(shape) || /^\d\.\d\.\d\.\d$/.test(shape) || /^[123]\.[123]\.[123]\.[123]$/.test(shape)) return false;
   if (!hasContext(scan, start, start, CONTEXT)) return false;
   if (shape === '3-4' || COUNTRIES.some(country => valid(scan, start, last, country))) {
@@ -212,4 +214,4 @@ export const phoneWord: WordHook = (scan, start, end) => {
     return true;
   }
   return false;
-};
+}

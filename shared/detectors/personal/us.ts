@@ -1,6 +1,5 @@
 /** United States: social security number, individual taxpayer number, passport. */
 
-import { hasContext } from '../forms.ts';
 import type { FormRule } from '../rule.ts';
 import { PRIORITY } from '../span.ts';
 
@@ -69,8 +68,8 @@ export const us: readonly FormRule[] = [
   {
     detector: 'us-passport',
     forms: ['d9', 'a1d8'],
-    check: ({ scan, start, end }) =>
-      hasContext(scan, start, end, ['us passport', 'u.s. passport', 'usa passport', 'american passport', 'us_passport', 'passport_us']),
+    check: () => true,
+    context: ['us passport', 'u.s. passport', 'usa passport', 'american passport', 'us_passport', 'passport_us'],
     priority: PRIORITY.checked - 1,
   },
 ];

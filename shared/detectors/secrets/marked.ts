@@ -64,11 +64,13 @@ export const marked: readonly LiteralRule[] = [
 ];
 
 /** Twilio's API keys: `SK` and 32 hex digits; two letters are too short for the prefilter, so words with digits are looked at. */
-export const twilioWord: WordHook = (scan, start, end) => {
+export const twilioWord: WordHook = { words: 'letters-first', run: matchTwilio };
+
+function matchTwilio(scan: Scan, start: number, end: number): boolean {
   if (end - start !== 34 && !(scan.wire && end - start > 33)) return false;
   if (scan.bytes[start] !== 83 || scan.bytes[start + 1] !== 75) return false;
   const stop = runEnd(scan.bytes, start + 2, Math.min(scan.end, start + 34), HEX_LOWER);
   if (stop - start !== 34 || (!scan.wire && entropy(scan.bytes, start + 2, stop) < 2.8)) return false;
   scan.add(start, stop, 'twilio-key', PRIORITY.vendor);
   return true;
-};
+}
