@@ -97,9 +97,6 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
     append(functionsByName, relationKey(entry.schema, entry.name), entry);
   }
 
-  const systemColumns = new Map<string, readonly string[]>();
-  for (const [name, names] of rows<[string, string[]]>('systemFunctions')) systemColumns.set(name, names);
-
   const types = new Map<number, CatalogType>();
   const typesByName = new Map<string, CatalogType>();
   for (const [oid, schema, name, kind, element, base, relation, array] of rows<
@@ -108,6 +105,14 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
     const type: CatalogType = { oid, schema, name, kind, element, base, relation, array };
     types.set(oid, type);
     typesByName.set(relationKey(schema, name), type);
+  }
+
+  const systemColumns = new Map<string, readonly string[]>();
+  const systemTypes = new Map<string, number>();
+  for (const [name, names, type] of rows<[string, string[] | null, number]>('systemFunctions')) {
+    if (names !== null) systemColumns.set(name, names);
+    const kind = types.get(type)?.kind;
+    if (kind !== undefined && kind !== 'p') systemTypes.set(name, type);
   }
 
   const operators = new Map<string, CatalogOperator[]>();
@@ -126,6 +131,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
     functions,
     functionsByName,
     systemColumns,
+    systemTypes,
     types,
     typesByName,
     operators,

@@ -58,11 +58,16 @@ export function catalogQueries(serverVersion: number): Record<CatalogQueryName, 
       join pg_catalog.pg_language l on l.oid = p.prolang
       where n.nspname <> 'pg_catalog' and n.nspname !~ '^pg_(toast|temp_|toast_temp_)'`,
 
-    systemFunctions: `select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.proname, f.names)), '[]')::text from (
-        select p.proname, pg_catalog.array_to_json((select pg_catalog.array_agg(p.proargnames[i] order by i)
-          from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't'))) as names
+    systemFunctions: `select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.proname, f.names, f.type)), '[]')::text from (
+        select p.proname,
+          case when pg_catalog.count(*) = 1 then (pg_catalog.array_agg((select pg_catalog.json_agg(p.proargnames[i] order by i)
+            from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't')))
+            filter (where p.proargmodes is not null and p.prorettype = 'pg_catalog.record'::pg_catalog.regtype))[1] end as names,
+          case when pg_catalog.count(distinct p.prorettype) = 1 then pg_catalog.min(p.prorettype::bigint) else 0 end as type
         from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-        where n.nspname = 'pg_catalog' and p.proargmodes is not null and p.prorettype = 'pg_catalog.record'::pg_catalog.regtype) f`,
+        where n.nspname = 'pg_catalog' and p.prokind in ('f', 'a', 'w')
+        group by p.proname
+        having pg_catalog.bool_or(p.proargmodes is not null) or pg_catalog.count(distinct p.prorettype) = 1) f`,
 
     types: `select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
         t.oid::bigint, n.nspname, t.typname, t.typtype,

@@ -103,6 +103,8 @@ export interface CatalogSnapshot {
   functionsByName: ReadonlyMap<string, readonly CatalogFunction[]>; // by relationKey(schema, name)
   /** Functions of pg_catalog that return columns: their names. */
   systemColumns: ReadonlyMap<string, readonly string[]>;
+  /** Functions of pg_catalog whose overloads all return one type that is not polymorphic: its OID. */
+  systemTypes: ReadonlyMap<string, number>;
   types: ReadonlyMap<number, CatalogType>;
   typesByName: ReadonlyMap<string, CatalogType>;
   operators: ReadonlyMap<string, readonly CatalogOperator[]>; // by name

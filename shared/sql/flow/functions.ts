@@ -79,8 +79,15 @@ function builtin(name: string, args: readonly Value[], ctx: Context): Call | und
   if (PROPAGATING_FUNCTIONS.has(name)) {
     ctx.found.functions.add(`pg_catalog.${name}`);
     const first = args[0];
-    let type = KEEPS_TYPE.has(name) ? (first?.type ?? 0) : 0;
+    let type = KEEPS_TYPE.has(name) ? (first?.type ?? 0) : (ctx.catalog.systemTypes.get(name) ?? 0);
     if (name === 'unnest') type = ctx.catalog.types.get(first?.type ?? 0)?.element ?? 0;
+    if (name === 'unnest' && ctx.catalog.types.get(first?.type ?? 0)?.name === 'tsvector') {
+      return {
+        value: computed(labels),
+        columns: ['lexeme', 'positions', 'weights'].map(column => ({ name: column, value: computed(labels) })),
+        open: false,
+      };
+    }
     const value = computed(labels, type, constant);
     const names = ctx.catalog.systemColumns.get(name);
     if (names !== undefined && names.length > 1)
