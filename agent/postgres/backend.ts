@@ -7,11 +7,12 @@
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
-import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { ByteReader, readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import type { CommandRun } from './command-run.ts';
 import { CopyRows } from './copy-out.ts';
 import { reducedText } from './errors.ts';
-import { UNKNOWN_RESULT } from './flow.ts';
+import type { ResultVerdict } from './flow.ts';
+import { verdictOf } from './judge.ts';
 import {
   Backend,
   decodeCommandComplete,
@@ -37,7 +38,8 @@ import { Output, rewriteRow } from './rows.ts';
 
 /** A frame that must be seen whole is not longer than this. */
 const FRAME_BYTES_MAX = 64 * 1024 * 1024;
-const PLANS_MAX = 256;
+const PLANS_MAX = 128;
+const VERDICTS_MAX = 256;
 
 /** What becomes of a frame. */
 type Outcome = 'pass' | 'drop' | 'stall';
@@ -45,7 +47,9 @@ type Outcome = 'pass' | 'drop' | 'stall';
 export class BackendStream {
   readonly #relay: Relay;
   readonly #output = new Output();
-  readonly #plans = new Map<string, RowPlan>();
+  readonly #recordOutput = new Output();
+  /** By what flow analysis says, then by the bytes of RowDescription. */
+  #plans = new Map<ResultVerdict, Map<string, RowPlan>>();
   #plansFor: object | null = null;
   #plansCatalog = 0;
   #partial: Buffer | null = null;
@@ -169,7 +173,10 @@ export class BackendStream {
   #mayStream(type: number): boolean {
     const { head } = this.#relay.pipeline;
     if (head === undefined || head.hidden) return false;
-    if (type === Backend.DataRow) return this.#planOf(head)?.untouched === true;
+    if (type === Backend.DataRow) {
+      const plan = this.#planOf(head);
+      return plan !== null && plan.untouched && (plan.recorded === null || head.run?.captures !== true);
+    }
     if (type === Backend.CopyData) return head.copy === null ? !this.#needsPlans() : head.copy.rows.untouched;
     return false;
   }
@@ -406,13 +413,19 @@ export class BackendStream {
 
   #dataRow(buffer: Buffer, start: number, end: number): Outcome {
     const { head } = this.#relay.pipeline;
-    if (head === undefined || head.hidden || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
+    if (head === undefined || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
+    if (head.hidden) {
+      head.onRow?.(rowValues(buffer, start, end));
+      return this.#hide(buffer, start, end);
+    }
     const { run } = head;
     if (run === null) throw unexpected(Backend.DataRow);
     if (run !== this.#captured) this.#captureUpTo(buffer, start);
     this.#attribute(run, start);
     run.rows++;
     const plan = this.#planOf(head);
+    const recordsApart = plan !== null && plan.recorded !== null && run.captures;
+    if (recordsApart) this.#recordRow(buffer, start, end, plan.recorded as RowPlan, run);
     if (plan === null) {
       if (this.#needsPlans())
         throw new GatewayError('PG_ROWS_UNDESCRIBED', 'protocol', 'rows came without a description, and rules need one');
@@ -452,7 +465,7 @@ export class BackendStream {
     this.#captureUpTo(buffer, start);
     const length = this.#output.length - rowAt;
     run.bytes += length;
-    if (run.captures) {
+    if (run.captures && !recordsApart) {
       run.capture(this.#output.buffer, rowAt, this.#output.length);
       if (run.capturesAll) this.#outputChunks(run, this.#output.buffer, rowAt, this.#output.length);
     }
@@ -460,9 +473,31 @@ export class BackendStream {
     return 'drop';
   }
 
+  /** A row of somebody who is exempt: its record gets what others would see. */
+  #recordRow(buffer: Buffer, start: number, end: number, plan: RowPlan, run: CommandRun): void {
+    this.#captureUpTo(buffer, start);
+    this.#captureFrom = end;
+    const output = this.#recordOutput;
+    output.length = 0;
+    const counted = run.maskedValues;
+    const classes = run.dataClasses;
+    const changed = rewriteRow(buffer, start, end, plan, run, output);
+    run.maskedValues = counted;
+    run.dataClasses = classes;
+    const [bytes, from, to] = changed ? [output.buffer, 0, output.length] : [buffer, start, end];
+    run.capture(bytes, from, to);
+    if (run.capturesAll) this.#outputChunks(run, bytes, from, to);
+  }
+
   #rowDescription(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
     if (head.probe !== null) return this.#probed(head, head.probe, buffer, start, end);
-    const plan = this.#plan(buffer, start, end);
+    // What a statement would return is the client's to know; only rows need a plan.
+    if (head.kind === Kind.DescribeStatement) return this.#answered(head, buffer, start, end);
+    const verdict =
+      head.kind === Kind.Query
+        ? verdictOf(head.judged, head.statementIndex)
+        : verdictOf(head.portal?.judged ?? null, head.portal?.statementIndex ?? 0);
+    const plan = this.#plan(buffer, start, end, verdict);
     if (plan === null) {
       if (head.run !== null) head.run.bytes -= end - start;
       return 'stall';
@@ -476,7 +511,7 @@ export class BackendStream {
   }
 
   /** The plan for a RowDescription frame; null: a table is not known and is being looked up. */
-  #plan(buffer: Buffer, start: number, end: number): RowPlan | null {
+  #plan(buffer: Buffer, start: number, end: number, verdict: ResultVerdict): RowPlan | null {
     const relay = this.#relay;
     const { inForce } = relay.session;
     const { catalog } = relay;
@@ -486,22 +521,28 @@ export class BackendStream {
       this.#plansFor = inForce;
       this.#plansCatalog = catalogVersion;
     }
+    let plans = this.#plans.get(verdict);
+    if (plans === undefined) {
+      if (this.#plans.size >= VERDICTS_MAX) this.#plans.clear();
+      plans = new Map();
+      this.#plans.set(verdict, plans);
+    }
     const key = buffer.toString('latin1', start + 5, end);
-    const known = this.#plans.get(key);
+    const known = plans.get(key);
     if (known !== undefined) return known;
-    const outcome = this.#planFields(decodeRowDescription(buffer, start + 5, end));
+    const outcome = this.#planFields(decodeRowDescription(buffer, start + 5, end), verdict);
     if (outcome.kind === 'unknownTable') {
       this.#lookUpTables();
       return null;
     }
     if (outcome.kind === 'denied') {
-      throw new GatewayError('COLUMN_DENIED', 'denied', `the result holds a column that may not be read (${outcome.rule.rule})`);
+      throw new GatewayError('COLUMN_DENIED', 'denied', `the result holds a column that may not be read (${outcome.rule})`);
     }
     // What was masked because its table is not known yet may be known the next time.
     if (this.#tablesSettled) this.#tablesSettled = false;
     else {
-      if (this.#plans.size >= PLANS_MAX) this.#plans.clear();
-      this.#plans.set(key, outcome.plan);
+      if (plans.size >= PLANS_MAX) plans.clear();
+      plans.set(key, outcome.plan);
     }
     return outcome.plan;
   }
@@ -536,26 +577,30 @@ export class BackendStream {
   #probed(head: Expected, probe: Probe, buffer: Buffer, start: number, end: number): Outcome {
     const fields = decodeRowDescription(buffer, start + 5, end);
     if (probe.format !== null) for (const field of fields) field.format = probe.format;
-    const outcome = this.#planFields(fields);
+    const outcome = this.#planFields(fields, probe.verdict);
     if (outcome.kind === 'unknownTable') {
       this.#lookUpTables();
       return 'stall';
     }
     this.#tablesSettled = false;
     if (outcome.kind === 'plan') probe.done(outcome);
-    else probe.done({ kind: 'denied', rule: outcome.rule.rule, reason: `the column ${outcome.column} may not be read` });
+    else probe.done({ kind: 'denied', rule: outcome.rule, reason: `the column ${outcome.column} may not be read` });
     return this.#answered(head, buffer, start, end);
   }
 
-  #planFields(fields: FieldDescription[]): PlanOutcome {
+  #planFields(fields: FieldDescription[], verdict: ResultVerdict): PlanOutcome {
     const relay = this.#relay;
     const { clientEncoding } = relay.judge.settings;
-    return planRows(fields, UNKNOWN_RESULT, {
+    return planRows(fields, verdict, {
       inForce: relay.session.inForce,
       catalog: relay.catalog,
       maskKey: relay.session.resource.maskKey,
       utf8: clientEncoding === 'UTF8' || clientEncoding === 'UNICODE',
       tablesSettled: this.#tablesSettled,
+      ownTables: relay.judge.flow?.hasTemporary === true,
+      onConflict: () => {
+        relay.gateway.metrics.witnessConflicts++;
+      },
     });
   }
 
@@ -564,6 +609,7 @@ export class BackendStream {
     const { pipeline } = this.#relay;
     pipeline.shift();
     const outcome = head.hidden ? this.#hide(buffer, start, end) : 'pass';
+    head.onAnswered?.();
     this.#relay.answered();
     return outcome;
   }
@@ -578,7 +624,7 @@ export class BackendStream {
       run.tag = run.tag === '' ? tag : `${run.tag}; ${tag}`.slice(0, 256);
       if (run.columns === null && head.kind === Kind.Execute) run.columns = head.portal?.plan?.names ?? null;
     }
-    this.#applyEffects(head);
+    if (!head.hidden) this.#applyEffects(head);
     if (head.kind === Kind.Execute) return this.#finished(head, buffer, start, end);
     head.statementIndex++;
     head.plan = null;
@@ -610,6 +656,7 @@ export class BackendStream {
     const { pipeline, session } = this.#relay;
     this.#finishRun(head, buffer, end);
     if (this.#status === 'I') pipeline.transactionEnded(head.segment);
+    this.#relay.judge.flow?.transactionStatus(this.#status);
     session.lastActiveAtMs = Date.now();
     return this.#answered(head, buffer, start, end);
   }
@@ -617,8 +664,12 @@ export class BackendStream {
   /** What a statement that worked has done to names. */
   #applyEffects(head: Expected): void {
     const { judged } = head;
-    if (judged === null || !judged.hasEffects) return;
+    if (judged === null) return;
     const statement = judged.statements[head.statementIndex];
+    const { flow } = this.#relay.judge;
+    const found = judged.flow?.statements[head.statementIndex];
+    if (flow !== null && found !== undefined) flow.completed(found, statement?.effects ?? []);
+    if (!judged.hasEffects) return;
     for (const effect of statement?.effects ?? []) this.#apply(effect, head);
   }
 
@@ -635,7 +686,8 @@ export class BackendStream {
           parameterTypes: [],
           segment: pipeline.segment,
           confirmed: true,
-          weight: 512 + 2 * effect.text.length,
+          weight: 512 + 4 * effect.text.length,
+          raw: Buffer.from(effect.text),
           copy: null,
           probed: null,
           mustProbe: false,
@@ -661,6 +713,7 @@ export class BackendStream {
           parameters: [],
           segment: head.segment,
           holdable: effect.hold,
+          statementIndex: head.statementIndex,
           confirmed: true,
           described: false,
           plan: null,
@@ -699,7 +752,7 @@ export class BackendStream {
       return this.#replaceError(fields, null, buffer, start, end);
     }
     // A statement that PostgreSQL would not take is evidence too, though nothing of it ran.
-    if (head.kind === Kind.Parse && !head.hidden && head.run === null && head.statement !== null && head.judged !== null) {
+    if (head.kind === Kind.Parse && head.run === null && head.statement !== null && head.judged !== null) {
       head.run = relay.recordCommand(head.judged, {
         kind: 'parse',
         ...head.statement.text,
@@ -757,7 +810,9 @@ export class BackendStream {
     if (run !== null) {
       run.status = 'error';
       run.errorCode = errorField(shown, 'C');
-      run.errorText = errorField(shown, 'M').slice(0, 4096);
+      run.errorText = run.touchesRecordProtected
+        ? reducedText(run.errorCode)
+        : this.#relay.recordText(errorField(shown, 'M')).slice(0, 4096);
     }
     if (clean === null) {
       if (run !== null) run.bytes += end - start;
@@ -840,6 +895,7 @@ export class BackendStream {
     const { format, columnFormats } = decodeCopyResponse(buffer, start + 5, end);
     head.copy ??= head.portal?.statement?.copy ?? null;
     const { copy, run } = head;
+    if (this.#relay.session.inForce.recording !== null) run?.withhold();
     if (copy === null) {
       if (this.#needsPlans())
         throw new GatewayError('PG_COPY_UNKNOWN', 'denied', 'the columns of this COPY are not known, and rules need them');
@@ -886,6 +942,18 @@ export class BackendStream {
 }
 
 const NO_ROWS: RowPlan = passingPlan([]);
+
+/** The values of a row of the gateway's own, as text. */
+function rowValues(buffer: Buffer, start: number, end: number): (string | null)[] {
+  const reader = new ByteReader(buffer, start + 5, end);
+  const values = new Array<string | null>(reader.uint16());
+  for (let i = 0; i < values.length; i++) {
+    const length = reader.int32();
+    values[i] = length < 0 ? null : reader.bytes(length).toString('utf8');
+  }
+  reader.finish();
+  return values;
+}
 
 function unexpected(type: number): GatewayError {
   return new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', `the database sent an unexpected message (${String.fromCharCode(type)})`);

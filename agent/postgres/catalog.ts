@@ -1,11 +1,17 @@
 /**
- * The names behind RowDescription's numbers, read from the database over a side connection with the resource's own credential.
+ * What the agent knows of a database: the names behind RowDescription's numbers, and the snapshot that flow analysis resolves
+ * statements with, read over a side connection with the resource's own credential.
  *
- * One catalog per resource and database and worker; sessions share it. It is read whole when the first session that needs it
- * opens, and again when a result names a table that it does not hold. A view's columns stand for all protected columns
- * that the view is made from, directly or through other views: RowDescription names the view, not the table below.
+ * One catalog per resource, database and worker; sessions share it. It is read when the first session that needs it opens,
+ * again after every definition that passes through the agent (in any worker), when a result names a table that it does not
+ * hold, and when a look every half minute shows that somebody changed something from elsewhere. While it is known to be old,
+ * nothing is judged with it.
  */
-import { GatewayError } from '@sallyport/shared/errors.ts';
+import { BroadcastChannel } from 'node:worker_threads';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { buildCatalog } from '@sallyport/shared/sql/flow/build-catalog.ts';
+import type { CatalogSnapshot } from '@sallyport/shared/sql/flow/catalog.ts';
+import { CATALOG_SETUP, type CatalogQueryName, catalogQueries } from '@sallyport/shared/sql/flow/catalog-queries.ts';
 import { simpleQuery } from './side-connection.ts';
 import type { UpstreamTarget } from './upstream.ts';
 
@@ -18,43 +24,59 @@ export interface ColumnOrigin {
 export interface Relation {
   schema: string;
   name: string;
-  /** pg_class.relkind: r table, v view, m materialised view, f foreign table, p partitioned table … */
-  kind: string;
   /** By attnum; 0 and dropped ones are absent. */
   columns: (string | undefined)[];
 }
 
-const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-join pg_catalog.pg_attribute a on a.attrelid = c.oid
-where c.relkind in ('r', 'v', 'm', 'f', 'p') and a.attnum > 0 and not a.attisdropped`;
-
 /** For each view, the columns that its definition depends on. */
 const VIEW_SOURCES = `select r.ev_class, d.refobjid, d.refobjsubid
-from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-where d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0`;
+from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid
+where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0`;
 
-/** Partitions and inheritance children: a child's column is its parent's by name. */
-const INHERITANCE = 'select inhrelid, inhparent from pg_catalog.pg_inherits';
+/** Changes when any row of these catalogs does, other than by statistics, which are written in place. */
+const FINGERPRINT = [
+  'pg_namespace',
+  'pg_class',
+  'pg_attribute',
+  'pg_rewrite',
+  'pg_inherits',
+  'pg_proc',
+  'pg_type',
+  'pg_operator',
+  'pg_cast',
+  'pg_attrdef',
+]
+  .map(
+    name =>
+      `(select pg_catalog.count(*)::text || ':' || coalesce(pg_catalog.sum(pg_catalog.hashtext(xmin::text || ctid::text)), 0)::text from pg_catalog.${name})`,
+  )
+  .join(" || ' ' || ");
 
-const CITEXT = `select oid from pg_catalog.pg_type where typname = 'citext'`;
-
-const REFRESH_MIN_MS = 50;
+const LOOK_MS = 30_000;
+/** A table that is locked by a definition under way must not hold up everybody. */
+const SETUP = `BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '25s'; ${CATALOG_SETUP}`;
 const DEPTH_MAX = 64;
 
 export class Catalog {
-  #relations = new Map<number, Relation>();
-  #viewSources = new Map<number, { oid: number; column: number }[]>();
-  #parents = new Map<number, number[]>();
-  #citext = new Set<number>();
-  #origins = new Map<string, readonly ColumnOrigin[]>();
-  #loading: Promise<void> | null = null;
-  #loadedAtMs = 0;
-  #version = 0;
+  readonly id: string;
   readonly #target: UpstreamTarget;
   readonly #database: string;
+  #snapshot: CatalogSnapshot | null = null;
+  #relations = new Map<number, Relation>();
+  #viewSources = new Map<number, { oid: number; column: number }[]>();
+  #citext = new Set<number>();
+  #origins = new Map<string, readonly ColumnOrigin[]>();
+  #fingerprint = '';
+  #reading: Promise<void> | null = null;
+  #looking = false;
+  #lookedAtMs = 0;
+  #version = 0;
+  /** Definitions that have run since the reading under way began, or at all. */
+  #changes = 0;
+  #readChanges = -1;
 
-  constructor(target: UpstreamTarget, database: string) {
+  constructor(id: string, target: UpstreamTarget, database: string) {
+    this.id = id;
     this.#target = target;
     this.#database = database;
   }
@@ -62,6 +84,17 @@ export class Catalog {
   /** Rises when it was read again: what was derived from it is then derived anew. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Nothing has changed since it was read, as far as is known. */
+  get fresh(): boolean {
+    return this.#readChanges === this.#changes;
+  }
+
+  /** @throws {GatewayError} PG_CATALOG_UNREADABLE when it was never read. */
+  get snapshot(): CatalogSnapshot {
+    if (this.#snapshot === null) throw new GatewayError('PG_CATALOG_UNREADABLE', 'unavailable', 'the database\u2019s catalog was not read');
+    return this.#snapshot;
   }
 
   relation(oid: number): Relation | undefined {
@@ -104,64 +137,107 @@ export class Catalog {
     if (throughViews) {
       for (const source of this.#viewSources.get(oid) ?? []) this.#collect(source.oid, source.column, true, found, seen, depth + 1);
     }
-    for (const parent of this.#parents.get(oid) ?? []) {
+    // Partitions and inheritance children: a child's column is its parent's by name.
+    for (const parent of this.#snapshot?.relations.get(oid)?.parents ?? []) {
       const at = this.#relations.get(parent)?.columns.indexOf(name) ?? -1;
       if (at > 0) this.#collect(parent, at, throughViews, found, seen, depth + 1);
     }
   }
 
-  /** Reads the catalog when it has not been read. @throws {GatewayError} PG_CATALOG_UNREADABLE */
+  /** A definition has run: nothing is judged until it was read again. */
+  changed(): void {
+    this.#changes++;
+    announce(this.id);
+  }
+
+  /** The same, said by another worker. */
+  changedElsewhere(): void {
+    this.#changes++;
+  }
+
+  /** Looks, now and then and without waiting, whether something was changed from elsewhere. */
+  look(nowMs: number): void {
+    if (this.#looking || this.#snapshot === null || nowMs - this.#lookedAtMs < LOOK_MS) return;
+    this.#lookedAtMs = nowMs;
+    this.#looking = true;
+    simpleQuery(this.#target, this.#database, [`select ${FINGERPRINT}`])
+      .then(
+        ([rows]) => {
+          if (rows?.[0]?.[0] !== this.#fingerprint) this.#changes++;
+        },
+        // The next look may succeed; sessions that the database does not serve have other troubles.
+        () => undefined,
+      )
+      .finally(() => {
+        this.#looking = false;
+      });
+  }
+
+  /** Reads the catalog when it has not been read, or is old. @throws {GatewayError} PG_CATALOG_UNREADABLE */
   async load(): Promise<void> {
-    if (this.#version === 0) await this.refresh();
+    if (!this.fresh) await this.refresh();
   }
 
   /** Reads it anew; callers at the same time share one reading. @throws {GatewayError} PG_CATALOG_UNREADABLE */
   refresh(): Promise<void> {
-    this.#loading ??= this.#read().finally(() => {
-      this.#loading = null;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = null;
     });
-    return this.#loading;
+    return this.#reading;
   }
 
   async #read(): Promise<void> {
-    const waitMs = this.#loadedAtMs + REFRESH_MIN_MS - performance.now();
-    if (waitMs > 0 && this.#version > 0) await new Promise(resolve => setTimeout(resolve, waitMs));
-    let results: (string | null)[][][];
+    // A change while it is being read makes another reading necessary.
+    const changes = this.#changes;
     try {
-      results = await simpleQuery(this.#target, this.#database, [RELATIONS, VIEW_SOURCES, INHERITANCE, CITEXT]);
+      const [version = []] = await simpleQuery(this.#target, this.#database, ["select pg_catalog.current_setting('server_version_num')"]);
+      const serverVersion = Number(version[0]?.[0]);
+      const queries = Object.entries(catalogQueries(serverVersion)) as [CatalogQueryName, string][];
+      const results = await simpleQuery(this.#target, this.#database, [
+        SETUP,
+        `select ${FINGERPRINT}`,
+        VIEW_SOURCES,
+        ...queries.map(([, text]) => text),
+        'COMMIT',
+      ]);
+      const texts = Object.fromEntries(queries.map(([name], i) => [name, results[i + 3]?.[0]?.[0] ?? ''])) as Record<
+        CatalogQueryName,
+        string
+      >;
+      this.#take(buildCatalog(serverVersion, texts), results[2] ?? []);
+      this.#fingerprint = results[1]?.[0]?.[0] ?? '';
     } catch (error) {
       throw new GatewayError(
         'PG_CATALOG_UNREADABLE',
         'unavailable',
-        'the database\u2019s catalog cannot be read, and column rules need it',
+        `the database\u2019s catalog cannot be read, and column rules need it (${errorText(error)})`,
         { cause: error },
       );
     }
-    const [relations = [], viewSources = [], inheritance = [], citext = []] = results;
-    this.#relations = new Map();
-    for (const [oid, schema, name, kind, attnum, attname] of relations) {
-      let relation = this.#relations.get(Number(oid));
-      if (relation === undefined) {
-        relation = { schema: schema ?? '', name: name ?? '', kind: kind ?? '', columns: [] };
-        this.#relations.set(Number(oid), relation);
-      }
-      relation.columns[Number(attnum)] = attname ?? '';
-    }
-    this.#viewSources = new Map();
-    for (const [view, oid, column] of viewSources) push(this.#viewSources, Number(view), { oid: Number(oid), column: Number(column) });
-    this.#parents = new Map();
-    for (const [child, parent] of inheritance) push(this.#parents, Number(child), Number(parent));
-    this.#citext = new Set(citext.map(([oid]) => Number(oid)));
-    this.#origins = new Map();
-    this.#loadedAtMs = performance.now();
+    this.#readChanges = changes;
+    this.#lookedAtMs = performance.now();
     this.#version++;
   }
-}
 
-function push<T>(map: Map<number, T[]>, key: number, value: T): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
+  #take(snapshot: CatalogSnapshot, viewSources: (string | null)[][]): void {
+    this.#snapshot = snapshot;
+    this.#relations = new Map();
+    for (const [oid, { schema, name, columns }] of snapshot.relations) {
+      const relation: Relation = { schema, name, columns: [] };
+      for (const column of columns) relation.columns[column.attnum] = column.name;
+      this.#relations.set(oid, relation);
+    }
+    this.#viewSources = new Map();
+    for (const [view, oid, column] of viewSources) {
+      const source = { oid: Number(oid), column: Number(column) };
+      const sources = this.#viewSources.get(Number(view));
+      if (sources === undefined) this.#viewSources.set(Number(view), [source]);
+      else sources.push(source);
+    }
+    this.#citext = new Set();
+    for (const [oid, type] of snapshot.types) if (type.name === 'citext') this.#citext.add(oid);
+    this.#origins = new Map();
+  }
 }
 
 const catalogs = new Map<string, Catalog>();
@@ -173,8 +249,20 @@ export function catalogFor(resource: string, target: UpstreamTarget, database: s
   let catalog = catalogs.get(id);
   if (catalog === undefined) {
     if (catalogs.size >= CATALOGS_MAX) catalogs.clear();
-    catalog = new Catalog(target, database);
+    catalog = new Catalog(id, target, database);
     catalogs.set(id, catalog);
   }
   return catalog;
+}
+
+/** Workers tell each other of definitions: their catalogs are of the same databases. */
+const channel = new BroadcastChannel('sallyport catalogs');
+channel.unref();
+channel.onmessage = event => {
+  const { data } = event as { data: unknown };
+  if (typeof data === 'string') catalogs.get(data)?.changedElsewhere();
+};
+
+function announce(id: string): void {
+  channel.postMessage(id);
 }

@@ -14,6 +14,8 @@ export class CommandRun {
   readonly startedAtMs: number;
   /** Errors and notices are reduced: its text touches protected columns. */
   readonly touchesProtected: boolean;
+  /** The same for records, where nobody is exempt. */
+  readonly touchesRecordProtected: boolean;
   rows = 0;
   bytes = 0;
   maskedValues = 0;
@@ -31,27 +33,36 @@ export class CommandRun {
   #headTruncated = false;
   #hash: Hash | null = null;
 
-  constructor(seq: number, index: number, audit: AuditPolicySpec, touchesProtected: boolean) {
+  constructor(seq: number, index: number, audit: AuditPolicySpec, touches: { touchesProtected: boolean; touchesRecordProtected: boolean }) {
     this.seq = seq;
     this.index = index;
     this.startedAtMs = performance.now();
-    this.touchesProtected = touchesProtected;
+    this.touchesProtected = touches.touchesProtected;
+    this.touchesRecordProtected = touches.touchesRecordProtected;
+    this.#withheld = touches.touchesRecordProtected;
     this.#capture = audit.responses;
     this.#headMax = audit.responses === 'head' ? audit.headBytes : 0;
   }
 
+  #withheld: boolean;
+
+  /** Nothing of the answer may be recorded. */
+  withhold(): void {
+    this.#withheld = true;
+  }
+
   /** Does anything of the answer's bytes go into records? */
   get captures(): boolean {
-    return this.#capture !== 'none';
+    return this.#capture !== 'none' && !this.#withheld;
   }
 
   get capturesAll(): boolean {
-    return this.#capture === 'full';
+    return this.#capture === 'full' && !this.#withheld;
   }
 
   /** Takes bytes of the answer as the client gets them; they are copied. */
   capture(bytes: Buffer, start: number, end: number): void {
-    if (end <= start) return;
+    if (end <= start || this.#withheld) return;
     if (this.#capture === 'head') {
       const room = this.#headMax - this.#headLength;
       const take = Math.min(room, end - start);

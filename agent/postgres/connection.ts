@@ -299,7 +299,9 @@ export class PostgresConnection {
       session.onEnd = () => this.#socket.destroy();
       const upstream = await this.#connect(target, database, choice);
       // Column rules speak of names, results of numbers: without the catalog nothing could be released.
-      if (session.inForce.policy.hasColumnRules) await catalogFor(session.resource.name, target, database).load();
+      const { policy, recording } = session.inForce;
+      if (policy.hasColumnRules || recording?.policy.hasColumnRules === true)
+        await catalogFor(session.resource.name, target, database).load();
       this.#upstream = upstream;
       if (closedEarly) {
         upstream.socket.destroy();
@@ -409,7 +411,7 @@ export class PostgresConnection {
 
 /** What the client said of itself goes into the record without secrets that somebody put there by mistake. */
 function maskedClient(session: LiveSession, client: Record<string, string>): Record<string, string> {
-  const { detectors } = session.inForce;
+  const { detectors } = session.inForce.recording ?? session.inForce;
   if (detectors === null) return client;
   const masked: Record<string, string> = {};
   for (const [name, value] of Object.entries(client)) masked[name] = detectors.scanText(value).length > 0 ? '[masked]' : value;

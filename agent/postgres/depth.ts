@@ -7,6 +7,6 @@ export const POSTGRES_DEPTH: EnforcementDepth = {
   detectors: true,
   approvals: false,
   preview: false,
-  predicates: false,
+  predicates: true,
   capture: ['none', 'digest', 'head', 'full'],
 };

@@ -9,11 +9,12 @@
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
 import { randomBytes } from 'node:crypto';
-import { GatewayError } from '@sallyport/shared/errors.ts';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
-import type { Judged } from './judge.ts';
+import type { ResultVerdict } from './flow.ts';
+import { type Judged, verdictOf } from './judge.ts';
 import {
   decodeBind,
   decodeExecute,
@@ -24,14 +25,25 @@ import {
   encodeDescribe,
   encodeExecute,
   encodeParse,
+  encodeParseTail,
   encodeQuery,
   encodeSync,
   Frontend,
   queryTextEnd,
 } from './messages.ts';
 import { parameterText } from './parameter-text.ts';
-import { Expected, Kind, type Portal, type ProbeOutcome, type RecordableText, type Replacement, type Statement } from './pipeline.ts';
+import {
+  Expected,
+  Kind,
+  type KindOf,
+  type Portal,
+  type ProbeOutcome,
+  type RecordableText,
+  type Replacement,
+  type Statement,
+} from './pipeline.ts';
 import type { Relay } from './relay.ts';
+import { PATH_SETTINGS } from './session-flow.ts';
 
 /** A statement's text longer than this cannot be judged. */
 const TEXT_BYTES_MAX = 1024 * 1024;
@@ -261,6 +273,7 @@ export class FrontendStream {
         if (end !== start) throw malformed();
         if (pipeline.copyIn) return 'forward';
         pipeline.skipping = false;
+        pipeline.segmentOpen = false;
         pipeline.push(new Expected(Kind.Sync, false));
         pipeline.segment++;
         return 'forward';
@@ -311,16 +324,19 @@ export class FrontendStream {
 
   #query(frameStart: number, start: number, end: number): Outcome {
     const relay = this.#relay;
-    const { pipeline, session } = relay;
+    const { pipeline } = relay;
     const buffer = this.#buffer;
     this.#refuseInCopy();
     const textEnd = queryTextEnd(buffer, start, end);
-    const waits = this.#mustWait(start, textEnd);
+    const waits = this.#mustWait(start, textEnd) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
-    const judged = relay.judge.text(buffer, start, textEnd, session.inForce);
+    const judged = this.#judged(start, textEnd);
     const entry = new Expected(Kind.Query, false);
     entry.judged = judged;
-    if (judged.decision.action === 'allow' && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) {
+    const allowed = judged.decision.action === 'allow';
+    if (
+      allowed ? (judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged) : judged.unresolved && judged.statements.length <= 1
+    ) {
       const probe = this.#probeQuery(judged, frameStart, start, textEnd, entry);
       if (probe !== null) return probe;
     }
@@ -406,17 +422,21 @@ export class FrontendStream {
     const buffer = this.#buffer;
     this.#refuseInCopy();
     const parse = decodeParse(buffer, start, frameEnd);
-    const waits = this.#mustWait(parse.textStart, parse.textEnd) ?? this.#unsettledStatement(parse.statement);
+    const waits =
+      this.#mustWait(parse.textStart, parse.textEnd) ?? this.#unsettledStatement(parse.statement) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
-    const judged = relay.judge.text(buffer, parse.textStart, parse.textEnd, session.inForce);
+    const judged = this.#judged(parse.textStart, parse.textEnd);
     const text = relay.recordable(buffer, parse.textStart, parse.textEnd);
     const entry = new Expected(Kind.Parse, false);
     entry.judged = judged;
     if (judged.decision.action !== 'allow') {
+      const probe = judged.unresolved ? this.#probeParse(judged, frameStart, parse.textStart, frameEnd, text) : null;
+      if (probe !== null) return probe;
       const replacement = this.#admit(judged, entry, 'parse', text, undefined, parse.statement);
       if (parse.statement === '') pipeline.removeStatement('', null);
       return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
     }
+    const raw = session.inForce.policy.hasColumnRules ? Buffer.from(buffer.subarray(parse.textStart, parse.textEnd)) : null;
     const statement: Statement = {
       name: parse.statement,
       judged,
@@ -424,7 +444,8 @@ export class FrontendStream {
       parameterTypes: parse.parameterTypes,
       segment: pipeline.segment,
       confirmed: false,
-      weight: 512 + 2 * text.text.length,
+      weight: 512 + 2 * text.text.length + (raw?.length ?? 0),
+      raw,
       copy: null,
       probed: null,
       mustProbe: this.#touchesDenied(judged),
@@ -442,6 +463,7 @@ export class FrontendStream {
         ...this.#probe(
           copy.probe,
           copy.format === 'binary' ? 1 : 0,
+          verdictOf(judged, 0),
           outcome => {
             if (outcome.kind === 'plan') statement.copy = { ...copy, rows: outcome.plan };
           },
@@ -458,6 +480,7 @@ export class FrontendStream {
     this.#pieces.push(encodeDescribe('S', parse.statement));
     const describe = new Expected(Kind.DescribeStatement, true);
     describe.probe = {
+      verdict: verdictOf(judged, 0),
       format: null,
       done: outcome => {
         statement.probed = outcome;
@@ -484,7 +507,7 @@ export class FrontendStream {
     this.#refuseInCopy();
     const bind = decodeBind(buffer, start, end);
     if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
-    const waits = this.#unsettledStatement(bind.statement);
+    const waits = this.#unsettledStatement(bind.statement) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
     const entry = new Expected(Kind.Bind, false);
     const statement = pipeline.statements.get(bind.statement);
@@ -494,6 +517,13 @@ export class FrontendStream {
           ? 'unnamed prepared statement does not exist'
           : `prepared statement "${Buffer.from(bind.statement, 'latin1').toString('utf8')}" does not exist`;
       return this.#unknown(entry, frameStart, 'bind', '26000', named, () => encodeBind(bind.portal, NO_SUCH_NAME));
+    }
+    // What names mean is settled when the portal is made, so that is when it counts.
+    const judged = this.#blind === null ? relay.judge.again(statement.judged, session.inForce, statement.raw) : this.#blindRefusal();
+    if (judged.decision.action !== 'allow') {
+      entry.judged = judged;
+      const replacement = this.#admit(judged, entry, 'bind', statement.text, undefined, statement.name);
+      return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
     }
     if (statement.mustProbe) {
       const { probed } = statement;
@@ -507,7 +537,8 @@ export class FrontendStream {
     }
     const portal: Portal = {
       name: bind.portal,
-      judged: statement.judged,
+      judged,
+      statementIndex: 0,
       statement,
       parameters: this.#parameters(bind.parameters, bind.parameterFormats, statement.parameterTypes),
       segment: pipeline.segment,
@@ -526,7 +557,7 @@ export class FrontendStream {
   #parameters(bounds: readonly number[], formats: readonly number[], types: readonly number[]): readonly string[] {
     const count = bounds.length / 2;
     if (count === 0) return NO_PARAMETERS;
-    const { detectors } = this.#relay.session.inForce;
+    const { detectors } = this.#relay.session.inForce.recording ?? this.#relay.session.inForce;
     const texts = new Array<string>(count);
     for (let i = 0; i < count; i++) {
       const from = bounds[2 * i] as number;
@@ -627,7 +658,9 @@ export class FrontendStream {
       );
     }
     // The policy may have changed since Parse, and EXECUTE's statement may be another by now.
-    const judged = relay.judge.again(portal.judged, session.inForce);
+    const judged = relay.judge.holdsAtExecute(portal.judged, session.inForce)
+      ? portal.judged
+      : relay.judge.again(portal.judged, session.inForce, portal.statement?.raw ?? null);
     entry.judged = judged;
     entry.portal = portal;
     const text = portal.statement?.text ?? { text: '', truncated: false };
@@ -704,10 +737,19 @@ export class FrontendStream {
       this.#probeTarget = null;
       if (outcome.kind === 'denied') return refuse(outcome.reason, outcome.rule);
       if (outcome.kind === 'plan' && target !== null) entry.copy = { ...target, rows: outcome.plan };
+      if (judged.unresolved && outcome.kind !== 'failed') {
+        // The server knows what the catalog does not: it is new, or the grammar is. The catalog is read again, once.
+        const again = judged.flow?.namesMissing === true && !this.#rereadFor;
+        this.#rereadFor = again;
+        if (!again) return null;
+        this.#relay.flow?.catalog.changed();
+        return this.#awaitFlow(frameStart);
+      }
       if (outcome.kind === 'failed') {
         // PostgreSQL would fail the statement for the same reason, so its words stand here; it is made to fail all the same.
         const recorded = this.#admit(judged, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
-        entry.replacement = recorded ?? { code: outcome.code, message: outcome.message, refused: false };
+        entry.replacement =
+          recorded?.code === SqlState.diskFull ? recorded : { code: outcome.code, message: outcome.message, refused: false };
       }
       return null;
     }
@@ -731,6 +773,7 @@ export class FrontendStream {
       ...this.#probe(
         text,
         format,
+        verdictOf(judged, 0),
         answer => {
           this.#probeOutcome ??= answer;
         },
@@ -740,7 +783,151 @@ export class FrontendStream {
     );
     pipeline.push(new Expected(Kind.Sync, true));
     pipeline.segment++;
+    pipeline.segmentOpen = false;
     return this.#stall(() => this.#probeOutcome !== null && pipeline.length === 0);
+  }
+
+  /** The catalog was read again for the statement in hand. */
+  #rereadFor = false;
+
+  /**
+   * Parse of a text that the parser or the catalog does not know: the server is asked whether it does, by a Parse of the same
+   * text under a name that nobody can use. Its error is the client's.
+   * @returns null when the answer is known, and the Parse is to be refused.
+   */
+  #probeParse(judged: Judged, frameStart: number, textStart: number, frameEnd: number, text: RecordableText): Outcome | null {
+    const { pipeline, flow } = this.#relay;
+    if (this.#parseProbed) {
+      this.#parseProbed = false;
+      const again = judged.flow?.namesMissing === true && !this.#rereadFor;
+      this.#rereadFor = again;
+      if (!again || flow === null) return null;
+      flow.catalog.changed();
+      return this.#awaitFlow(frameStart);
+    }
+    const entry = new Expected(Kind.Parse, true);
+    entry.judged = judged;
+    entry.statement = {
+      name: '',
+      judged,
+      text,
+      parameterTypes: [],
+      segment: 0,
+      confirmed: false,
+      weight: 0,
+      raw: null,
+      copy: null,
+      probed: null,
+      mustProbe: false,
+    };
+    const close = new Expected(Kind.Close, true);
+    close.onAnswered = () => {
+      this.#parseProbed = true;
+    };
+    pipeline.push(entry);
+    pipeline.push(close);
+    this.#put(frameStart, encodeParseTail(PROBE_NAME, this.#buffer.subarray(textStart, frameEnd)));
+    this.#pieces.push(encodeClose('S', PROBE_NAME));
+    pipeline.segmentOpen = true;
+    return this.#stall(() => this.#parseProbed || pipeline.skipping || pipeline.length === 0);
+  }
+
+  #parseProbed = false;
+
+  // ------------------------------------------------------------------------------------------- what names mean, before a run
+
+  /** Judges a text; where names cannot be resolved now, it is refused. */
+  #judged(start: number, end: number): Judged {
+    const { judge, session, flow } = this.#relay;
+    if (this.#blind !== null) return this.#blindRefusal();
+    const judged = judge.text(this.#buffer, start, end, session.inForce, flow?.ready === true);
+    if (
+      flow !== null &&
+      !flow.ready &&
+      judged.statements.length > 1 &&
+      judged.statements[0]?.effects.some(effect => effect.type === 'transaction') === true
+    ) {
+      // A failed transaction: what comes behind its end in the same string would run with names that nobody has asked for.
+      return judge.refusal('send the end of the transaction by itself', 'protocol/multi-statement', session.inForce);
+    }
+    return judged;
+  }
+
+  /** Why names cannot be resolved at all; null: they can. */
+  #blind: string | null = null;
+
+  #blindRefusal(): Judged {
+    const reason = this.#blind ?? '';
+    this.#blind = null;
+    return this.#relay.judge.refusal(reason, 'protocol/catalog', this.#relay.session.inForce);
+  }
+
+  #asking = false;
+
+  /**
+   * Makes sure that flow analysis knows the session's search path and a catalog that is not old.
+   * @returns null when it does, or when nothing will be resolved anyway.
+   */
+  #awaitFlow(frameStart: number): Outcome | null {
+    const relay = this.#relay;
+    const { flow, pipeline } = relay;
+    if (flow === null || this.#blind !== null) return null;
+    flow.catalog.look(performance.now());
+    if (flow.transactional && pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
+    if (flow.ready) return null;
+    // In a failed transaction the server refuses everything but its end, and answers no question either.
+    if (relay.transactionStatus === 'E' && pipeline.length === 0) return null;
+    if (flow.asksForPath && !this.#asking) this.#askForPath(frameStart);
+    if (!flow.catalog.fresh) {
+      flow.catalog.refresh().then(
+        () => this.answered(),
+        (error: unknown) => {
+          this.#blind = errorText(error);
+          this.answered();
+        },
+      );
+    }
+    return this.#stall(() => !this.#asking && (flow.ready || this.#blind !== null || pipeline.skipping || !flow.asksForPath));
+  }
+
+  /** SHOW on the session's own connection, unseen by the client. */
+  #askForPath(frameStart: number): void {
+    const { pipeline, flow } = this.#relay;
+    this.#asking = true;
+    this.#cut(frameStart);
+    const values: (string | null)[] = [];
+    const inSegment = pipeline.segmentOpen;
+    const push = (kind: KindOf, bytes: Buffer): Expected => {
+      const entry = new Expected(kind, true);
+      entry.undo = () => {
+        this.#asking = false;
+      };
+      entry.onError = () => {
+        this.#asking = false;
+        if (!inSegment) this.#blind = 'the search path cannot be read';
+      };
+      pipeline.push(entry);
+      this.#pieces.push(bytes);
+      return entry;
+    };
+    for (const setting of PATH_SETTINGS) {
+      push(Kind.Parse, encodeParse(PROBE_NAME, `SHOW ${setting}`));
+      push(Kind.Bind, encodeBind(PROBE_NAME, PROBE_NAME));
+      push(Kind.Execute, encodeExecute(PROBE_NAME, 0)).onRow = row => values.push(row[0] ?? null);
+      push(Kind.Close, encodeClose('P', PROBE_NAME));
+      const last = push(Kind.Close, encodeClose('S', PROBE_NAME));
+      if (setting === PATH_SETTINGS.at(-1)) {
+        last.onAnswered = () => {
+          this.#asking = false;
+          flow?.pathIs(values);
+        };
+      }
+    }
+    if (inSegment) return;
+    this.#pieces.push(encodeSync());
+    pipeline.push(new Expected(Kind.Sync, true));
+    pipeline.segment++;
+    pipeline.segmentOpen = false;
   }
 
   /** What the round trip for a simple Query has found. */
@@ -748,10 +935,10 @@ export class FrontendStream {
   #probeTarget: CopyTarget | null = null;
 
   /** Parse, Describe and Close of a text. @param keepsError an error is told to `done` alone, not to the client. */
-  #probe(text: string, format: 0 | 1 | null, done: (outcome: ProbeOutcome) => void, keepsError: boolean): Buffer[] {
+  #probe(text: string, format: 0 | 1 | null, verdict: ResultVerdict, done: (outcome: ProbeOutcome) => void, keepsError: boolean): Buffer[] {
     const { pipeline } = this.#relay;
     const describe = new Expected(Kind.DescribeStatement, true);
-    describe.probe = { format, done };
+    describe.probe = { verdict, format, done };
     for (const entry of [new Expected(Kind.Parse, true), describe, new Expected(Kind.Close, true)]) {
       if (keepsError) entry.onError = (code, message) => done({ kind: 'failed', code, message });
       pipeline.push(entry);

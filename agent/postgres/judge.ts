@@ -10,6 +10,8 @@ import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
 import { commandPart } from '@sallyport/shared/records/encode.ts';
 import { type AnalysedStatement, type Analysis, mergeFacts, StatementAnalyser, withPrepared } from '@sallyport/shared/sql/analyse.ts';
 import type { PolicyInForce } from '../session/lease-state.ts';
+import { type FlowJudgement, type ResultVerdict, UNKNOWN_RESULT } from './flow.ts';
+import type { FlowScope, SessionFlow } from './session-flow.ts';
 
 /** Statements whose analysis is kept, by worker. */
 const CACHE_ENTRIES = 4096;
@@ -19,12 +21,26 @@ const DECISIONS_MAX = 512;
 /** Everything known of a command's form; shared by all its runs in a session. */
 export interface Judged {
   readonly inForce: PolicyInForce;
+  /** What the text alone says. */
+  readonly textFacts: CommandFacts;
+  /** With what flow analysis adds. */
   readonly facts: CommandFacts;
+  /** null: no column rule applies, or the text does not parse. */
+  readonly flow: FlowJudgement | null;
+  /** What `flow` holds for. */
+  readonly scope: FlowScope | null;
+  /**
+   * The parser, or the catalog, does not know something in it, and that is why it is refused: the server's own error is shown
+   * if it has one.
+   */
+  readonly unresolved: boolean;
   readonly decision: Decision;
   /** Fields of its Command record that are always the same. */
   readonly recordPart: Uint8Array;
   readonly fingerprint: string;
   readonly touchesProtected: boolean;
+  /** It names a table that is protected for others: this principal is exempt, its records are not. */
+  readonly touchesRecordProtected: boolean;
   /** It names a table with columns that may not be read at all. */
   readonly touchesDenied: boolean;
   readonly hasEffects: boolean;
@@ -57,22 +73,15 @@ export class Judge {
   preparedFacts: (name: string) => CommandFacts | undefined = () => undefined;
   isProtected: ProtectedTables = () => false;
   hasDenied: ProtectedTables = () => false;
+  isRecordProtected: ProtectedTables = () => false;
   readonly #database: string;
-  readonly #decisions = new Map<CommandFacts, Judged & { second: number }>();
+  /** There when column rules may apply. */
+  flow: SessionFlow | null = null;
+  readonly #decisions = new Map<CommandFacts, Judged>();
   #inForce: PolicyInForce | null = null;
 
   constructor(database: string) {
     this.#database = database;
-  }
-
-  /** Something that is refused before it can be judged, for its record. */
-  refusal(reason: string, rule: string, inForce: PolicyInForce): Judged {
-    const facts: CommandFacts = { ...UNREADABLE.facts, unparseable: reason };
-    return {
-      ...this.#decide(facts, '', [], inForce),
-      decision: { action: 'deny', rule, reason, message: reason },
-      recordPart: commandPart({ decision: 'deny', rule, reason, policyVersion: inForce.version, database: this.#database }),
-    };
   }
 
   /** Forgets what was decided, e.g. because the catalog or the search path changed. */
@@ -80,50 +89,91 @@ export class Judge {
     this.#decisions.clear();
   }
 
-  /** Judges the text at bytes[start, end). */
-  text(bytes: Buffer, start: number, end: number, inForce: PolicyInForce): Judged {
+  /**
+   * Judges the text at bytes[start, end).
+   * @param usesFlow false where the server will refuse the text whatever it says (a failed transaction).
+   */
+  text(bytes: Buffer, start: number, end: number, inForce: PolicyInForce, usesFlow = true): Judged {
     if (this.#inForce !== inForce) {
       this.#inForce = inForce;
       this.#decisions.clear();
     }
     const text = this.#readable(bytes.subarray(start, end));
     const analysis = text === null ? UNREADABLE : sharedAnalyser().analyseBytes(text, this.settings);
-    return this.#judge(analysis, inForce);
-  }
-
-  /** Judges facts that were found inside of another statement. */
-  ofFacts(facts: CommandFacts, inForce: PolicyInForce): Judged {
-    return this.#decide(facts, '', [], inForce);
-  }
-
-  /** Judges again what was judged under another policy or at another time. */
-  again(judged: Judged, inForce: PolicyInForce): Judged {
-    if (judged.inForce === inForce && !inForce.policy.decisionDependsOnTime) return judged;
-    return this.#decide(judged.facts, judged.fingerprint, judged.statements, inForce);
-  }
-
-  #judge(analysis: Analysis, inForce: PolicyInForce): Judged {
+    const flow = usesFlow && inForce.policy.hasColumnRules && text !== null && analysis.error === undefined ? this.flow : null;
+    const scope = flow?.scope ?? null;
     const known = this.#decisions.get(analysis.facts);
     if (
       known !== undefined &&
+      known.scope === scope &&
       analysis.executes.length === 0 &&
       !inForce.policy.decisionDependsOnTime &&
       sameStatements(known.statements, analysis.statements)
-    )
+    ) {
       return known;
-    let facts = analysis.facts;
-    if (analysis.executes.length > 0) facts = withPrepared(analysis, name => this.#preparedIn(analysis, name));
-    const judged = this.#decide(facts, analysis.fingerprint, analysis.statements, inForce);
-    if (analysis.executes.length === 0) {
+    }
+    let textFacts = analysis.facts;
+    if (analysis.executes.length > 0) textFacts = withPrepared(analysis, name => this.#preparedIn(analysis, name));
+    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, inForce, false);
+    const judged = this.#decide({
+      textFacts,
+      fingerprint: analysis.fingerprint,
+      statements: analysis.statements,
+      inForce,
+      flow: judgement,
+      scope,
+      unparsed: text !== null && analysis.error !== undefined,
+    });
+    if (analysis.executes.length === 0 && judgement?.literalSensitive !== true) {
       if (this.#decisions.size >= DECISIONS_MAX) {
         for (const oldest of this.#decisions.keys()) {
           this.#decisions.delete(oldest);
           break;
         }
       }
-      this.#decisions.set(analysis.facts, Object.assign(judged, { second: 0 }));
+      this.#decisions.set(analysis.facts, judged);
     }
     return judged;
+  }
+
+  /** Something that is refused before it can be judged, for its record. */
+  refusal(reason: string, rule: string, inForce: PolicyInForce): Judged {
+    const textFacts: CommandFacts = { ...UNREADABLE.facts, unparseable: reason };
+    const judged = this.#decide({ textFacts, fingerprint: '', statements: [], inForce, flow: null, scope: null, unparsed: false });
+    return {
+      ...judged,
+      decision: { action: 'deny', rule, reason, message: reason },
+      recordPart: commandPart({ decision: 'deny', rule, reason, policyVersion: inForce.version, database: this.#database }),
+    };
+  }
+
+  /** Judges facts that were found inside of another statement (PREPARE). */
+  ofFacts(textFacts: CommandFacts, inForce: PolicyInForce): Judged {
+    return this.#decide({ textFacts, fingerprint: '', statements: [], inForce, flow: null, scope: null, unparsed: false });
+  }
+
+  /** Does a judgement hold at Execute, when names were settled at Bind? */
+  holdsAtExecute(judged: Judged, inForce: PolicyInForce): boolean {
+    return judged.inForce === inForce && !inForce.policy.decisionDependsOnTime;
+  }
+
+  /**
+   * Judges again what was judged under another policy, at another time, or while names meant something else.
+   * @param text of the statement, where flow matters; of a PREPARE, what it prepares is meant.
+   */
+  again(judged: Judged, inForce: PolicyInForce, text: Buffer | null): Judged {
+    const flow = inForce.policy.hasColumnRules ? this.flow : null;
+    const same = judged.inForce === inForce;
+    if (text === null && flow !== null) {
+      // A cursor that SQL declared: what it reads was settled then, under the policy of then.
+      if (same) return judged;
+      return this.refusal('the policy has changed since this cursor was declared; declare it again', 'protocol/policy-changed', inForce);
+    }
+    const scope = flow?.scope ?? null;
+    if (same && !inForce.policy.decisionDependsOnTime && judged.scope === scope) return judged;
+    const { textFacts, fingerprint, statements } = judged;
+    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, inForce, true);
+    return this.#decide({ textFacts, fingerprint, statements, inForce, flow: judgement, scope, unparsed: false });
   }
 
   /** PREPARE and EXECUTE in one string: all that the string prepares under the name, and what the session has. */
@@ -137,8 +187,20 @@ export class Judge {
     return facts;
   }
 
-  #decide(facts: CommandFacts, fingerprint: string, statements: readonly AnalysedStatement[], inForce: PolicyInForce): Judged {
+  #decide(input: {
+    textFacts: CommandFacts;
+    fingerprint: string;
+    statements: readonly AnalysedStatement[];
+    inForce: PolicyInForce;
+    flow: FlowJudgement | null;
+    scope: FlowScope | null;
+    unparsed: boolean;
+  }): Judged {
+    const { textFacts, fingerprint, statements, inForce, flow, scope } = input;
+    const facts = flow?.facts ?? textFacts;
     let decision = inForce.policy.decide(facts, new Date());
+    // A guard's refusal says more than what flow analysis would say; its permission says less.
+    if (decision.action === 'allow' && flow !== null && flow.refusal !== null) decision = { action: 'deny', ...flow.refusal };
     if (decision.action === 'hold') {
       decision = {
         action: 'deny',
@@ -149,15 +211,23 @@ export class Judge {
     }
     return {
       inForce,
+      textFacts,
       facts,
+      flow,
+      scope,
       decision,
       fingerprint,
       statements,
-      touchesDenied: inForce.policy.hasColumnRules && facts.objects.some(this.hasDenied),
-      touchesProtected: inForce.policy.hasColumnRules && facts.objects.some(this.isProtected),
+      unresolved: decision.action === 'deny' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
+      touchesRecordProtected:
+        inForce.recording !== null && inForce.recording.policy.hasColumnRules && facts.objects.some(this.isRecordProtected),
+      touchesDenied: inForce.policy.hasColumnRules && flow === null && facts.objects.some(this.hasDenied),
+      touchesProtected: inForce.policy.hasColumnRules && (flow?.touchesProtected === true || facts.objects.some(this.isProtected)),
       hasEffects: statements.some(statement => statement.effects.length > 0),
       changesNames:
-        facts.functions.some(isSetConfig) || statements.some(statement => statement.effects.some(effect => NAMING.has(effect.type))),
+        facts.functions.some(isSetConfig) ||
+        statements.some(statement => statement.effects.some(effect => NAMING.has(effect.type))) ||
+        flow?.statements.some(({ result, makes }) => result.changesCatalog || result.effects.length > 0 || makes !== undefined) === true,
       copiesOut: statements.some(statement => statement.effects.some(effect => effect.type === 'copy' && effect.direction === 'out')),
       recordPart: commandPart({
         fingerprint,
@@ -242,4 +312,9 @@ function sameStatements(a: readonly AnalysedStatement[], b: readonly AnalysedSta
     if (a[i]?.effects !== b[i]?.effects) return false;
   }
   return true;
+}
+
+/** What flow analysis says of the rows of a command's statement. */
+export function verdictOf(judged: Judged | null, statement: number): ResultVerdict {
+  return judged?.flow?.statements[statement]?.verdict ?? UNKNOWN_RESULT;
 }

@@ -265,6 +265,11 @@ export function encodeParse(statement: string, text: string): Buffer {
   return frame(Frontend.Parse, writer => name(writer, statement).cstring(text).int16(0));
 }
 
+/** Parse with another name. @param tail what follows the name in a Parse message: text and parameter types. */
+export function encodeParseTail(statement: string, tail: Uint8Array): Buffer {
+  return frame(Frontend.Parse, writer => name(writer, statement).bytes(tail));
+}
+
 /** Bind without parameters, with text results. */
 export function encodeBind(portal: string, statement: string): Buffer {
   return frame(Frontend.Bind, writer => name(name(writer, portal), statement).int16(0).int16(0).int16(0));

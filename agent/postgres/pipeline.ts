@@ -14,9 +14,11 @@
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { CommandRun } from './command-run.ts';
 import type { CopyPlan } from './copy-out.ts';
+import type { ResultVerdict } from './flow.ts';
 import type { Judged } from './judge.ts';
 import type { RowPlan } from './row-plan.ts';
 
+/** Up to Close: what opens a segment of the extended protocol, or, as Query does, ends one. */
 export const Kind = {
   Query: 0,
   Parse: 1,
@@ -46,6 +48,8 @@ export interface Statement {
   readonly text: RecordableText;
   /** Types that the client gave for parameters; 0 or absent: the server chooses. */
   readonly parameterTypes: readonly number[];
+  /** Its text as the server has it, where judging it again may need it. */
+  readonly raw: Buffer | null;
   /** COPY … TO STDOUT: what becomes of its columns, once that is known. */
   copy: CopyPlan | null;
   /** It names a table with columns that may not be read: what describing it has found; null until then. */
@@ -66,6 +70,8 @@ export interface Portal {
   readonly parameters: readonly string[];
   readonly segment: number;
   readonly holdable: boolean;
+  /** Which statement of `judged` its rows are of. */
+  readonly statementIndex: number;
   confirmed: boolean;
   /** A Describe of it is on the way or answered. */
   described: boolean;
@@ -89,6 +95,8 @@ export type ProbeOutcome =
   | { kind: 'failed'; code: string; message: string };
 
 export interface Probe {
+  /** What flow analysis says of its columns. */
+  verdict: ResultVerdict;
   /** The format that the rows will have; null: as described. */
   format: 0 | 1 | null;
   done: (outcome: ProbeOutcome) => void;
@@ -116,6 +124,10 @@ export class Expected {
   segment = 0;
   /** Hidden DescribeStatement: who wants to know what the rows would be. */
   probe: Probe | null = null;
+  /** Hidden: it has been answered. */
+  onAnswered: (() => void) | null = null;
+  /** Hidden: takes the values of its first row. */
+  onRow: ((values: (string | null)[]) => void) | null = null;
   /** Hidden: takes an error that is then not shown to the client. */
   onError: ((code: string, message: string) => void) | null = null;
 
@@ -140,6 +152,8 @@ export class Pipeline {
   copyIn = false;
   /** Commands under way whose success changes names by SQL (PREPARE, DEALLOCATE, DECLARE …). */
   pendingEffects = 0;
+  /** Messages of the extended protocol were forwarded since the last Sync or Query. */
+  segmentOpen = false;
   #weight = 0;
   #queue: (Expected | undefined)[] = new Array<Expected | undefined>(64);
   #head = 0;
@@ -156,6 +170,7 @@ export class Pipeline {
   push(entry: Expected): void {
     if (this.#count === this.#queue.length) this.#grow();
     entry.segment = this.segment;
+    if (entry.kind <= Kind.Close) this.segmentOpen = entry.kind !== Kind.Query;
     this.#queue[(this.#head + this.#count) & (this.#queue.length - 1)] = entry;
     this.#count++;
   }

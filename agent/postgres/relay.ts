@@ -11,7 +11,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import { responsePart } from '@sallyport/shared/records/encode.ts';
 import type { Gateway } from '../session/gateway.ts';
-import { digestKey } from '../session/lease-state.ts';
+import { digestKey, type PolicyInForce } from '../session/lease-state.ts';
 import type { EndCause, LiveSession } from '../session/live-session.ts';
 import { BackendStream } from './backend.ts';
 import { type Catalog, catalogFor } from './catalog.ts';
@@ -22,6 +22,7 @@ import { Judge, type Judged } from './judge.ts';
 import { encodeTerminate } from './messages.ts';
 import { Pipeline } from './pipeline.ts';
 import { tableHasRule } from './protected-tables.ts';
+import { SessionFlow } from './session-flow.ts';
 import type { Upstream, UpstreamTarget } from './upstream.ts';
 
 export interface RelayOptions {
@@ -106,6 +107,10 @@ export class Relay {
     for (const [name, value] of options.upstream.parameters) this.noteParameter(name, value);
     this.judge.preparedFacts = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.judged.facts;
     this.judge.isProtected = object => tableHasRule(object, this.session.inForce.policy, this.catalog, () => true);
+    this.judge.isRecordProtected = object => {
+      const { recording } = this.session.inForce;
+      return recording !== null && tableHasRule(object, recording.policy, this.catalog, () => true);
+    };
     this.judge.hasDenied = object => tableHasRule(object, this.session.inForce.policy, this.catalog, rule => rule.action === 'deny');
     this.#frontend = new FrontendStream(this);
     this.#backend = new BackendStream(this);
@@ -115,7 +120,8 @@ export class Relay {
 
   /** The catalog of the database behind; only there when some column rule applies. */
   get catalog(): Catalog | null {
-    if (this.#catalog === null && this.session.inForce.policy.hasColumnRules) {
+    const { policy, recording } = this.session.inForce;
+    if (this.#catalog === null && (policy.hasColumnRules || recording?.policy.hasColumnRules === true)) {
       this.#catalog = catalogFor(this.session.resource.name, this.#options.target, this.#options.database);
     }
     return this.#catalog;
@@ -329,7 +335,7 @@ export class Relay {
     );
     this.#commands++;
     this.gateway.metrics.commands++;
-    const run = new CommandRun(seq, index, inForce.policy.audit, judged.touchesProtected);
+    const run = new CommandRun(seq, index, inForce.policy.audit, judged);
     this.#lastRun = run;
     return run;
   }
@@ -368,7 +374,7 @@ export class Relay {
 
   /** A text as records may hold it: without what detectors find, and bounded. */
   recordable(bytes: Buffer, start: number, end: number): { text: string; truncated: boolean; sha256?: Uint8Array } {
-    const { detectors, policy } = this.session.inForce;
+    const { detectors, policy } = this.session.inForce.recording ?? this.session.inForce;
     const spans = detectors === null ? [] : detectors.scan(bytes, start, end);
     const truncated = end - start > TEXT_RECORDED_MAX;
     if (spans.length === 0 && !truncated) return { text: bytes.toString('utf8', start, end), truncated: false };
@@ -382,8 +388,31 @@ export class Relay {
   }
 
   /** The same for a short text that is a string already. */
+  recordText(text: string): string {
+    return this.#clean(text, this.session.inForce.recording ?? this.session.inForce);
+  }
+
+  /** A short text as the client may see it. */
   cleanText(text: string): string {
-    const { detectors, policy } = this.session.inForce;
+    return this.#clean(text, this.session.inForce);
+  }
+
+  /** What flow analysis knows of the session; null while no column rule applies. */
+  get flow(): SessionFlow | null {
+    if (!this.session.inForce.policy.hasColumnRules) return null;
+    const { catalog, judge } = this;
+    if (judge.flow === null && catalog !== null) {
+      judge.flow = new SessionFlow(catalog);
+      judge.flow.preparedText = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.raw ?? null;
+    }
+    return judge.flow;
+  }
+
+  get transactionStatus(): 'I' | 'T' | 'E' {
+    return this.#backend.transactionStatus;
+  }
+
+  #clean(text: string, { detectors, policy }: Pick<PolicyInForce, 'detectors' | 'policy'>): string {
     if (detectors === null || detectors.scanText(text).length === 0) return text;
     const bytes = Buffer.from(text);
     const spans = detectors.scan(bytes, 0, bytes.length);
@@ -512,7 +541,7 @@ export class Relay {
         }
       }
       this.session.recorder.ended({
-        reason: this.cleanText(reason),
+        reason: this.recordText(reason),
         errorCode,
         commands: this.#commands,
         bytesToClient: this.#bytesToClient,

@@ -29,6 +29,8 @@ export interface PolicyInForce {
   readonly policy: SessionPolicy;
   /** null: no detector is asked for. */
   readonly detectors: DetectorSet | null;
+  /** What holds for records: nobody is exempt there. null: the same as for the session. */
+  readonly recording: { readonly policy: SessionPolicy; readonly detectors: DetectorSet | null } | null;
 }
 
 export class LeaseState {
@@ -38,6 +40,7 @@ export class LeaseState {
   /** Resources that cannot be served, and why. */
   readonly problems: ReadonlyMap<string, string>;
   readonly #policy: CompiledPolicy;
+  readonly #exemptGroups: ReadonlySet<string>;
   readonly #known: KnownCredentials;
   /** Detector sets by their names: sessions with the same list share one. */
   readonly #detectors = new Map<string, DetectorSet>();
@@ -47,6 +50,7 @@ export class LeaseState {
     this.expiresAtMs = Date.parse(lease.bundle.expiresAt);
     if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
     this.#policy = compilePolicy(lease.bundle);
+    this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.#known = knownCredentials(lease.bundle.knownCredentials);
     const resources = new Map<string, ResourceState>();
     const problems = new Map<string, string>();
@@ -67,7 +71,14 @@ export class LeaseState {
 
   policyFor(principal: Principal, resource: string): PolicyInForce {
     const policy = sessionPolicy(this.#policy, principal, resource);
-    return { version: this.version, policy, detectors: this.#detectorSet(policy.detectors) };
+    const exempt = this.#exemptGroups.size > 0 && principal.groups.some(group => this.#exemptGroups.has(group));
+    const unexempted = exempt ? sessionPolicy(this.#policy, { ...principal, groups: [] }, resource) : null;
+    return {
+      version: this.version,
+      policy,
+      detectors: this.#detectorSet(policy.detectors),
+      recording: unexempted === null ? null : { policy: unexempted, detectors: this.#detectorSet(unexempted.detectors) },
+    };
   }
 
   #detectorSet(names: readonly string[]): DetectorSet | null {
