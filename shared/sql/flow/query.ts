@@ -168,7 +168,8 @@ function setOperation(stmt: SelectStmt, env: Env, ctx: Context): QueryOutput {
   if (stmt.larg === undefined || stmt.rarg === undefined) return { columns: [], rest: null };
   const left = query({ SelectStmt: stmt.larg }, env, ctx);
   const right = query({ SelectStmt: stmt.rarg }, env, ctx);
-  const output = combine(left, right);
+  // EXCEPT returns rows of the left side only.
+  const output = stmt.op === 'SETOP_EXCEPT' && right.rest === null ? combine(left, left) : combine(left, right);
   // All but UNION ALL compare rows with each other.
   if (stmt.all !== true || stmt.op !== 'SETOP_UNION') for (const column of [...left.columns, ...right.columns]) ctx.infer(column.value);
   for (const node of stmt.sortClause ?? []) if ('SortBy' in node) sorted(node.SortBy, output, within(env, [outputItem(output)]), ctx);
