@@ -34,8 +34,8 @@ export interface ControlPlaneOptions {
   /** host:port; port 0 takes a free one. */
   http: string;
   grpc: string;
-  /** Names and addresses besides the loopback ones, for the gRPC server's certificate. */
-  grpcNames?: readonly string[];
+  /** Names and addresses by which others reach this machine, for the certificates; loopback's are there anyway. */
+  names?: readonly string[];
   clickhouse?: { url: string; user: string; password: string };
   env: Readonly<Record<string, string | undefined>>;
   logger: Logger;
@@ -56,6 +56,8 @@ export interface ControlPlane {
 }
 
 const dayMs = 24 * 60 * 60 * 1000;
+/** Renewed by a restart; the CA's own life is ten years. */
+const httpCertificateLifetimeMs = 365 * dayMs;
 const marksSavedEveryMs = 30_000;
 
 /** @throws {GatewayError} DATA_LOCKED, DATA_UNWRITABLE, LOG_CORRUPT, LISTEN_FAILED and others: nothing is left open then. */
@@ -146,13 +148,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       version: options.version,
       isReady: () => isSound,
     };
-    const app = await buildHttpServer({ context, adminToken, verifyContext });
+    const httpHost = hostOf(options.http);
+    // The administrator's token does not cross a network in the clear.
+    const tls = isLoopback(httpHost)
+      ? undefined
+      : await authority.issueServer(namesFor(httpHost, options.names), httpCertificateLifetimeMs);
+    const app = await buildHttpServer({ context, adminToken, verifyContext, ...(tls === undefined ? {} : { tls }) });
     closers.push(() => app.close());
 
-    const grpcHost = options.grpc.slice(0, options.grpc.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-    const hostnames = [
-      ...new Set(['localhost', '127.0.0.1', '::1', ...(isWildcard(grpcHost) ? [] : [grpcHost]), ...(options.grpcNames ?? [])]),
-    ];
+    const hostnames = namesFor(hostOf(options.grpc), options.names);
     const grpc = await startGrpcServer({
       listen: options.grpc,
       hostnames,
@@ -198,6 +202,18 @@ function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof 
     if (events.some(({ stream }) => /^(identity-provider|service-account|ticket)\//.test(stream))) refresh();
   });
   return { verifyContext, issuerKeys };
+}
+
+function hostOf(listen: string): string {
+  return listen.slice(0, listen.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+}
+
+function namesFor(host: string, names: readonly string[] = []): string[] {
+  return [...new Set(['localhost', '127.0.0.1', '::1', ...(isWildcard(host) ? [] : [host]), ...names])];
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function isWildcard(host: string): boolean {

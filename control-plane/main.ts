@@ -10,12 +10,12 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { startControlPlane } from './control-plane.ts';
 
-const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--grpc-name NAME ...] [--clickhouse URL]
+const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--clickhouse URL]
 
   --data DIR         event log, keys and certificates (made when missing)
-  --http HOST:PORT   API and console; default 127.0.0.1:8420
+  --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
   --grpc HOST:PORT   for agents; default 127.0.0.1:8421
-  --grpc-name NAME   a further name or address by which agents reach the gRPC port
+  --name NAME        a further name or address by which others reach this machine, for the certificates
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
 `;
 
@@ -66,11 +66,11 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
   }
 }
 
-type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'grpcNames' | 'clickhouse'>;
+type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'clickhouse'>;
 
 /** @returns the options, or the text to print instead of starting. */
 function parseOptions(argv: readonly string[]): Options | string {
-  let values: { data?: string; http?: string; grpc?: string; 'grpc-name'?: string[]; clickhouse?: string; help?: boolean };
+  let values: { data?: string; http?: string; grpc?: string; name?: string[]; 'grpc-name'?: string[]; clickhouse?: string; help?: boolean };
   try {
     ({ values } = parseArgs({
       args: [...argv],
@@ -78,6 +78,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         data: { type: 'string' },
         http: { type: 'string' },
         grpc: { type: 'string' },
+        name: { type: 'string', multiple: true },
         'grpc-name': { type: 'string', multiple: true },
         clickhouse: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
@@ -100,7 +101,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     dataDir: resolve(data),
     http,
     grpc,
-    grpcNames: values['grpc-name'] ?? [],
+    names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],
     ...(clickhouse === undefined
       ? {}
       : {

@@ -22,12 +22,15 @@ export interface HttpServerOptions {
   context: ApiContext;
   adminToken: string;
   verifyContext: VerifyContext;
+  /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
+  tls?: { chainPem: string; keyPem: string };
 }
 
 const bodyBytesMax = 64 * 1024;
+const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
-export async function buildHttpServer({ context, adminToken, verifyContext }: HttpServerOptions): Promise<FastifyInstance> {
+export async function buildHttpServer({ context, adminToken, verifyContext, tls }: HttpServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -36,7 +39,9 @@ export async function buildHttpServer({ context, adminToken, verifyContext }: Ht
     connectionTimeout: 30_000,
     keepAliveTimeout: 10_000,
     routerOptions: { maxParamLength: 300, ignoreTrailingSlash: false },
-    http: { maxHeaderSize: 32 * 1024 },
+    ...(tls === undefined
+      ? { http: { maxHeaderSize } }
+      : { https: { maxHeaderSize, cert: tls.chainPem, key: tls.keyPem, minVersion: 'TLSv1.2' } }),
     ajv: { customOptions: { removeAdditional: false, allErrors: false } },
     // Chosen by us: a client's own id would be taken for ours in the records.
     genReqId: () => crypto.randomUUID(),
@@ -102,7 +107,8 @@ export async function startHttpServer(app: FastifyInstance, listen: string): Pro
   }
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const scheme = app.initialConfig.https ? 'https' : 'http';
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 const securityHeaders = {

@@ -28,11 +28,11 @@ export function secretSources(env: Readonly<Record<string, string | undefined>>,
     if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside))) {
       throw new GatewayError('SECRET_MISSING', 'denied', "it is in the control plane's own data folder");
     }
-    const { size, isFile } = ((stat: ReturnType<typeof statSync>) => ({ size: Number(stat?.size), isFile: stat?.isFile() === true }))(
-      statSync(real),
-    );
-    if (!isFile) throw new GatewayError('SECRET_MISSING', 'invalid', 'it is not a plain file');
-    if (size > fileBytesMax) throw new GatewayError('SECRET_MISSING', 'invalid', `it is larger than ${fileBytesMax} bytes`);
+    // /proc has this process's whole environment, the memory and open files of others: none of it is anybody's secret file.
+    if (/^\/(proc|sys|dev)\//.test(real)) throw new GatewayError('SECRET_MISSING', 'denied', 'it is no file on a disk');
+    const stat = statSync(real);
+    if (!stat.isFile()) throw new GatewayError('SECRET_MISSING', 'invalid', 'it is not a plain file');
+    if (stat.size > fileBytesMax) throw new GatewayError('SECRET_MISSING', 'invalid', `it is larger than ${fileBytesMax} bytes`);
     return readFileSync(real);
   };
   return {
