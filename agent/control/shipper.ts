@@ -4,17 +4,18 @@
  *
  * What an acknowledgement says goes back to the spool, which may then delete. Nothing here decides what is recorded.
  */
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { RelayAck } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
-import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
 import type { Log } from '../log.ts';
 import { SpoolReader } from '../spool/reader.ts';
 import { Backoff } from './backoff.ts';
 
 export interface ShipperOptions {
-  relay: () => ClientDuplexStream<RecordBatch, RelayAck>;
+  /** Takes encoded RecordBatch messages. */
+  relay: () => ClientDuplexStream<Buffer, RelayAck>;
   agentId: () => string;
   log: Log;
   /** Batches of one spool that may wait for their acknowledgement; default 4. */
@@ -23,7 +24,13 @@ export interface ShipperOptions {
   batchBytes?: number;
   backoff?: Backoff;
   silenceMs?: number;
+  /** How long a few records wait for more before they are sent; default 100. */
+  lingerMs?: number;
 }
+
+/** From so many records on, a batch is worth its way at once. */
+const LINGER_RECORDS = 2000;
+const LINGER_MS = 100;
 
 /** A receiver that acknowledges nothing for this long, with batches on their way, is hung: the stream is opened anew. */
 const SILENCE_MS = 30_000;
@@ -44,6 +51,7 @@ export class Shipment {
   /** The ends of batches without acknowledgement, oldest first. */
   unacked: number[] = [];
   pumping = false;
+  linger: NodeJS.Timeout | null = null;
   pauseUntilMs = 0;
   removed = false;
 
@@ -60,7 +68,7 @@ export class Shipper {
   readonly #window: number;
   readonly #batchBytes: number;
   readonly #shipments = new Set<Shipment>();
-  #call: ClientDuplexStream<RecordBatch, RelayAck> | null = null;
+  #call: ClientDuplexStream<Buffer, RelayAck> | null = null;
   #retry: NodeJS.Timeout | null = null;
   #stopped = true;
   #silence: NodeJS.Timeout | null = null;
@@ -87,13 +95,31 @@ export class Shipper {
   async remove(shipment: Shipment): Promise<void> {
     shipment.removed = true;
     this.#shipments.delete(shipment);
+    if (shipment.linger !== null) clearTimeout(shipment.linger);
+    shipment.linger = null;
     if (!shipment.pumping) await shipment.reader.close();
   }
 
   durable(shipment: Shipment, nextIndex: number): void {
     if (nextIndex <= shipment.durableIndex) return;
     shipment.durableIndex = nextIndex;
-    this.#pump(shipment);
+    this.#soon(shipment);
+  }
+
+  /**
+   * A batch costs the same on its way whether it has one record or a thousand (a read, a message, a sync at the other end), so a few
+   * records wait a moment for more.
+   */
+  #soon(shipment: Shipment): void {
+    if (shipment.durableIndex - shipment.cursor >= LINGER_RECORDS) {
+      this.#pump(shipment);
+      return;
+    }
+    if (shipment.linger !== null || shipment.removed) return;
+    shipment.linger = setTimeout(() => {
+      shipment.linger = null;
+      this.#pump(shipment);
+    }, this.#options.lingerMs ?? LINGER_MS);
   }
 
   /** Is everything durable acknowledged? */
@@ -146,7 +172,7 @@ export class Shipper {
     }
   }
 
-  #lost(call: ClientDuplexStream<RecordBatch, RelayAck>, why: string): void {
+  #lost(call: ClientDuplexStream<Buffer, RelayAck>, why: string): void {
     if (this.#call !== call) return;
     this.#drop();
     if (this.#stopped) return;
@@ -202,7 +228,7 @@ export class Shipper {
     }
     while ((shipment.unacked[0] ?? Number.POSITIVE_INFINITY) <= nextIndex) shipment.unacked.shift();
     this.#expectAnswer();
-    this.#pump(shipment);
+    this.#soon(shipment);
   }
 
   #pump(shipment: Shipment): void {
@@ -218,7 +244,7 @@ export class Shipper {
       .finally(() => {
         shipment.pumping = false;
         if (shipment.removed) void shipment.reader.close();
-        else if (this.#maySend(shipment)) this.#pump(shipment);
+        else if (this.#maySend(shipment)) this.#soon(shipment);
       });
   }
 
@@ -256,18 +282,17 @@ export class Shipper {
           'records of the spool are lost: the disk does not give them back',
         );
       }
-      const end = batch.firstIndex + batch.records.length;
+      const end = batch.firstIndex + batch.count;
       shipment.cursor = end;
       shipment.unacked.push(end);
       if (this.#silence === null) this.#expectAnswer();
-      call.write(
-        create(RecordBatchSchema, {
-          agentId: this.#options.agentId(),
-          spoolId: batch.spoolId,
-          firstIndex: BigInt(batch.firstIndex),
-          records: batch.records,
-        }),
-      );
+      const head = create(RecordBatchSchema, {
+        agentId: this.#options.agentId(),
+        spoolId: batch.spoolId,
+        firstIndex: BigInt(batch.firstIndex),
+      });
+      call.write(Buffer.concat([toBinary(RecordBatchSchema, head), batch.encoded]));
+      if (shipment.durableIndex - shipment.cursor < LINGER_RECORDS) return;
     }
   }
 }
