@@ -20,13 +20,13 @@ export interface CommandModule {
   define(terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command;
 }
 
-interface Entry {
+export interface Entry {
   name: string;
   summary: string;
   load(): Promise<CommandModule>;
 }
 
-const GROUPS: { title: string; entries: Entry[] }[] = [
+export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] = [
   {
     title: 'Run',
     entries: [
@@ -86,7 +86,7 @@ export async function run(argv: readonly string[], terminal: Terminal = processT
     const { didYouMean } = await import('@sallyport/shared/policy/nearest.ts');
     const near = didYouMean(
       name,
-      GROUPS.flatMap(({ entries }) => entries.map(known => known.name)),
+      COMMANDS.flatMap(({ entries }) => entries.map(known => known.name)),
     );
     return complain(terminal, `there is no command \`${name}\`${near || '; `sallyport --help` lists them'}`, 2);
   }
@@ -131,14 +131,14 @@ function settle(command: Command, terminal: Terminal): void {
 }
 
 function find(name: string): Entry | undefined {
-  return GROUPS.flatMap(({ entries }) => entries).find(entry => entry.name === name);
+  return COMMANDS.flatMap(({ entries }) => entries).find(entry => entry.name === name);
 }
 
 function overview({ style }: Terminal): string {
-  const width = Math.max(...GROUPS.flatMap(({ entries }) => entries.map(({ name }) => name.length)));
+  const width = Math.max(...COMMANDS.flatMap(({ entries }) => entries.map(({ name }) => name.length)));
   return [
     `${style.bold('sallyport')}: an access gateway. Usage: sallyport COMMAND [options]`,
-    ...GROUPS.flatMap(({ title, entries }) => [
+    ...COMMANDS.flatMap(({ title, entries }) => [
       '',
       style.bold(title),
       ...entries.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),

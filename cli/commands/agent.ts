@@ -9,6 +9,7 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
     .option('--control-plane <HOST:PORT>', 'where the control plane listens for agents')
     .option('--join <TOKEN>', 'join token of `sallyport agents invite`; only for the first start (SALLYPORT_JOIN_TOKEN)')
     .option('--name <NAME>', "name in records and lists (default: this machine's)")
+    .option('--label <KEY=VALUE>', 'told to the control plane; may be repeated')
     .option('--hostname <NAME>', 'name that clients connect to, for the certificate that they see; may be repeated')
     .option('--http <HOST:PORT>', 'address of /healthz, /readyz and /metrics')
     .option('--workers <N>', 'threads that serve connections')

@@ -31,7 +31,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
 
 function line({ check, outcome, detail }: Finding, { style }: Terminal): string {
   const mark = { fine: style.green('✓'), note: style.yellow('!'), wrong: style.red('✗') }[outcome];
-  return `${mark} ${check.padEnd(18)} ${detail}`;
+  return `${mark} ${check.padEnd(24)} ${detail}`;
 }
 
 async function machine(options: ConnectionOptions, { env }: Terminal): Promise<Finding[]> {

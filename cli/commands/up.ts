@@ -12,7 +12,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--console-port <N>', 'port of the console and API (preferred: 8420)', port)
     .option('--grpc-port <N>', 'port that agents dial (preferred: 8421)', port)
     .option('--clickhouse-port <N>', 'port of the session store (preferred: 8123)', port)
-    .option('--agent-workers <N>', 'threads that the agent serves connections with (default: one per core, at most 4)', workers)
+    .option('--agent-workers <N>', 'threads that the agent serves connections with (default: 2, or 1 on a machine with one core)', workers)
     .action(async (options: UpFlags) => {
       const { up } = await import('../supervisor/up.ts');
       exit(await up(options, terminal));
