@@ -33,7 +33,9 @@ export function resourceCards(resources) {
 
 function connectLine({ name, address, database }) {
   const colon = address.lastIndexOf(':');
-  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  const bound = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  // Older clients verify names and not addresses.
+  const host = bound === '127.0.0.1' || bound === '::1' ? 'localhost' : bound;
   return `PGPASSWORD=$(sallyport ticket ${name}) psql "host=${host} port=${address.slice(colon + 1)} dbname=${database ?? name} user=me sslmode=verify-full sslrootcert=sallyport-ca.crt"`;
 }
 
