@@ -7,6 +7,7 @@
  * the records that are in the store by then; both ways use derive.ts and give the same rows.
  * Not here: where in the log to read, and how far we are (topic-follower.ts).
  */
+import { hash } from 'node:crypto';
 import type { Command, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import type { Entry } from '../log/event-log.ts';
 import { bodyJson } from './body-json.ts';
@@ -14,6 +15,7 @@ import { type DeadLetter, type DecodedRecord, decodeEntry } from './decode.ts';
 import {
   approvalEventRow,
   commandRow,
+  type Outcome,
   type SessionContext,
   type SessionFacts,
   sessionContext,
@@ -24,7 +26,7 @@ import {
 import { BlockWriter, type Columns } from './row-binary.ts';
 import { RememberedSession, SessionMemory } from './session-memory.ts';
 import type { SessionStore } from './session-store.ts';
-import { type StoredRecord, StoredRecords } from './stored-records.ts';
+import { type RecordKey, type StoredRecord, StoredRecords } from './stored-records.ts';
 import {
   approvalEventColumns,
   type CommandRow,
@@ -51,7 +53,7 @@ interface Redo {
   open: boolean;
 }
 
-const redoPage = 5000;
+const redoPage = 1000;
 const limits = { sessionsMax: 20_000, openCommandsMax: 20_000 };
 
 export class RecordsWriter {
@@ -105,10 +107,11 @@ export class RecordsWriter {
     const commandRows: CommandRow[] = [];
     this.#follow(fresh, redo, sessionRows, commandRows);
     for (const record of [...fresh, ...again]) this.#noteApproval(record);
+    // A session is shown before its commands.
+    await this.#insertSessions(sessionRows);
     for (const row of commandRows) this.#commands.add(row);
     await this.#insert('sallyport.command_rows', this.#commands);
-    await this.#redo(redo, sessionRows);
-    for (const row of sessionRows.values()) this.#sessions.add(row);
+    await this.#redo(redo);
     for (const letter of deadLetters) {
       this.#deadLetters.add({
         topic: 'sallyport.records',
@@ -121,7 +124,6 @@ export class RecordsWriter {
         value: letter.value,
       });
     }
-    await this.#insert('sallyport.session_rows', this.#sessions);
     await this.#insert('sallyport.approval_event_rows', this.#approvals);
     await this.#insert('sallyport.dead_letter_rows', this.#deadLetters);
     this.#memory.settle(touched);
@@ -155,21 +157,23 @@ export class RecordsWriter {
     }
     let doubles = 0;
     if (suspects.length > 0) {
-      const known = new Map<string, { encoded: Uint8Array; offset: bigint; index: number }>();
-      for (const record of fresh) known.set(keyOf(record), { encoded: record.encoded, ...record.position });
-      for (const record of await this.#stored.byKey(suspects.filter(record => !known.has(keyOf(record))))) known.set(keyOf(record), record);
+      const known = new Map<string, { sha256: () => string; offset: bigint; index: number }>();
+      for (const record of fresh) known.set(keyOf(record), { sha256: () => sha256(record), ...record.position });
+      for (const stored of await this.#stored.positions(suspects.filter(record => !known.has(keyOf(record))))) {
+        known.set(keyOf(stored), { ...stored, sha256: () => stored.sha256 });
+      }
       for (const record of suspects) {
         const same = known.get(keyOf(record));
         if (same === undefined) {
-          // Late: what was sent before it overtook it.
-          known.set(keyOf(record), { encoded: record.encoded, ...record.position });
+          // Late: what was sent after it overtook it.
+          known.set(keyOf(record), { sha256: () => sha256(record), ...record.position });
           fresh.push(record);
           noteRedo(redo, record);
         } else if (same.offset === record.position.offset && same.index === record.position.index) {
           // The same entry, read again after a crash: its record is there, what follows from it perhaps not.
           again.push(record);
           noteRedo(redo, record);
-        } else if (Buffer.compare(same.encoded, record.encoded) === 0) doubles += 1;
+        } else if (same.sha256() === sha256(record)) doubles += 1;
         else {
           deadLetters.push({
             position: record.position,
@@ -245,58 +249,67 @@ export class RecordsWriter {
   }
 
   /** The long way: rows from the records in the store. */
-  async #redo(redo: ReadonlyMap<string, Redo>, sessionRows: Map<string, SessionRow>): Promise<void> {
+  async #redo(redo: ReadonlyMap<string, Redo>): Promise<void> {
     if (redo.size === 0) return;
     const facts = new Map<string, SessionFacts>();
     for (const record of await this.#stored.framing([...redo.keys()])) addFraming(facts, record);
+    const contexts = new Map<string, SessionContext>();
+    const sessionRows = new Map<string, SessionRow>();
+    const all: string[] = [];
+    const open: string[] = [];
+    const some: RecordKey[] = [];
     for (const [sessionId, work] of redo) {
       const known = facts.get(sessionId) ?? noFacts(sessionId);
       this.#memory.get(sessionId)?.learn(known);
+      contexts.set(sessionId, sessionContext(known));
       if (known.started !== null || known.refused !== null || known.ended !== null) sessionRows.set(sessionId, sessionRow(known));
-      const context = sessionContext(known);
-      await this.#redoCommands(known, context, [...work.seqs], false);
-      if (!work.all && !work.open) continue;
-      let afterSeq = -1;
-      for (;;) {
-        const seqs = await this.#stored.commands(sessionId, { afterSeq, limit: redoPage, onlyOpen: !work.all });
-        await this.#redoCommands(known, context, seqs, work.all);
-        const lastSeq = seqs.at(-1);
-        if (lastSeq === undefined || seqs.length < redoPage) break;
-        afterSeq = lastSeq;
+      if (work.all) all.push(sessionId);
+      else {
+        if (work.open) open.push(sessionId);
+        for (const seq of work.seqs) some.push({ sessionId, seq });
       }
     }
+    await this.#insertSessions(sessionRows);
+    for (let start = 0; start < some.length; start += redoPage) {
+      await this.#redoCommands(some.slice(start, start + redoPage), facts, contexts, false);
+    }
+    for await (const page of this.#stored.commands(open, true)) await this.#redoCommands(page, facts, contexts, false);
+    for await (const page of this.#stored.commands(all, false)) await this.#redoCommands(page, facts, contexts, true);
   }
 
-  async #redoCommands(facts: SessionFacts, context: SessionContext, seqs: readonly number[], withdraw: boolean): Promise<void> {
-    if (seqs.length === 0) return;
-    const { sessionId } = facts;
-    const commands = await this.#stored.byKey(seqs.map(seq => ({ sessionId, seq })));
-    const responses = new Map<number, Timed<Response>>();
-    for (const { message } of await this.#stored.responses(sessionId, seqs)) {
+  async #redoCommands(
+    keys: readonly RecordKey[],
+    facts: ReadonlyMap<string, SessionFacts>,
+    contexts: ReadonlyMap<string, SessionContext>,
+    withdraw: boolean,
+  ): Promise<void> {
+    const commands = await this.#stored.byKey(keys);
+    const responses = new Map<string, Timed<Response>>();
+    for (const { sessionId, message } of await this.#stored.responses(keys)) {
       if (message.body.case !== 'response') continue;
-      const seq = Number(message.body.value.commandSeq);
-      if (!responses.has(seq)) responses.set(seq, { at: message.atUnixUs, body: message.body.value });
+      const key = keyOf({ sessionId, seq: Number(message.body.value.commandSeq) });
+      if (!responses.has(key)) responses.set(key, { at: message.atUnixUs, body: message.body.value });
     }
     this.#commands.reset();
-    const open = this.#memory.get(sessionId)?.open;
-    for (const { seq, message } of commands) {
-      if (message.body.case !== 'command') continue;
+    for (const { sessionId, seq, message } of commands) {
+      const context = contexts.get(sessionId);
+      if (message.body.case !== 'command' || context === undefined) continue;
       const command: Timed<Command> = { at: message.atUnixUs, body: message.body.value };
-      const response = responses.get(seq);
-      if (response !== undefined) open?.delete(seq);
-      this.#commands.add(
-        commandRow(
-          sessionId,
-          context,
-          seq,
-          command,
-          response !== undefined ? { state: 'answered', response } : facts.ended !== null ? { state: 'abandoned' } : { state: 'open' },
-        ),
-      );
+      const response = responses.get(keyOf({ sessionId, seq }));
+      if (response !== undefined) this.#memory.get(sessionId)?.open.delete(seq);
+      const ended = (facts.get(sessionId)?.ended ?? null) !== null;
+      const outcome: Outcome = response !== undefined ? { state: 'answered', response } : { state: ended ? 'abandoned' : 'open' };
+      this.#commands.add(commandRow(sessionId, context, seq, command, outcome));
       // Where the principal has no name, the row is the one that was written before.
       if (withdraw && context.principal !== '') this.#commands.add(withdrawnCommandRow(sessionId, seq, command));
     }
     await this.#insert('sallyport.command_rows', this.#commands);
+  }
+
+  async #insertSessions(rows: ReadonlyMap<string, SessionRow>): Promise<void> {
+    this.#sessions.reset();
+    for (const row of rows.values()) this.#sessions.add(row);
+    await this.#insert('sallyport.session_rows', this.#sessions);
   }
 
   async #insert<C extends Columns>(table: string, block: BlockWriter<C>): Promise<void> {
@@ -386,6 +399,10 @@ function noFacts(sessionId: string): SessionFacts {
   return { sessionId, started: null, refused: null, ended: null };
 }
 
-function keyOf(record: { sessionId: string; seq: number }): string {
+function sha256(record: DecodedRecord): string {
+  return hash('sha256', record.encoded, 'hex');
+}
+
+function keyOf(record: RecordKey): string {
   return `${record.sessionId}/${record.seq}`;
 }

@@ -9,9 +9,12 @@ import type { Record as SessionRecord } from '@sallyport/proto/gen/sallyport/rec
 import { decodeStored } from './decode.ts';
 import type { SessionStore } from './session-store.ts';
 
-export interface StoredRecord {
+export interface RecordKey {
   sessionId: string;
   seq: number;
+}
+
+export interface StoredRecord extends RecordKey {
   offset: bigint;
   index: number;
   message: SessionRecord;
@@ -27,6 +30,9 @@ interface Row {
 }
 
 const fields = 'session_id, seq, log_offset, log_index, base64Encode(encoded) AS encoded';
+const answeredElsewhere = `AND (session_id, seq) NOT IN (
+             SELECT session_id, assumeNotNull(command_seq) FROM sallyport.record_rows
+             WHERE session_id IN {ids:Array(String)} AND type = 'response')`;
 const idsPerQuery = 500;
 const keysPerQuery = 1000;
 
@@ -66,40 +72,73 @@ export class StoredRecords {
   }
 
   /** The records under these keys, as far as there are any. */
-  async byKey(keys: readonly { sessionId: string; seq: number }[]): Promise<StoredRecord[]> {
+  async byKey(keys: readonly RecordKey[]): Promise<StoredRecord[]> {
     const found: StoredRecord[] = [];
     for (const piece of pieces(keys, keysPerQuery)) {
       found.push(
         ...(await this.#records(
           `SELECT ${fields} FROM sallyport.record_rows FINAL WHERE (session_id, seq) IN {keys:Array(Tuple(String, UInt64))}`,
-          { keys: piece.map(key => new TupleParam([key.sessionId, key.seq])) },
+          { keys: tuples(piece) },
         )),
       );
     }
     return found;
   }
 
-  /** Commands of a session, and their responses, up to `limit` commands after `afterSeq`. `onlyOpen`: those without a response. */
-  async commands(sessionId: string, options: { afterSeq: number; limit: number; onlyOpen: boolean }): Promise<number[]> {
-    const rows = await this.#store.rows<{ seq: string }>(
-      `SELECT seq FROM sallyport.record_rows FINAL
-       WHERE session_id = {id:String} AND type = 'command' AND seq > {after:Int64}
-       ${options.onlyOpen ? "AND seq NOT IN (SELECT assumeNotNull(command_seq) FROM sallyport.record_rows WHERE session_id = {id:String} AND type = 'response')" : ''}
-       ORDER BY seq LIMIT {limit:UInt32}`,
-      { id: sessionId, after: options.afterSeq, limit: options.limit },
-    );
-    return rows.map(row => Number(row.seq));
+  /** Where records with these keys lie in the log, and the SHA-256 of their bytes, as far as there are any. */
+  async positions(keys: readonly RecordKey[]): Promise<(RecordKey & { offset: bigint; index: number; sha256: string })[]> {
+    const found: (RecordKey & { offset: bigint; index: number; sha256: string })[] = [];
+    for (const piece of pieces(keys, keysPerQuery)) {
+      const rows = await this.#store.rows<Row & { sha256: string }>(
+        `SELECT session_id, seq, log_offset, log_index, lower(hex(SHA256(encoded))) AS sha256 FROM sallyport.record_rows FINAL
+         WHERE (session_id, seq) IN {keys:Array(Tuple(String, UInt64))}`,
+        { keys: tuples(piece) },
+      );
+      for (const row of rows) {
+        found.push({
+          sessionId: row.session_id,
+          seq: Number(row.seq),
+          offset: BigInt(row.log_offset),
+          index: row.log_index,
+          sha256: row.sha256,
+        });
+      }
+    }
+    return found;
   }
 
-  /** Responses to these commands of a session. */
-  async responses(sessionId: string, commandSeqs: readonly number[]): Promise<StoredRecord[]> {
+  /** The commands of these sessions, page by page. `onlyOpen`: those without a response. */
+  async *commands(sessionIds: readonly string[], onlyOpen: boolean): AsyncGenerator<RecordKey[]> {
+    for (const ids of pieces(sessionIds, idsPerQuery)) {
+      let after: RecordKey = { sessionId: '', seq: 0 };
+      for (;;) {
+        const rows = await this.#store.rows<{ session_id: string; seq: string }>(
+          `SELECT session_id, seq FROM sallyport.record_rows FINAL
+           WHERE session_id IN {ids:Array(String)} AND type = 'command' AND (session_id, seq) > ({afterId:String}, {afterSeq:UInt64})
+           ${onlyOpen ? answeredElsewhere : ''}
+           ORDER BY session_id, seq LIMIT ${keysPerQuery}`,
+          { ids, afterId: after.sessionId, afterSeq: after.seq },
+        );
+        const page = rows.map(row => ({ sessionId: row.session_id, seq: Number(row.seq) }));
+        const last = page.at(-1);
+        if (last === undefined) break;
+        yield page;
+        if (page.length < keysPerQuery) break;
+        after = last;
+      }
+    }
+  }
+
+  /** Responses to these commands. */
+  async responses(commands: readonly RecordKey[]): Promise<StoredRecord[]> {
     const found: StoredRecord[] = [];
-    for (const seqs of pieces(commandSeqs, keysPerQuery)) {
+    for (const piece of pieces(commands, keysPerQuery)) {
       found.push(
         ...(await this.#records(
           `SELECT ${fields} FROM sallyport.record_rows FINAL
-           WHERE session_id = {id:String} AND type = 'response' AND command_seq IN {seqs:Array(UInt64)} ORDER BY seq`,
-          { id: sessionId, seqs },
+           WHERE session_id IN {ids:Array(String)} AND type = 'response'
+             AND (session_id, assumeNotNull(command_seq)) IN {keys:Array(Tuple(String, UInt64))} ORDER BY session_id, seq`,
+          { ids: [...new Set(piece.map(key => key.sessionId))], keys: tuples(piece) },
         )),
       );
     }
@@ -119,6 +158,10 @@ export class StoredRecords {
       };
     });
   }
+}
+
+function tuples(keys: readonly RecordKey[]): TupleParam[] {
+  return keys.map(key => new TupleParam([key.sessionId, key.seq]));
 }
 
 function* pieces<Item>(items: readonly Item[], size: number): Generator<Item[]> {

@@ -39,7 +39,7 @@ async function ask(
   const { as = writer, method = 'POST', parameters = {}, body, headers = {} } = options;
   const inUrl = method === 'GET' || body !== undefined;
   const search = new URLSearchParams({ ...(inUrl ? { query } : {}), ...parameters });
-  const response = await fetch(`${store.url}/?${search}`, {
+  const response = await fetch(`${store.url}/?${search.toString()}`, {
     method,
     headers: {
       ...(as === null ? {} : { Authorization: `Basic ${Buffer.from(`${as.name}:${as.password}`).toString('base64')}` }),
