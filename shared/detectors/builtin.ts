@@ -10,7 +10,7 @@ import { us } from './personal/us.ts';
 import type { FormRule, LiteralRule } from './rule.ts';
 import { generic } from './secrets/generic.ts';
 import { jwt } from './secrets/jwt.ts';
-import { marked, twilioWord } from './secrets/marked.ts';
+import { marked } from './secrets/marked.ts';
 import { privateKey } from './secrets/private-key.ts';
 import { urls } from './secrets/urls.ts';
 import { vendorTokens } from './secrets/vendor-tokens.ts';
@@ -22,6 +22,5 @@ export const builtinForms: readonly FormRule[] = [...paymentCard, ...us, ...euro
 export const builtinHooks: readonly { detector: string; hook: WordHook }[] = [
   { detector: 'iban', hook: ibanWord },
   { detector: 'ip-address', hook: ipv4Word },
-  { detector: 'twilio-key', hook: twilioWord },
   { detector: 'phone', hook: phoneWord },
 ];

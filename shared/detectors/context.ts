@@ -41,17 +41,38 @@ function compile(words: ContextWords): CompiledWords {
   return { filter, byHash };
 }
 
-/** Whether one of the keywords (lower case) stands within 48 bytes before the value or begins within 16 after it. */
-export function hasContext(scan: Scan, start: number, end: number, words: ContextWords): boolean {
-  const from = Math.max(scan.start, start - CONTEXT_BEFORE);
-  const to = Math.min(scan.end, end + CONTEXT_AFTER);
-  if (from === start && to === end) return false;
+/** Every keyword of every set: most values have none of them near, and one look says so for all rules. */
+const union: CompiledWords = { filter: new Uint8Array(4096), byHash: new Map() };
+
+/** Compiles a set ahead of its first use. @throws {RangeError} for a keyword shorter than three bytes. */
+export function registerContext(words: ContextWords): CompiledWords {
   let set = compiled.get(words);
-  if (set === undefined) {
-    set = compile(words);
-    compiled.set(words, set);
+  if (set !== undefined) return set;
+  set = compile(words);
+  compiled.set(words, set);
+  for (const [index, list] of set.byHash) {
+    union.filter[index] = 1;
+    union.byHash.set(index, [...(union.byHash.get(index) ?? []), ...list]);
   }
-  return look(scan, from, start, set) || look(scan, end, to, set);
+  return set;
+}
+
+/** Whether any keyword of any registered set stands near the value. The answer for one start is kept with the scan. */
+export function hasAnyContext(scan: Scan, start: number, end: number): boolean {
+  if (scan.contextStart !== start) {
+    scan.contextStart = start;
+    scan.contextBefore = look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, union);
+  }
+  return scan.contextBefore || (end < scan.end && look(scan, end, Math.min(scan.end, end + CONTEXT_AFTER), union));
+}
+
+/** Whether one of the keywords (lower case) stands within 48 bytes before the value or ends within 16 after it. */
+export function hasContext(scan: Scan, start: number, end: number, words: ContextWords): boolean {
+  const set = registerContext(words);
+  if (!hasAnyContext(scan, start, end)) return false;
+  return (
+    look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, set) || look(scan, end, Math.min(scan.end, end + CONTEXT_AFTER), set)
+  );
 }
 
 function look(scan: Scan, from: number, to: number, { filter, byHash }: CompiledWords): boolean {

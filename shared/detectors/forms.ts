@@ -6,8 +6,8 @@
  * are a phrase. From each word on, a tree of forms is walked; a node's rules are run on the phrase so far. The tree's depth
  * bounds the work. Values that a form cannot describe (IBAN, `+` numbers, IP addresses) have hooks.
  */
-import { ALNUM, ALPHA, CLASS, DIGIT, is } from './bytes.ts';
-import { hasContext } from './context.ts';
+import { ALNUM, ALPHA, CLASS, DIGIT, HEX_LOWER, HEX_UPPER, is } from './bytes.ts';
+import { hasAnyContext, hasContext, registerContext } from './context.ts';
 import type { FormRule, Phrase } from './rule.ts';
 import type { Scan } from './span.ts';
 
@@ -114,6 +114,9 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     }
   }
   const moves = Uint16Array.from(next);
+  for (const rule of rules) if (rule.context !== undefined) registerContext(rule.context);
+  const needsContext = rulesOf.map(list => list?.some(rule => rule.context !== undefined) === true);
+  const alwaysContext = rulesOf.map(list => list?.every(rule => rule.context !== undefined) === true);
   const digitHooks = hooks.filter(hook => hook.words === 'digits');
   const letterHooks = hooks.filter(hook => hook.words === 'letters-first');
   const phrase = new CurrentPhrase();
@@ -122,12 +125,14 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     const candidates = rulesOf[node];
     if (candidates === undefined) return false;
     if (!scan.wire && !standsAlone(scan, start, end)) return false;
+    const near = needsContext[node] === true && hasAnyContext(scan, start, end);
+    if (!near && alwaysContext[node] === true) return false;
     phrase.set(scan, start, end, formOf[node] as string);
     let found = false;
     for (let i = 0; i < candidates.length; i++) {
       const rule = candidates[i] as FormRule;
+      if (rule.context !== undefined && (!near || !hasContext(scan, start, end, rule.context))) continue;
       if (!rule.check(phrase)) continue;
-      if (rule.context !== undefined && !hasContext(scan, start, end, rule.context)) continue;
       scan.add(start, end, rule.detector, rule.priority);
       found = true;
     }
@@ -207,6 +212,8 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
       if (seed >= scan.end || seed >= at + 4) return floor;
       let start = seed;
       while (start > scan.start && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
+      const skipped = longKnown(scan, start);
+      if (skipped > 0) return skipped;
       const last = wordLimit(scan, seed);
       if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
       let position = start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
@@ -224,6 +231,35 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
       return last;
     },
   };
+}
+
+/**
+ * End of an ISO 8601 date (with its time) or a UUID at `at`, or 0. Nothing of ours is inside of them, and they are most of the
+ * digits that pass.
+ */
+function longKnown(scan: Scan, at: number): number {
+  const { bytes, end } = scan;
+  if (at + 10 <= end && bytes[at + 4] === 45 && bytes[at + 7] === 45 && isDigitAt(bytes, at + 1) && isDigitAt(bytes, at + 5) && isDigitAt(bytes, at + 9)) {
+    if (at > scan.start && ((CLASS[bytes[at - 1] as number] as number) & ALNUM) !== 0) return 0;
+    let i = at + 10;
+    if (bytes[i + 3] !== 58 || bytes[i + 6] !== 58 || (bytes[i] !== 84 && bytes[i] !== 32)) return is(scan.byte(i), DIGIT) ? 0 : i;
+    i += 9;
+    if (i > end) return at + 10;
+    if (bytes[i] === 46 || bytes[i] === 44) i++;
+    while (i < end && isDigitAt(bytes, i)) i++;
+    return i;
+  }
+  if (at + 36 <= end && bytes[at + 8] === 45 && bytes[at + 13] === 45 && bytes[at + 18] === 45 && bytes[at + 23] === 45) {
+    if (at > scan.start && ((CLASS[bytes[at - 1] as number] as number) & ALNUM) !== 0) return 0;
+    for (let i = 0; i < 36; i++) if (i !== 8 && i !== 13 && i !== 18 && i !== 23 && !is(bytes[at + i] as number, HEX_LOWER | HEX_UPPER)) return 0;
+    return at + 36;
+  }
+  return 0;
+}
+
+function isDigitAt(bytes: Uint8Array, at: number): boolean {
+  const byte = bytes[at] as number;
+  return byte >= 48 && byte <= 57;
 }
 
 /** Short words before a word may begin the phrase: `1 85 05 …`, `AB 12 34 56 C`, `X-1234567-L`. */

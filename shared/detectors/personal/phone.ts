@@ -6,7 +6,7 @@
  */
 import { type CountryCode, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
-import { hasContext } from '../context.ts';
+import { hasContext, registerContext } from '../context.ts';
 import { standsAlone, type WordHook } from '../forms.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
@@ -72,6 +72,8 @@ const OTHER = [
   'ean',
   'product',
 ];
+registerContext(CONTEXT);
+registerContext(OTHER);
 const COUNTRIES: readonly CountryCode[] = [
   'US',
   'GB',
@@ -167,7 +169,17 @@ function groupsEnd(scan: Scan, start: number): number {
   return digits >= DIGITS_MIN ? end : -1;
 }
 
-const NORTH_AMERICAN = new Set(['3-3-4', '3.3.4', '1-3-3-4', '1.3.3.4']);
+/** `3-3-4` digits joined by `-` or `.`, also with a leading 1. */
+function isNorthAmerican(scan: Scan, start: number, end: number, last: number): boolean {
+  let first = start;
+  const separator = scan.byte(end);
+  if (separator !== 45 && separator !== 46) return false;
+  if (end - start === 1 && scan.bytes[start] === 49) first = start + 2;
+  if (last - first !== 12 || scan.bytes[first + 3] !== separator || scan.bytes[first + 7] !== separator) return false;
+  for (let i = 0; i < 12; i++) if (i !== 3 && i !== 7 && !is(scan.bytes[first + i] as number, DIGIT)) return false;
+  return true;
+}
+
 const DATE = /^(?:4[-/.]2[-/.]2|2[-/.]2[-/.]4|8$|4-2$)/;
 
 export const phoneWord: WordHook = { words: 'digits', run: matchPhone };
@@ -199,16 +211,16 @@ function matchPhone(scan: Scan, start: number, end: number): boolean {
   const last = groupsEnd(scan, start);
   if (last < 0) return false;
   if (!scan.wire && (is(scan.byte(last), ALNUM) || !standsAlone(scan, start, last))) return false;
-  const shape = latin1(bytes, start, last).replace(/\d+/g, run => String(run.length));
-  if (NORTH_AMERICAN.has(shape)) {
+  if (isNorthAmerican(scan, start, end, last)) {
     if (!valid(scan, start, last, 'US')) return false;
     if (!hasContext(scan, start, last, CONTEXT) && hasContext(scan, start, start, OTHER)) return false;
     scan.add(start, last, 'phone', PRIORITY.phone);
     return true;
   }
+  if (!hasContext(scan, start, start, CONTEXT)) return false;
+  const shape = latin1(bytes, start, last).replace(/\d+/g, run => String(run.length));
   if (/^(?:7|\d[ -./]\d[ -./]\d)$/.test(shape) && last - start < 8) return false;
   if (DATE.test(shape) || /^\d\.\d\.\d\.\d$/.test(shape) || /^[123]\.[123]\.[123]\.[123]$/.test(shape)) return false;
-  if (!hasContext(scan, start, start, CONTEXT)) return false;
   if (shape === '3-4' || COUNTRIES.some(country => valid(scan, start, last, country))) {
     scan.add(start, last, 'phone', PRIORITY.phone);
     return true;

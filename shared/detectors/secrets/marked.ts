@@ -1,7 +1,6 @@
 /** Secrets whose mark is not at their start: what a run of digits or hex before or after it makes of them. */
 import { ALNUM, BASE64, BASE64URL, DIGIT, EQUALS, HEX_LOWER, is, latin1, PERCENT, runEnd, runStart } from '../bytes.ts';
 import { entropy } from '../entropy.ts';
-import type { WordHook } from '../forms.ts';
 import type { LiteralRule } from '../rule.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
@@ -61,16 +60,13 @@ export const marked: readonly LiteralRule[] = [
   { detector: 'azure-sas-token', literal: 'sig=', match: matchSas },
   { detector: 'azure-storage-key', literal: 'AccountKey=', match: matchAccountKey(11) },
   { detector: 'azure-storage-key', literal: 'SharedAccessKey=', match: matchAccountKey(16) },
+  ...Array.from('0123456789abcdef', (digit): LiteralRule => ({ detector: 'twilio-key', literal: `SK${digit}`, match: matchTwilio })),
 ];
 
-/** Twilio's API keys: `SK` and 32 hex digits; two letters are too short for the prefilter, so words with digits are looked at. */
-export const twilioWord: WordHook = { words: 'letters-first', run: matchTwilio };
-
-function matchTwilio(scan: Scan, start: number, end: number): boolean {
-  if (end - start !== 34 && !(scan.wire && end - start > 33)) return false;
-  if (scan.bytes[start] !== 83 || scan.bytes[start + 1] !== 75) return false;
-  const stop = runEnd(scan.bytes, start + 2, Math.min(scan.end, start + 34), HEX_LOWER);
-  if (stop - start !== 34 || (!scan.wire && entropy(scan.bytes, start + 2, stop) < 2.8)) return false;
-  scan.add(start, stop, 'twilio-key', PRIORITY.vendor);
-  return true;
+/** Twilio's API keys: `SK` and 32 hex digits; two letters are too short for the prefilter, so the first digit goes with them. */
+function matchTwilio(scan: Scan, at: number): void {
+  const end = runEnd(scan.bytes, at + 2, Math.min(scan.end, at + 34), HEX_LOWER);
+  if (end - at !== 34) return;
+  if (!scan.wire && (is(scan.byte(at - 1), ALNUM) || is(scan.byte(end), ALNUM) || entropy(scan.bytes, at + 2, end) < 2.8)) return;
+  scan.add(at, end, 'twilio-key', PRIORITY.vendor);
 }
