@@ -30,7 +30,8 @@ import {
   errorField,
   type FieldDescription,
 } from './messages.ts';
-import { type Expected, Kind, type Portal, type Probe } from './pipeline.ts';
+import { NO_SUCH_NAME } from './names.ts';
+import { type Expected, Kind, type Portal, type Probe, type Replacement } from './pipeline.ts';
 import type { Relay } from './relay.ts';
 import { Pause } from './relay.ts';
 import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
@@ -690,6 +691,7 @@ export class BackendStream {
           raw: Buffer.from(effect.text),
           copy: null,
           probed: null,
+          missing: null,
           mustProbe: false,
         });
         return;
@@ -763,8 +765,7 @@ export class BackendStream {
     const { run, replacement } = head;
     let outcome: Outcome;
     if (head.hidden && head.onError !== null) {
-      const shown = this.#scrub(fields, null) ?? fields;
-      head.onError(code, errorField(shown, 'M'));
+      head.onError(this.#scrub(fields, null) ?? fields);
       outcome = this.#hide(buffer, start, end);
     } else if (replacement !== null && !closing) {
       if (run !== null) {
@@ -772,12 +773,15 @@ export class BackendStream {
         run.errorCode = replacement.code;
         run.errorText = replacement.message;
       }
-      const bytes = encodeErrorResponse([
-        ['S', 'ERROR'],
-        ['V', 'ERROR'],
-        ['C', replacement.code],
-        ['M', replacement.message],
-      ]);
+      const bytes = encodeErrorResponse(
+        replacement.fields ??
+          renamed(fields, replacement) ?? [
+            ['S', 'ERROR'],
+            ['V', 'ERROR'],
+            ['C', replacement.code],
+            ['M', replacement.message],
+          ],
+      );
       if (run !== null) run.bytes += bytes.length;
       outcome = this.#replace(buffer, start, end, bytes);
     } else {
@@ -942,6 +946,12 @@ export class BackendStream {
 }
 
 const NO_ROWS: RowPlan = passingPlan([]);
+
+/** The server's error about a name of the gateway's, with the client's name in it. */
+function renamed(fields: readonly ErrorField[], { name, code }: Replacement): readonly ErrorField[] | null {
+  if (name === undefined || errorField(fields, 'C') !== code) return null;
+  return fields.map(([field, text]): ErrorField => [field, text.replaceAll(NO_SUCH_NAME, name)]);
+}
 
 /** The values of a row of the gateway's own, as text. */
 function rowValues(buffer: Buffer, start: number, end: number): (string | null)[] {

@@ -24,6 +24,8 @@ export interface ColumnOrigin {
 export interface Relation {
   schema: string;
   name: string;
+  /** Its columns are made from other relations'. */
+  derived: boolean;
   /** By attnum; 0 and dropped ones are absent. */
   columns: (string | undefined)[];
 }
@@ -222,8 +224,8 @@ export class Catalog {
   #take(snapshot: CatalogSnapshot, viewSources: (string | null)[][]): void {
     this.#snapshot = snapshot;
     this.#relations = new Map();
-    for (const [oid, { schema, name, columns }] of snapshot.relations) {
-      const relation: Relation = { schema, name, columns: [] };
+    for (const [oid, { schema, name, kind, columns }] of snapshot.relations) {
+      const relation: Relation = { schema, name, derived: kind === 'v' || kind === 'm', columns: [] };
       for (const column of columns) relation.columns[column.attnum] = column.name;
       this.#relations.set(oid, relation);
     }

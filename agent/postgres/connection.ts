@@ -326,9 +326,7 @@ export class PostgresConnection {
   }
 
   #connect(target: UpstreamTarget, database: string, choice: StartupChoice): Promise<Upstream> {
-    const parameters = new Map(choice.passed);
-    if (!parameters.has('application_name')) parameters.set('application_name', 'sallyport');
-    return connectUpstream(target, [['database', database], ...parameters]);
+    return connectUpstream(target, [['database', database], ...choice.passed]);
   }
 
   /** Ends the start-up as PostgreSQL does, with a cancel key of our own in place of the database's, and starts the relay. */

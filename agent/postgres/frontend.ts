@@ -8,7 +8,6 @@
  * A command waits here (`stall`) when judging it needs an answer that is still under way: a name that another statement is
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
-import { randomBytes } from 'node:crypto';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
@@ -28,9 +27,11 @@ import {
   encodeParseTail,
   encodeQuery,
   encodeSync,
+  errorField,
   Frontend,
   queryTextEnd,
 } from './messages.ts';
+import { NO_SUCH_NAME, PROBE_NAME } from './names.ts';
 import { parameterText } from './parameter-text.ts';
 import {
   Expected,
@@ -54,9 +55,6 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
 
 /** A text that PostgreSQL's grammar refuses. */
 const REFUSED_TEXT = 'refused by the gateway';
-/** Names that no client can have used: made anew by every agent. */
-const NO_SUCH_NAME = `sallyport_${randomBytes(12).toString('hex')}`;
-const PROBE_NAME = `sallyport_probe_${randomBytes(12).toString('hex')}`;
 const FLUSH = Buffer.from([Frontend.Flush, 0, 0, 0, 4]);
 
 type Outcome = 'forward' | 'taken' | 'stall';
@@ -334,17 +332,27 @@ export class FrontendStream {
     const entry = new Expected(Kind.Query, false);
     entry.judged = judged;
     const allowed = judged.decision.action === 'allow';
-    if (
+    // In a failed transaction the server refuses all but its end, in its own words.
+    const failed =
+      relay.transactionStatus === 'E' &&
+      pipeline.length === 0 &&
+      allowed &&
+      judged.statements.length === 1 &&
+      !this.#endsTransaction(judged);
+    if (failed) this.#forgetProbe();
+    else if (
       allowed ? (judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged) : judged.unresolved && judged.statements.length <= 1
     ) {
       const probe = this.#probeQuery(judged, frameStart, start, textEnd, entry);
       if (probe !== null) return probe;
     }
-    const replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
+    let replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
+    const missing = replacement !== null && replacement.code !== SqlState.diskFull ? this.#missingName(judged) : null;
+    replacement = missing ?? replacement;
     // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
     pipeline.removeStatement('', null);
     pipeline.removePortal('', null);
-    return this.#forward(entry, replacement, frameStart, () => encodeQuery(REFUSED_TEXT), true);
+    return this.#forward(entry, replacement, frameStart, () => encodeQuery(missing === null ? REFUSED_TEXT : failingText(missing)), true);
   }
 
   /** Records, pushes, and forwards, or puts in its place what must fail. */
@@ -429,7 +437,8 @@ export class FrontendStream {
     const text = relay.recordable(buffer, parse.textStart, parse.textEnd);
     const entry = new Expected(Kind.Parse, false);
     entry.judged = judged;
-    if (judged.decision.action !== 'allow') {
+    const missing = this.#missingName(judged);
+    if (judged.decision.action !== 'allow' && missing === null) {
       const probe = judged.unresolved ? this.#probeParse(judged, frameStart, parse.textStart, frameEnd, text) : null;
       if (probe !== null) return probe;
       const replacement = this.#admit(judged, entry, 'parse', text, undefined, parse.statement);
@@ -447,10 +456,11 @@ export class FrontendStream {
       weight: 512 + 2 * text.text.length + (raw?.length ?? 0),
       raw,
       copy: null,
+      missing,
       probed: null,
-      mustProbe: this.#touchesDenied(judged),
+      mustProbe: missing === null && this.#touchesDenied(judged),
     };
-    if (judged.copiesOut && this.#needsPlans()) {
+    if (missing === null && judged.copiesOut && this.#needsPlans()) {
       const target = copyTarget(buffer.subarray(parse.textStart, parse.textEnd));
       if (!target.ok) {
         const refusal = relay.judge.refusal(target.reason, 'protocol/copy', session.inForce);
@@ -474,6 +484,10 @@ export class FrontendStream {
     entry.statement = statement;
     pipeline.addStatement(statement, entry);
     pipeline.push(entry);
+    if (missing !== null) {
+      this.#put(frameStart, encodeParse(parse.statement, failingText(missing)));
+      return 'taken';
+    }
     if (!statement.mustProbe) return 'forward';
     // Bind waits for what this finds (see #bind).
     this.#cut(frameEnd);
@@ -516,11 +530,11 @@ export class FrontendStream {
         bind.statement === ''
           ? 'unnamed prepared statement does not exist'
           : `prepared statement "${Buffer.from(bind.statement, 'latin1').toString('utf8')}" does not exist`;
-      return this.#unknown(entry, frameStart, 'bind', '26000', named, () => encodeBind(bind.portal, NO_SUCH_NAME));
+      return this.#unknown(entry, frameStart, 'bind', '26000', named, bind.statement, () => encodeBind(bind.portal, NO_SUCH_NAME));
     }
     // What names mean is settled when the portal is made, so that is when it counts.
     const judged = this.#blind === null ? relay.judge.again(statement.judged, session.inForce, statement.raw) : this.#blindRefusal();
-    if (judged.decision.action !== 'allow') {
+    if (judged.decision.action !== 'allow' && statement.missing === null) {
       entry.judged = judged;
       const replacement = this.#admit(judged, entry, 'bind', statement.text, undefined, statement.name);
       return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
@@ -572,11 +586,23 @@ export class FrontendStream {
   }
 
   /** A name that does not exist: the server's own error, and the record says that it was tried. */
-  #unknown(entry: Expected, frameStart: number, kind: string, code: string, message: string, failing: () => Buffer): Outcome {
+  #unknown(
+    entry: Expected,
+    frameStart: number,
+    kind: string,
+    code: string,
+    message: string,
+    wanted: string,
+    failing: () => Buffer,
+  ): Outcome {
+    const name = Buffer.from(wanted, 'latin1').toString('utf8');
     const judged = this.#relay.judge.refusal(message, 'protocol/unknown-name', this.#relay.session.inForce);
     entry.judged = judged;
     const refusal = this.#admit(judged, entry, kind, { text: '', truncated: false });
-    const replacement = refusal?.code === SqlState.diskFull ? refusal : { code, message: this.#relay.cleanText(message), refused: false };
+    const replacement: Replacement =
+      refusal?.code === SqlState.diskFull
+        ? refusal
+        : { code, message: this.#relay.cleanText(message), refused: false, name: name === '' ? undefined : name };
     return this.#forward(entry, replacement, frameStart, failing, false);
   }
 
@@ -595,9 +621,10 @@ export class FrontendStream {
           name === ''
             ? 'unnamed prepared statement does not exist'
             : `prepared statement "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`;
-        return this.#unknown(entry, frameStart, 'describe', '26000', message, () => encodeDescribe('S', NO_SUCH_NAME));
+        return this.#unknown(entry, frameStart, 'describe', '26000', message, name, () => encodeDescribe('S', NO_SUCH_NAME));
       }
       entry.statement = statement;
+      entry.replacement = statement.missing;
       pipeline.push(entry);
       return 'forward';
     }
@@ -612,11 +639,13 @@ export class FrontendStream {
         'describe',
         '34000',
         `portal "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`,
+        name,
         () => encodeDescribe('P', NO_SUCH_NAME),
       );
     }
     portal.described = true;
     entry.portal = portal;
+    entry.replacement = portal.statement?.missing ?? null;
     pipeline.push(entry);
     return 'forward';
   }
@@ -654,6 +683,7 @@ export class FrontendStream {
         'execute',
         '34000',
         `portal "${Buffer.from(name, 'latin1').toString('utf8')}" does not exist`,
+        name,
         () => encodeExecute(NO_SUCH_NAME, 0),
       );
     }
@@ -665,6 +695,12 @@ export class FrontendStream {
     entry.portal = portal;
     const text = portal.statement?.text ?? { text: '', truncated: false };
     const replacement = this.#admit(judged, entry, 'execute', text, portal.parameters, portal.statement?.name ?? name);
+    const missing = portal.statement?.missing ?? null;
+    if (missing !== null && replacement !== null && replacement.code !== SqlState.diskFull) {
+      entry.replacement = missing;
+      pipeline.push(entry);
+      return 'forward';
+    }
     if (replacement === null && !portal.described && this.#needsPlans()) {
       // The client did not ask what the rows look like, so the gateway does: rules need it.
       portal.described = true;
@@ -745,11 +781,15 @@ export class FrontendStream {
         this.#relay.flow?.catalog.changed();
         return this.#awaitFlow(frameStart);
       }
+      // Outside of a transaction nothing has failed but the probe: the statement itself says best what is wrong with it.
+      if (outcome.kind === 'failed' && judged.decision.action === 'allow' && this.#relay.transactionStatus === 'I') return null;
       if (outcome.kind === 'failed') {
         // PostgreSQL would fail the statement for the same reason, so its words stand here; it is made to fail all the same.
         const recorded = this.#admit(judged, entry, 'query', this.#relay.recordable(this.#buffer, start, textEnd));
         entry.replacement =
-          recorded?.code === SqlState.diskFull ? recorded : { code: outcome.code, message: outcome.message, refused: false };
+          recorded?.code === SqlState.diskFull
+            ? recorded
+            : { code: errorField(outcome.fields, 'C'), message: errorField(outcome.fields, 'M'), refused: false, fields: outcome.fields };
       }
       return null;
     }
@@ -787,6 +827,31 @@ export class FrontendStream {
     return this.#stall(() => this.#probeOutcome !== null && pipeline.length === 0);
   }
 
+  /** FETCH from a cursor or EXECUTE of a statement that the session does not have: the server's error for that. */
+  #missingName(judged: Judged): Replacement | null {
+    if (judged.decision.action === 'allow' || judged.decision.rule !== 'unknown' || judged.statements.length !== 1) return null;
+    const { pipeline } = this.#relay;
+    for (const effect of judged.statements[0]?.effects ?? []) {
+      if (effect.type !== 'fetch' && effect.type !== 'execute') continue;
+      const key = Buffer.from(effect.name).toString('latin1');
+      const name = this.#relay.cleanText(effect.name);
+      if (effect.type === 'fetch' && !pipeline.portals.has(key))
+        return { code: '34000', message: `cursor "${name}" does not exist`, refused: false, name };
+      if (effect.type === 'execute' && !pipeline.statements.has(key))
+        return { code: '26000', message: `prepared statement "${name}" does not exist`, refused: false, name };
+    }
+    return null;
+  }
+
+  #endsTransaction(judged: Judged): boolean {
+    return judged.statements.some(({ effects }) => effects.some(effect => effect.type === 'transaction'));
+  }
+
+  #forgetProbe(): void {
+    this.#probeOutcome = null;
+    this.#probeTarget = null;
+  }
+
   /** The catalog was read again for the statement in hand. */
   #rereadFor = false;
 
@@ -817,6 +882,7 @@ export class FrontendStream {
       weight: 0,
       raw: null,
       copy: null,
+      missing: null,
       probed: null,
       mustProbe: false,
     };
@@ -840,10 +906,13 @@ export class FrontendStream {
   #judged(start: number, end: number): Judged {
     const { judge, session, flow } = this.#relay;
     if (this.#blind !== null) return this.#blindRefusal();
-    const judged = judge.text(this.#buffer, start, end, session.inForce, flow?.ready === true);
+    // In a failed transaction the server refuses all but its end: nothing is resolved, and names are not asked for.
+    const { transactionStatus, pipeline } = this.#relay;
+    const failed = transactionStatus === 'E' && pipeline.length === 0;
+    const judged = judge.text(this.#buffer, start, end, session.inForce, flow?.ready === true && !failed);
     if (
       flow !== null &&
-      !flow.ready &&
+      (failed || !flow.ready) &&
       judged.statements.length > 1 &&
       judged.statements[0]?.effects.some(effect => effect.type === 'transaction') === true
     ) {
@@ -940,11 +1009,16 @@ export class FrontendStream {
     const describe = new Expected(Kind.DescribeStatement, true);
     describe.probe = { verdict, format, done };
     for (const entry of [new Expected(Kind.Parse, true), describe, new Expected(Kind.Close, true)]) {
-      if (keepsError) entry.onError = (code, message) => done({ kind: 'failed', code, message });
+      if (keepsError) entry.onError = fields => done({ kind: 'failed', fields });
       pipeline.push(entry);
     }
     return [encodeParse(PROBE_NAME, text), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME)];
   }
+}
+
+/** SQL that fails as a missing name does. */
+function failingText(missing: Replacement): string {
+  return `${missing.code === '34000' ? 'FETCH' : 'EXECUTE'} ${NO_SUCH_NAME}`;
 }
 
 const NO_PARAMETERS: readonly string[] = [];

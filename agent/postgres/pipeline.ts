@@ -16,6 +16,7 @@ import type { CommandRun } from './command-run.ts';
 import type { CopyPlan } from './copy-out.ts';
 import type { ResultVerdict } from './flow.ts';
 import type { Judged } from './judge.ts';
+import type { ErrorField } from './messages.ts';
 import type { RowPlan } from './row-plan.ts';
 
 /** Up to Close: what opens a segment of the extended protocol, or, as Query does, ends one. */
@@ -52,6 +53,8 @@ export interface Statement {
   readonly raw: Buffer | null;
   /** COPY … TO STDOUT: what becomes of its columns, once that is known. */
   copy: CopyPlan | null;
+  /** It uses a cursor or prepared statement that does not exist, and was forwarded with a name that cannot: the error to show. */
+  readonly missing: Replacement | null;
   /** It names a table with columns that may not be read: what describing it has found; null until then. */
   probed: ProbeOutcome | null;
   /** It is being described, or was, and must not be bound before the answer. */
@@ -83,8 +86,12 @@ export interface Portal {
 export interface Replacement {
   code: string;
   message: string;
-  /** Already recorded as refused. */
+  /** A refusal of the gateway's, not an error of the server's. */
   refused: boolean;
+  /** The server fails a name of the gateway's instead: its error is shown with this name in it. */
+  name?: string | undefined;
+  /** All fields of the server's error, where it is shown as it came. */
+  fields?: readonly ErrorField[];
 }
 
 /** What describing a statement before it runs has found. */
@@ -92,7 +99,7 @@ export type ProbeOutcome =
   | { kind: 'plan'; plan: RowPlan }
   | { kind: 'noRows' }
   | { kind: 'denied'; rule: string; reason: string }
-  | { kind: 'failed'; code: string; message: string };
+  | { kind: 'failed'; fields: readonly ErrorField[] };
 
 export interface Probe {
   /** What flow analysis says of its columns. */
@@ -129,7 +136,7 @@ export class Expected {
   /** Hidden: takes the values of its first row. */
   onRow: ((values: (string | null)[]) => void) | null = null;
   /** Hidden: takes an error that is then not shown to the client. */
-  onError: ((code: string, message: string) => void) | null = null;
+  onError: ((fields: readonly ErrorField[]) => void) | null = null;
 
   constructor(kind: KindOf, hidden: boolean) {
     this.kind = kind;

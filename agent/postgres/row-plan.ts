@@ -93,15 +93,19 @@ function judgeColumn(field: FieldDescription, flow: ColumnVerdict | undefined, p
       const rule = policy.column(ANY, ANY, field.name);
       const denied = rule === null ? null : addRule(rule, `*.*.${field.name}`);
       if (denied !== null) return denied;
-    } else if (column !== undefined) {
-      for (const each of catalog?.originsOf(field.tableOid, field.columnNumber, !predicted) ?? []) {
-        const rule = policy.column(each.schema, each.table, each.column);
-        const denied = rule === null ? null : addRule(rule, `${each.schema}.${each.table}.${each.column}`);
-        if (denied !== null) return denied;
+    } else {
+      // A whole row is all of its columns; a system column (below 0) is none that a policy could name.
+      const numbers = field.columnNumber === 0 ? [...relation.columns.keys()] : column === undefined ? [] : [field.columnNumber];
+      for (const number of numbers) {
+        for (const each of catalog?.originsOf(field.tableOid, number, !predicted) ?? []) {
+          const rule = policy.column(each.schema, each.table, each.column);
+          const denied = rule === null ? null : addRule(rule, `${each.schema}.${each.table}.${each.column}`);
+          if (denied !== null) return denied;
+        }
       }
     }
   }
-  if (predicted && conflicts(field, flow)) {
+  if (predicted && conflicts(field, flow, catalog)) {
     // One of the two witnesses is wrong, so neither can be believed when it says that nothing is protected.
     context.onConflict();
     add('redact', 'witnesses disagree');
@@ -109,11 +113,18 @@ function judgeColumn(field: FieldDescription, flow: ColumnVerdict | undefined, p
   return masking === null ? PASS : { kind: 'mask', masking };
 }
 
-function conflicts(field: FieldDescription, flow: ColumnVerdict | undefined): boolean {
+/**
+ * Do the witnesses contradict each other in a way that leaves open what the value is? Where RowDescription names a column of a
+ * table, the value is that column's, whatever was predicted, and that column's rule has been applied. Views and computed
+ * columns are known by flow analysis alone.
+ */
+function conflicts(field: FieldDescription, flow: ColumnVerdict | undefined, catalog: Catalog | null): boolean {
   if (flow === undefined) return true; // a column more than was predicted
   const { witness } = flow;
   if (witness === undefined) return false;
-  return witness === null ? field.tableOid !== 0 : field.tableOid !== witness.relation || field.columnNumber !== witness.attnum;
+  if (field.tableOid === 0) return witness !== null;
+  if (catalog?.relation(field.tableOid)?.derived === false) return false;
+  return witness === null || field.tableOid !== witness.relation || field.columnNumber !== witness.attnum;
 }
 
 /**
