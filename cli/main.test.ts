@@ -137,7 +137,15 @@ test('apply and plan: what changes, and every problem with its place', async t =
   const file = path.join(data, 'role.yaml');
   await writeFile(file, 'kind: Role\n');
   const changes = [
-    { kind: 'Role', name: 'support', change: 'configured', diff: [{ path: 'spec.session.maxDuration', before: '1h', after: '2h' }] },
+    {
+      kind: 'Role',
+      name: 'support',
+      change: 'configured',
+      diff: [
+        { path: 'spec.session.maxDuration', before: '1h', after: '2h' },
+        { path: 'spec.members.groups', before: ['support', 'sales'], after: ['support', 'dba'] },
+      ],
+    },
     { kind: 'Guard', name: 'sql', change: 'unchanged', diff: [] },
   ];
   const api = await fakeApi({
@@ -152,6 +160,9 @@ test('apply and plan: what changes, and every problem with its place', async t =
     `warning: ${file}:3:5: a secret in plain text`,
     'Role/support would change',
     '  spec.session.maxDuration: "1h" → "2h"',
+    '  spec.members.groups:',
+    '    - "sales"',
+    '    + "dba"',
     'Guard/sql unchanged',
   ]);
 

@@ -22,10 +22,19 @@ export function changeLines(report: ChangeReport, dryRun: boolean, style: Style)
   for (const { kind, name, change, diff } of report.changes) {
     lines.push(`${kind}/${name} ${color[change](dryRun ? PLANNED[change] : change)}`);
     if (change !== 'configured') continue;
-    for (const { path, before, after } of diff ?? []) lines.push(`  ${path}: ${shown(before)} → ${shown(after)}`);
+    for (const { path, before, after } of diff ?? []) lines.push(...fieldLines(path, before, after, style));
   }
   if (lines.length === 0) lines.push('nothing to do');
   return lines;
+}
+
+/** One line for a value; for a list, one for each element that goes or comes. */
+function fieldLines(path: string, before: unknown, after: unknown, style: Style): string[] {
+  if (!Array.isArray(before) || !Array.isArray(after)) return [`  ${path}: ${shown(before)} → ${shown(after)}`];
+  const [old, now] = [before.map(shown), after.map(shown)];
+  const gone = old.filter(element => !now.includes(element)).map(element => style.red(`    - ${element}`));
+  const come = now.filter(element => !old.includes(element)).map(element => style.green(`    + ${element}`));
+  return [`  ${path}:${gone.length + come.length === 0 ? ' in another order' : ''}`, ...gone, ...come];
 }
 
 function warningText({ file, line, column, message }: NonNullable<ChangeReport['warnings']>[number]): string {
