@@ -126,7 +126,7 @@ export class StatementAnalyser {
     }
     if (keyed) {
       const hit = this.byKey.get(hash);
-      if (hit !== undefined && sameBytes(hit.key, lexed.key)) {
+      if (hit !== undefined && sameKey(hit.key, lexed.key, lexed.keyLength)) {
         this.counts.keyHits++;
         return at(hit.analysis, start, end);
       }
@@ -149,7 +149,7 @@ export class StatementAnalyser {
         return known;
       }
     }
-    const key = keyed ? lexed.key.slice() : undefined; // the parse below may lex again
+    const key = keyed ? lexed.key.slice(0, lexed.keyLength) : undefined; // the parse below may lex again
     this.counts.parsed++;
     const { analysis, literalSensitive, lasting } = analyseText(bytes, byteOffsets || ascii);
     if (key !== undefined && !literalSensitive && analysis.statements.length === 1 && analysis.error === undefined) {
@@ -166,11 +166,15 @@ export class StatementAnalyser {
   }
 }
 
-/** The trees of a text, for flow analysis; not cached. */
+/** The trees of a text, for flow analysis; kept for the text that was analysed last only. */
 export function parseText(bytes: Uint8Array): ParsedText {
+  if (lastParsed !== undefined && lastParsed.bytes.length === bytes.length && lastParsed.bytes.equals(bytes)) return lastParsed.outcome;
   const outcome = parse(bytes);
   return outcome.ok ? outcome : { ok: false, reason: outcome.reason };
 }
+
+/** The text that was analysed last: flow analysis asks for its tree next. Trees are never changed. */
+let lastParsed: { bytes: Buffer; outcome: Extract<ParseOutcome, { ok: true }> } | undefined;
 
 /**
  * Facts with those of the prepared statements that EXECUTE uses.
@@ -213,12 +217,13 @@ export function mergeFacts(a: CommandFacts, b: CommandFacts): CommandFacts {
 function at(analysis: Analysis, start: number, end: number): Analysis {
   const only = analysis.statements[0];
   if (only === undefined || (only.start === start && only.end === end)) return analysis;
-  return { ...analysis, statements: [{ ...only, start, end }] };
+  const { facts, fingerprint: print, executes } = analysis; // an analysis with an error is not kept by key
+  return { statements: [{ kind: only.kind, start, end, effects: only.effects }], facts, fingerprint: print, executes };
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+function sameKey(key: Uint8Array, bytes: Uint8Array, length: number): boolean {
+  if (key.length !== length) return false;
+  for (let i = 0; i < length; i++) if (key[i] !== bytes[i]) return false;
   return true;
 }
 
@@ -233,6 +238,7 @@ function analyseText(bytes: Uint8Array, byteOffsets: boolean): { analysis: Analy
     // A restarting parser knows nothing of the text: no answer that may be remembered.
     return { analysis: unparseable(outcome.reason), literalSensitive: true, lasting: outcome.cause !== 'engine' };
   }
+  lastParsed = bytes.length <= CACHED_TEXT_MAX ? { bytes: Buffer.from(bytes), outcome } : undefined;
   const offset = byteOffsets ? (byte: number) => byte : stringOffsets(bytes);
   const collected = emptyCollection();
   const statements: AnalysedStatement[] = [];

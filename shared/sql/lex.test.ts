@@ -21,7 +21,7 @@ function literals(text: string): LexedLiteral[] {
 function keyOf(text: string): string | undefined {
   const bytes = Buffer.from(text);
   const lexed = lex(bytes, 0, bytes.length);
-  return lexed.keyed ? Buffer.from(lexed.key).toString('latin1') : undefined;
+  return lexed.keyed ? Buffer.from(lexed.key.subarray(0, lexed.keyLength)).toString('latin1') : undefined;
 }
 
 /** What the scanner says: spans and kinds. E, D and plain strings are all SCONST to it. */

@@ -19,8 +19,9 @@
 export interface Lexed {
   /** Is `key` usable? */
   keyed: boolean;
-  /** View of the key's bytes; valid until the next call. */
+  /** The key's bytes are the first `keyLength` of `key`; valid until the next call. */
   key: Uint8Array;
+  keyLength: number;
   hash: number; // 32 bits of the key
   ascii: boolean;
   /** Where the lexer lost track (an unterminated string, a control character …): positions behind it are not known. */
@@ -74,6 +75,7 @@ const scratch = new Uint8Array(KEY_BYTES_MAX + 64);
 const result: Lexed = {
   keyed: false,
   key: scratch,
+  keyLength: 0,
   hash: 0,
   ascii: true,
   confused: false,
@@ -353,7 +355,7 @@ export function lex(bytes: Uint8Array, from: number, to: number, literals?: Lexe
     }
   }
   result.keyed = keyed;
-  result.key = keyed ? scratch.subarray(0, n) : scratch.subarray(0, 0);
+  result.keyLength = keyed ? n : 0;
   result.hash = hash | 0;
   result.ascii = ascii;
   result.confused = confused;

@@ -10,9 +10,14 @@
  * - `inferences`: judge each by its column's predicate rule (columnMasks() in masks.ts gives the rule of system columns);
  * - `columns`: mask by columnMasks(), and compare `witness` with RowDescription; where they differ, mask whole;
  * - `touched` not empty: reduce the server's errors and notices to SQLSTATE and a safe text;
- * - `changesCatalog`: take a new snapshot after the statement has run, before the next one is judged.
+ * - `changesCatalog`: take a new snapshot once the statement is committed, before the next one is judged. Until then the
+ *   snapshot does not see it: add `change.made` to FlowSession.temporary and `change.names` to FlowSession.changed as soon as
+ *   the server says that it worked, and drop both when the transaction is over and the new snapshot is in use.
+ * Names are shared between SQL and the wire: EXECUTE runs what a Parse message named, FETCH reads what a Bind message named, so
+ * FlowSession.prepared and .cursor must know those too, and a closed name must be forgotten.
+ * If RowDescription shows another number of columns than `columns` (and `complete` is true), mask all of them whole.
  * A result holds for one snapshot, policy and search_path, and — unless `literalSensitive` — for every text with the same
- * key (Analysis.shape). Parameters of the extended protocol are data: they carry no label.
+ * key, which is as long as analysis gives the same `facts` object. Parameters of the extended protocol are data: they carry no label.
  *
  * Pure: no I/O, no clock. Whatever is not understood is reported as unknown; nothing is guessed.
  */
@@ -28,7 +33,7 @@ import type { FlowColumn, FlowResult } from './result.ts';
 import { EMPTY_ENV, type Env } from './scope.ts';
 import { effectiveSearchPath, type FlowSession } from './session.ts';
 import { storeInto, utility } from './utility.ts';
-import { NO_LABELS } from './value.ts';
+import { NO_LABELS, unionLabels } from './value.ts';
 
 const engine: Engine = { expression, predicate, query, statement };
 
@@ -82,7 +87,8 @@ export class FlowAnalyser {
     if (session.changed !== undefined && session.changed.length > 0 && usesAny(node, session.changed)) {
       found.unknown('catalog-stale', 'an earlier statement of this transaction changed what this one uses; commit first');
     }
-    return resultOf(output, found, changesCatalog(node));
+    const result = resultOf(output, found, changesCatalog(node));
+    return { ...result, change: catalogChange(node, result, this.shared.catalog) };
   }
 
   /**
@@ -114,7 +120,7 @@ export class FlowAnalyser {
       }
       if ('PrepareStmt' in node && node.PrepareStmt.query !== undefined) prepared.set(node.PrepareStmt.name ?? '', node.PrepareStmt.query);
       if ('DeclareCursorStmt' in node) cursors.set(node.DeclareCursorStmt.portalname ?? '', result);
-      const change = catalogChange(node, result, this.shared.catalog);
+      const { change } = result;
       if (change.made !== undefined) made.set(change.made.name, change.made);
       changed.push(...change.names);
     }
@@ -127,21 +133,24 @@ export function analyseFlow(node: Node, catalog: CatalogSnapshot, session: FlowS
   return new FlowAnalyser(catalog, protects).analyse(node, session);
 }
 
-function resultOf(output: QueryOutput | null, found: Found, changes: boolean): FlowResult {
+function resultOf(output: QueryOutput | null, found: Found, changes: boolean): Omit<FlowResult, 'change'> {
+  // Where columns may be others than these, each may be any of them.
+  const rest = output?.rest ?? NO_LABELS;
   const columns = output?.columns.map(
     ({ name, value }): FlowColumn => ({
       name,
-      labels: value.labels,
-      plain: value.plains !== null && value.plains.length === 1 ? (value.plains[0] ?? null) : null,
-      plains: value.plains,
-      witness: value.witness,
+      labels: unionLabels(value.labels, rest),
+      plain: rest.size === 0 && value.plains !== null && value.plains.length === 1 ? (value.plains[0] ?? null) : null,
+      plains: rest.size === 0 ? value.plains : null,
+      witness: output.rest === null ? value.witness : undefined,
     }),
   );
+  found.touch(rest);
   for (const column of columns ?? []) found.touch(column.labels);
   return {
     columns: columns ?? null,
     complete: output === null || output.rest === null,
-    restLabels: output?.rest ?? NO_LABELS,
+    restLabels: rest,
     sinks: found.sinks,
     inferences: found.inferenceList(),
     reads: [...found.reads],

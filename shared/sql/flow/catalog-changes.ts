@@ -6,7 +6,7 @@ import type { Node } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import type { CatalogColumn, CatalogRelation, CatalogSnapshot } from './catalog.ts';
 import { relationKey } from './catalog.ts';
-import type { FlowResult } from './result.ts';
+import type { CatalogChange, FlowResult } from './result.ts';
 
 /** After these a snapshot is as good as before: they change no column, view, function, type or name. */
 const KEEPS_CATALOG: ReadonlySet<string> = new Set([
@@ -65,13 +65,6 @@ export function changesCatalog(node: Node): boolean {
   return !KEEPS_CATALOG.has(tag); // EXECUTE and CALL may do anything
 }
 
-export interface CatalogChange {
-  /** A table as it is behind the statement. */
-  made: CatalogRelation | undefined;
-  /** Names whose meaning the snapshot does not tell any more; `*` for any. */
-  names: readonly string[];
-}
-
 const NO_CHANGE: CatalogChange = { made: undefined, names: [] };
 
 /**
@@ -79,7 +72,7 @@ const NO_CHANGE: CatalogChange = { made: undefined, names: [] };
  *
  * @param result of the statement; a refused one changes nothing.
  */
-export function catalogChange(node: Node, result: FlowResult, catalog: CatalogSnapshot): CatalogChange {
+export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, catalog: CatalogSnapshot): CatalogChange {
   if (!result.changesCatalog || 'ExplainStmt' in node) return NO_CHANGE;
   if (result.sinks.length === 0) {
     const made = tableMade(node, result, catalog);
@@ -109,12 +102,12 @@ export function intoOf(node: Extract<Node, { SelectStmt: unknown }>): NonNullabl
 }
 
 /** The table that a statement makes, for FlowSession.temporary once it worked; undefined when its columns are not written out. */
-export function temporaryMade(node: Node, result: FlowResult): CatalogRelation | undefined {
+export function temporaryMade(node: Node, result: Omit<FlowResult, 'change'>): CatalogRelation | undefined {
   return result.sinks.length === 0 && result.unknown.length === 0 ? tableMade(node, result, undefined) : undefined;
 }
 
 /** A new table whose columns are written out, or a table with more columns. */
-function tableMade(node: Node, result: FlowResult, catalog: CatalogSnapshot | undefined): CatalogRelation | undefined {
+function tableMade(node: Node, result: Omit<FlowResult, 'change'>, catalog: CatalogSnapshot | undefined): CatalogRelation | undefined {
   if ('CreateStmt' in node) {
     const { relation: range, tableElts, inhRelations, ofTypename, partspec } = node.CreateStmt;
     if (range?.relname === undefined || inhRelations !== undefined || ofTypename !== undefined) return undefined;

@@ -5,6 +5,7 @@
  */
 import type { Alias, JoinExpr, JsonTable, Node, RangeFunction, RangeTableFunc, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
+import type { CatalogRelation } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
 import { relationItem, resolveRelation, unitedColumns, useRelation } from './relations.ts';
@@ -90,11 +91,15 @@ export function tableItem(range: RangeVar, ctx: Context): FromItem {
   }
   const { relation, others } = resolved;
   let columns = useRelation(relation, ctx);
+  let rest: Labels | null = null;
   if (others.length > 0) {
     for (const other of others) useRelation(other, ctx);
     columns = unitedColumns(relation, others, ctx);
+    // Where they differ in more than labels, `*` may mean either's columns, in either's order.
+    const names = (of: CatalogRelation): string => of.columns.map(column => column.name).join('\0');
+    if (others.some(other => names(other) !== names(relation))) rest = labelsOf(columns.map(column => column.value));
   }
-  return relationItem(relation, columns, alias ?? name, alias === undefined ? relation.schema : null);
+  return { ...relationItem(relation, columns, alias ?? name, alias === undefined ? relation.schema : null), rest };
 }
 
 /** With the names that an alias gives to the first columns. */

@@ -1,5 +1,6 @@
 /** What flow analysis says of one statement. */
 import type { SessionEffect } from '../analyse.ts';
+import type { CatalogRelation } from './catalog.ts';
 import type { Labels, Origin } from './value.ts';
 
 /** An output column of the result set, in the order of RowDescription. */
@@ -46,6 +47,13 @@ export interface UnknownReason {
   detail: string; // for people
 }
 
+export interface CatalogChange {
+  /** A table as it is behind the statement. */
+  made: CatalogRelation | undefined;
+  /** Names whose meaning the snapshot does not tell any more; `*` for any. */
+  names: readonly string[];
+}
+
 export interface FlowResult {
   /** Output columns; null when the statement returns no rows. */
   columns: readonly FlowColumn[] | null;
@@ -68,6 +76,11 @@ export interface FlowResult {
   literalSensitive: boolean;
   /** It changes tables, views, functions or the like: take a new snapshot before the next statement is judged. */
   changesCatalog: boolean;
+  /**
+   * What later statements of the same transaction must know once this one has worked: `made` goes into FlowSession.temporary,
+   * `names` into FlowSession.changed, until the transaction is over and a new snapshot is in use.
+   */
+  change: CatalogChange;
   /** The columns of the table that it makes (CREATE TABLE AS, SELECT INTO); undefined when it makes none. */
   created: readonly string[] | undefined;
   /** Functions that it calls, as resolved: `schema.name`. */
