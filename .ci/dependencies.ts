@@ -47,13 +47,13 @@ const rules: Rule[] = [
     name: 'the agent meets the control plane in proto',
     why: 'planes know each other only by contracts',
     from: /^agent\//,
-    to: /^(control-plane|cli|e2e|loadtest)\//,
+    to: /^(control-plane|cli|loadtest)\//,
   },
   {
     name: 'the control plane meets the agent in proto',
     why: 'planes know each other only by contracts',
     from: /^control-plane\//,
-    to: /^(agent|cli|e2e|loadtest)\//,
+    to: /^(agent|cli|loadtest)\//,
   },
   {
     name: 'proto stands alone',
