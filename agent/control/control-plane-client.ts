@@ -23,7 +23,6 @@ import {
   type RenewResponse,
   RenewResponseSchema,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
-import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { CONTROL_PLANE_SERVER_NAME } from './authority.ts';
 
@@ -101,8 +100,9 @@ export class ControlPlaneClient {
     );
   }
 
-  relay(): ClientDuplexStream<RecordBatch, RelayAck> {
-    return this.#client.makeBidiStreamRequest(path(AgentService.method.relay), bytesOf(RecordBatchSchema), messageOf(RelayAckSchema));
+  /** What is written are encoded RecordBatch messages: they are put together from a spool's bytes, not from objects. */
+  relay(): ClientDuplexStream<Buffer, RelayAck> {
+    return this.#client.makeBidiStreamRequest(path(AgentService.method.relay), bytes => bytes, messageOf(RelayAckSchema));
   }
 
   close(): void {

@@ -3,15 +3,15 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { type RelayAck, RelayAckSchema } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
-import type { RecordBatch } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { Backoff } from './backoff.ts';
 import { FakeStream } from './fake-stream.testing.ts';
 import { Shipper } from './shipper.ts';
 
-type Stream = FakeStream<RecordBatch, RelayAck>;
+type Stream = FakeStream<Buffer, RelayAck>;
 const errors: string[] = [];
 const log = { info: () => {}, warn: () => {}, error: (_: object, message: string) => void errors.push(message) };
 const record = (n: number): Buffer => Buffer.from(`record ${n} ${'.'.repeat((n * 37) % 200)}`);
@@ -26,7 +26,7 @@ class Receiver {
   act: () => 'ack' | 'mute' | 'break-before' | 'break-after' = () => 'ack';
 
   readonly relay = () => {
-    const stream: Stream = new FakeStream((batch, from) => this.#take(batch, from));
+    const stream: Stream = new FakeStream((bytes, from) => this.#take(fromBinary(RecordBatchSchema, bytes), from));
     this.streams.push(stream);
     return stream.asCall();
   };
@@ -38,6 +38,7 @@ class Receiver {
       stream.fail(14);
       return;
     }
+    assert.equal(batch.agentId, 'agent');
     const first = Number(batch.firstIndex);
     if (first > this.records.length) this.gaps++;
     for (const [i, bytes] of batch.records.entries())

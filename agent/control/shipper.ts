@@ -291,7 +291,7 @@ export class Shipper {
         spoolId: batch.spoolId,
         firstIndex: BigInt(batch.firstIndex),
       });
-      call.write(Buffer.concat([toBinary(RecordBatchSchema, head), batch.encoded]));
+      call.write(Buffer.concat([toBinary(RecordBatchSchema, head), ...batch.encoded]));
       if (shipment.durableIndex - shipment.cursor < LINGER_RECORDS) return;
     }
   }

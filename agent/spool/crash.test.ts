@@ -6,6 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { fromBinary } from '@bufbuild/protobuf';
+import { RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { contentOf } from './crash-contents.testing.ts';
 import { readRecordHead } from './open-sessions.ts';
 import { SpoolReader } from './reader.ts';
@@ -47,9 +49,9 @@ test('kill -9 at random moments: every record reported durable is there, byte fo
       if (first < 0) first = batch.firstIndex;
       else assert.equal(batch.firstIndex, at);
       at = batch.firstIndex;
-      for (const bytes of batch.records) {
+      for (const bytes of fromBinary(RecordBatchSchema, Buffer.concat(batch.encoded)).records) {
         if (at < recovered) assert.ok(Buffer.compare(bytes, contentOf(at)) === 0, `record ${at}`);
-        else assert.equal(readRecordHead(bytes)?.body, 12);
+        else assert.equal(readRecordHead(Buffer.from(bytes))?.body, 12);
         at++;
       }
     }

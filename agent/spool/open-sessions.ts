@@ -24,40 +24,49 @@ const SESSION_REFUSED = 11;
 const SESSION_ENDED = 12;
 const COMMAND = 13;
 
+/** Where `varint` reads next. */
+let cursor = 0;
+
+/** @returns -1 at the end of the bytes, or after ten bytes without an end. */
+function varint(bytes: Uint8Array): number {
+  let byte = bytes[cursor++];
+  if (byte === undefined) return -1;
+  if (byte < 0x80) return byte;
+  let value = byte & 0x7f;
+  let scale = 0x80;
+  for (let i = 1; i < 10; i++) {
+    byte = bytes[cursor++];
+    if (byte === undefined) return -1;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return value;
+    scale *= 0x80;
+  }
+  return -1;
+}
+
 /**
  * Reads the head of an encoded Record.
  * @returns null when the bytes are no Record; nothing is thrown.
  */
-export function readRecordHead(bytes: Uint8Array): Head | null {
+export function readRecordHead(bytes: Buffer): Head | null {
   const head: Head = { sessionId: '', seq: 0, atUnixUs: 0, body: 0 };
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    let scale = 1;
-    for (let i = 0; i < 10; i++) {
-      const byte = bytes[at++];
-      if (byte === undefined) return -1;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-      scale *= 0x80;
-    }
-    return -1;
-  };
-  while (at < bytes.length) {
-    const tag = varint();
-    if (tag < 8) return null;
+  cursor = 0;
+  while (cursor < bytes.length) {
+    const tag = varint(bytes);
     const field = Math.floor(tag / 8);
+    if (field < 1) return null;
     if (tag % 8 === 0) {
-      const value = varint();
+      const value = varint(bytes);
       if (value < 0) return null;
       if (field === 2) head.seq = value;
-      if (field === 3) head.atUnixUs = value;
+      else if (field === 3) head.atUnixUs = value;
     } else if (tag % 8 === 2) {
-      const length = varint();
-      if (length < 0 || at + length > bytes.length) return null;
-      if (field === 1) head.sessionId = Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString('utf8');
-      if (field >= 10 && field <= 18) head.body = field;
-      at += length;
+      const length = varint(bytes);
+      const end = cursor + length;
+      if (length < 0 || end > bytes.length) return null;
+      if (field === 1) head.sessionId = bytes.toString('latin1', cursor, end);
+      else if (field >= 10 && field <= 18) head.body = field;
+      cursor = end;
     } else {
       return null;
     }

@@ -5,14 +5,16 @@
 import path from 'node:path';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { nodeDisk, type SegmentFile, type SpoolDisk } from './disk.ts';
-import { eachRecord, segmentName, segmentNumber } from './format.ts';
+import { behindRecords, segmentName, segmentNumber } from './format.ts';
 import { SegmentScanner, scanHeader } from './scan.ts';
 
 export interface ReadBatch {
   spoolId: string;
   firstIndex: number;
-  /** Encoded records, copies of the caller's own; their indexes are contiguous from `firstIndex`. */
-  records: Uint8Array[];
+  /** How many records; their indexes are contiguous from `firstIndex`. */
+  count: number;
+  /** The records as `records` fields of an encoded RecordBatch, in pieces; bytes of the caller's own. */
+  encoded: Buffer[];
 }
 
 export class SpoolReader {
@@ -40,25 +42,26 @@ export class SpoolReader {
   async read(fromIndex: number, durableIndex: number, bytesMax: number): Promise<ReadBatch | null> {
     if (fromIndex >= durableIndex) return null;
     if (this.#scanner === null || this.#scanner.nextIndex !== fromIndex) await this.#seek(fromIndex, durableIndex);
-    const records: Uint8Array[] = [];
+    const pieces: Buffer[] = [];
     let bytes = 0;
+    let count = 0;
     let firstIndex = fromIndex;
     while (this.#scanner !== null && bytes < bytesMax) {
       const frame = await this.#scanner.next(durableIndex);
       if (frame === null) {
-        if (this.#scanner.nextIndex >= durableIndex || records.length > 0) break;
+        if (this.#scanner.nextIndex >= durableIndex || count > 0) break;
         await this.#follow(fromIndex, durableIndex);
         continue;
       }
-      let index = frame.firstIndex;
-      eachRecord(frame.window, frame.start, frame.end, record => {
-        if (index++ < fromIndex) return;
-        if (records.length === 0) firstIndex = index - 1;
-        records.push(new Uint8Array(record));
-        bytes += record.length;
-      });
+      const known = Math.max(0, fromIndex - frame.firstIndex);
+      if (known >= frame.count) continue;
+      if (count === 0) firstIndex = frame.firstIndex + known;
+      count += frame.count - known;
+      const piece = Buffer.from(frame.window.subarray(behindRecords(frame.window, frame.start, known), frame.end));
+      pieces.push(piece);
+      bytes += piece.length;
     }
-    return records.length === 0 ? null : { spoolId: this.#spoolId, firstIndex, records };
+    return count === 0 ? null : { spoolId: this.#spoolId, firstIndex, count, encoded: pieces };
   }
 
   /** @returns the spool's id and the oldest index that is still there, or null when nothing was ever written. */

@@ -2,12 +2,20 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
-import { type Record, RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { type Record, RecordBatchSchema, RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { encodeCommand, encodeSessionEnded, encodeSessionStarted } from '@sallyport/shared/records/encode.ts';
-import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, sealFrame, segmentName } from './format.ts';
+import {
+  FRAME_HEADER_BYTES,
+  frameChecks,
+  recordHeaderBytes,
+  SEGMENT_HEADER_BYTES,
+  sealFrame,
+  segmentName,
+  writeRecordHeader,
+} from './format.ts';
 import { MemoryDisk } from './memory-disk.testing.ts';
-import { SpoolReader } from './reader.ts';
+import { type ReadBatch, SpoolReader } from './reader.ts';
 import { openSpool, type Spool, type SpoolOptions } from './spool.ts';
 
 const KIB = 1024;
@@ -19,6 +27,12 @@ const open = (disk: MemoryDisk, options: Partial<SpoolOptions> = {}): Promise<Sp
 const record = (n: number, size = 100): Buffer => Buffer.alloc(size, `record ${n} `);
 const codeOf = (error: unknown): string => (error instanceof GatewayError ? error.code : String(error));
 const settled = (ms = 5) => new Promise(resolve => setTimeout(resolve, ms));
+
+const recordsOf = (batch: ReadBatch): Uint8Array[] => {
+  const { records } = fromBinary(RecordBatchSchema, Buffer.concat(batch.encoded));
+  assert.equal(records.length, batch.count);
+  return records.map(each => new Uint8Array(each));
+};
 
 async function readAll(
   disk: MemoryDisk,
@@ -34,8 +48,8 @@ async function readAll(
     assert.ok(batch !== null);
     if (first < 0) first = batch.firstIndex;
     assert.equal(batch.firstIndex, first + records.length, 'batches are contiguous');
-    records.push(...batch.records);
-    at = batch.firstIndex + batch.records.length;
+    records.push(...recordsOf(batch));
+    at = batch.firstIndex + batch.count;
   }
   await reader.close();
   return { first, records };
@@ -97,7 +111,8 @@ test('a reader that follows the spool gets what was written after it looked', as
     spool.append(record(i, 2000));
     await spool.durable(i);
     const batch = await reader.read(i, i + 1, 1000);
-    assert.deepEqual(batch?.records, [new Uint8Array(record(i, 2000))]);
+    assert.ok(batch !== null);
+    assert.deepEqual(recordsOf(batch), [new Uint8Array(record(i, 2000))]);
     assert.equal(batch.spoolId, spool.id);
   }
   await reader.close();
@@ -425,10 +440,10 @@ test('the tail torn at every byte of the last frame is cut there', async () => {
   const spool = await open(disk);
   spool.append(record(0, 30));
   await spool.durable(0);
-  const before = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 4 + 30;
+  const before = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + 2 + 30;
   spool.append(record(1, 30));
   await spool.durable(1);
-  const end = before + FRAME_HEADER_BYTES + 4 + 30;
+  const end = before + FRAME_HEADER_BYTES + 2 + 30;
   const name = `${DIR}/${segmentName(1)}`;
   const whole = Buffer.from(disk.files.get(name) ?? []);
   for (let cut = before; cut < end; cut++) {
@@ -451,9 +466,8 @@ test('the tail torn at every byte of the last frame is cut there', async () => {
 
 test('a record whose text looks like a frame is never taken for one, even where a torn tail was cut', async () => {
   // The forger knows the format and the index, and where the tail will be cut, but not the salt.
-  const forged = Buffer.alloc(FRAME_HEADER_BYTES + 4 + 6);
-  forged.writeUInt32LE(6, FRAME_HEADER_BYTES);
-  forged.write('forged', FRAME_HEADER_BYTES + 4);
+  const forged = Buffer.alloc(FRAME_HEADER_BYTES + 2 + 6);
+  forged.write('forged', writeRecordHeader(forged, FRAME_HEADER_BYTES, 6));
   sealFrame(forged, 0, forged.length, 1, 1, 0);
   const disk = new MemoryDisk();
   const spool = await open(disk);
@@ -495,6 +509,27 @@ test('a durable record that the disk lost is reported, not passed over in silenc
   assert.equal(batch?.firstIndex, 32);
   await reader.close();
   await found.close();
+});
+
+test('records of every length are framed; a frame that lies about its records does not check', () => {
+  for (const length of [0, 1, 127, 128, 16383, 16384, 2_000_000, 2_097_152]) {
+    const header = recordHeaderBytes(length);
+    const frame = Buffer.alloc(FRAME_HEADER_BYTES + header + length + 2);
+    assert.equal(writeRecordHeader(frame, FRAME_HEADER_BYTES, length), FRAME_HEADER_BYTES + header);
+    writeRecordHeader(frame, frame.length - 2, 0);
+    sealFrame(frame, 0, frame.length, 7, 2, 99);
+    assert.ok(frameChecks(frame, 0, frame.length, 99), String(length));
+    assert.ok(!frameChecks(frame, 0, frame.length, 98), 'another salt');
+    for (const count of [0, 1, 3]) {
+      sealFrame(frame, 0, frame.length, 7, count, 99);
+      assert.ok(!frameChecks(frame, 0, frame.length, 99), `${count} records`);
+    }
+  }
+  for (const payload of [[0x22], [0x22, 0x80], [0x22, 5, 1], [0x21, 0], [0x22, 0xff, 0xff, 0xff, 0xff, 0x0f]]) {
+    const frame = Buffer.concat([Buffer.alloc(FRAME_HEADER_BYTES), Buffer.from(payload)]);
+    sealFrame(frame, 0, frame.length, 0, 1, 0);
+    assert.ok(!frameChecks(frame, 0, frame.length, 0), payload.join());
+  }
 });
 
 test('a folder with segments of another spool is refused', async () => {

@@ -15,7 +15,15 @@ import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { RecordSink } from '@sallyport/shared/records/sink.ts';
 import { nodeDisk, type SegmentFile, type SpoolDisk } from './disk.ts';
-import { FRAME_HEADER_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, sealFrame, segmentName, writeSegmentHeader } from './format.ts';
+import {
+  FRAME_HEADER_BYTES,
+  recordHeaderBytes,
+  SEGMENT_HEADER_BYTES,
+  sealFrame,
+  segmentName,
+  writeRecordHeader,
+  writeSegmentHeader,
+} from './format.ts';
 import { OpenSessions, sessionEndedByCrash } from './open-sessions.ts';
 import { CHECKPOINT_NAME, type Checkpoint, foldSegment, type Recovered, recoverSpool } from './recover.ts';
 
@@ -26,7 +34,7 @@ export interface SpoolOptions {
   bytesMax: number;
   /** Size of one file; default an eighth of `bytesMax`, at most 16 MiB. */
   segmentBytes?: number;
-  /** Called with `durableIndex` once the spool is open, and after it rose, at most every `durableNoticeMs` (default 5). */
+  /** Called with `durableIndex` once the spool is open, and after it rose, at most every `durableNoticeMs` (default 25). */
   onDurable?: (nextIndex: number) => void;
   durableNoticeMs?: number;
   disk?: SpoolDisk;
@@ -205,7 +213,7 @@ export class Spool implements RecordSink {
   append(record: Uint8Array): number {
     if (this.#broken !== null) throw this.#broken;
     if (this.#closed) throw new GatewayError('SPOOL_BROKEN', 'unavailable', 'the spool is closed');
-    const need = RECORD_HEADER_BYTES + record.length;
+    const need = recordHeaderBytes(record.length) + record.length;
     let frame = this.#filling;
     if (
       frame === null ||
@@ -213,7 +221,7 @@ export class Spool implements RecordSink {
       frame.position + frame.used + need > frame.segment.bytes ||
       this.#pendingBytes + need > PENDING_BYTES_MAX
     ) {
-      frame = this.#openFrame(need);
+      frame = this.#openFrame(need, record.length);
     }
     if (frame.used + need > frame.buffer.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(frame.buffer.length * 2, frame.used + need));
@@ -221,8 +229,7 @@ export class Spool implements RecordSink {
       frame.buffer = grown;
     }
     const buffer = frame.buffer;
-    buffer.writeUInt32LE(record.length, frame.used);
-    buffer.set(record, frame.used + RECORD_HEADER_BYTES);
+    buffer.set(record, writeRecordHeader(buffer, frame.used, record.length));
     frame.used += need;
     frame.count++;
     frame.segment.end = frame.position + frame.used;
@@ -288,7 +295,7 @@ export class Spool implements RecordSink {
       records: this.#nextIndex - this.#shippedIndex,
       pending: this.#nextIndex - this.durableIndex,
       broken: this.#broken !== null,
-      full: !this.#roomFor(RECORD_HEADER_BYTES + FRAME_HEADER_BYTES + 1024),
+      full: !this.#roomFor(1024),
     };
   }
 
@@ -330,13 +337,9 @@ export class Spool implements RecordSink {
   }
 
   /** Opens the frame that the next record goes into, in this segment or a new one. */
-  #openFrame(need: number): Frame {
-    if (need - RECORD_HEADER_BYTES > Math.min(RECORD_BYTES_MAX, this.#segmentBytes / 4)) {
-      throw new GatewayError(
-        'SPOOL_RECORD_TOO_LARGE',
-        'invalid',
-        `a record of ${need - RECORD_HEADER_BYTES} bytes is larger than a spool takes`,
-      );
+  #openFrame(need: number, length: number): Frame {
+    if (length > Math.min(RECORD_BYTES_MAX, this.#segmentBytes / 4)) {
+      throw new GatewayError('SPOOL_RECORD_TOO_LARGE', 'invalid', `a record of ${length} bytes is larger than a spool takes`);
     }
     if (this.#pendingBytes + need > PENDING_BYTES_MAX) {
       throw new GatewayError('SPOOL_FULL', 'unavailable', 'records wait for the disk, and no more may wait: the disk is too slow or stuck');
@@ -488,7 +491,7 @@ export class Spool implements RecordSink {
     this.#flush();
     if (frame.segment.end > frame.segment.bytes / 2) this.#prepareSpare();
     if (this.#options.onDurable !== undefined && this.#noticeTimer === null) {
-      this.#noticeTimer = setTimeout(this.#notice, this.#options.durableNoticeMs ?? 5);
+      this.#noticeTimer = setTimeout(this.#notice, this.#options.durableNoticeMs ?? 25);
     }
     this.#tell(null);
   }
