@@ -9,6 +9,7 @@
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
@@ -337,7 +338,7 @@ export class FrontendStream {
       relay.transactionStatus === 'E' &&
       pipeline.length === 0 &&
       allowed &&
-      judged.statements.length === 1 &&
+      judged.statements.length > 0 &&
       !this.#endsTransaction(judged);
     if (failed) this.#forgetProbe();
     else if (
@@ -793,7 +794,7 @@ export class FrontendStream {
       }
       return null;
     }
-    if (judged.statements.length !== 1)
+    if (judged.statements.length !== 1 && !judged.unresolved)
       return refuse(
         'this statement must be checked against its columns before it runs; send it by itself, not together with others in one string',
         'protocol/multi-statement',
@@ -844,7 +845,7 @@ export class FrontendStream {
   }
 
   #endsTransaction(judged: Judged): boolean {
-    return judged.statements.some(({ effects }) => effects.some(effect => effect.type === 'transaction'));
+    return judged.statements[0]?.effects.some(endsTransaction) === true;
   }
 
   #forgetProbe(): void {
@@ -914,7 +915,7 @@ export class FrontendStream {
       flow !== null &&
       (failed || !flow.ready) &&
       judged.statements.length > 1 &&
-      judged.statements[0]?.effects.some(effect => effect.type === 'transaction') === true
+      judged.statements[0]?.effects.some(endsTransaction) === true
     ) {
       // A failed transaction: what comes behind its end in the same string would run with names that nobody has asked for.
       return judge.refusal('send the end of the transaction by itself', 'protocol/multi-statement', session.inForce);
@@ -1014,6 +1015,13 @@ export class FrontendStream {
     }
     return [encodeParse(PROBE_NAME, text), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME)];
   }
+}
+
+const TRANSACTION_ENDS = new Set(['commit', 'rollback', 'rollback-to-savepoint', 'prepare-transaction']);
+
+/** What a failed transaction accepts (IsTransactionExitStmt). */
+function endsTransaction(effect: SessionEffect): boolean {
+  return effect.type === 'transaction' && TRANSACTION_ENDS.has(effect.verb);
 }
 
 /** SQL that fails as a missing name does. */
