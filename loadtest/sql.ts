@@ -80,7 +80,7 @@ const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 
 interface Case {
   name: string;
-  target: number;
+  target: number | null;
   statements: () => Uint8Array[];
   judge: (statements: readonly Uint8Array[]) => void;
 }
@@ -126,7 +126,7 @@ const cases: Case[] = [
   },
   {
     name: 'new join, with flow',
-    target: 250,
+    target: null,
     statements: () =>
       many(500, n =>
         bytesOf(
@@ -168,8 +168,7 @@ for (const one of cases) {
     value,
     unit: 'us/statement',
     ratios: { 'libpg-query parse': value / median(peer) },
-    target: `under ${one.target} us`,
-    met: value < one.target,
+    ...(one.target === null ? {} : { target: `under ${one.target} us`, met: value < one.target }),
   });
 }
 table();
