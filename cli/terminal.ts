@@ -39,6 +39,8 @@ export function wantsColor(stream: { isTTY?: boolean }, env: Readonly<Record<str
 
 /** The process's own terminal. */
 export function processTerminal(): Terminal {
+  // Whoever read our output may have gone (`sallyport up | head`); that is no reason to stop.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   return {
     out: text => void process.stdout.write(`${text}\n`),
     err: text => void process.stderr.write(`${text}\n`),

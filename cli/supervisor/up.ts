@@ -213,7 +213,7 @@ class Supervisor {
     this.#checkStop();
     const startedAt = Date.now();
     const child = new Child(plan, path.join(this.#folder, 'logs'), {
-      started: (name, pid) => void this.#onStarted(name, pid),
+      started: (name, pid) => this.#keep(this.#onStarted(name, pid)),
       ready: (name, line) => this.#onReadyAgain(name, line),
       died: (name, how) => this.#say('yellow', `${name} stopped (${how}); starting it again`),
       looping: (name, why) =>
@@ -255,11 +255,16 @@ class Supervisor {
     if (this.#endpoints) await this.#writeEndpoints();
   }
 
+  /** Bookkeeping beside the children's lives: a full disk must not end them. */
+  #keep(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#say('red', `the data folder cannot be written: ${errorText(error)}`));
+  }
+
   #onReadyAgain(name: string, line: ReadyLine): void {
     if (name === NAMES.controlPlane && this.#endpoints) {
       this.#controlPlane = line;
       this.#endpoints.adminToken = String(line.adminToken);
-      void this.#writeEndpoints();
+      this.#keep(this.#writeEndpoints());
     }
     this.#say('green', `${name} is back`);
   }
