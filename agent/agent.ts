@@ -8,6 +8,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
 import { Backoff } from './control/backoff.ts';
 import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-plane-client.ts';
@@ -283,7 +284,7 @@ export class Agent {
         resolve();
       };
     });
-    this.#jwks?.useIssuers(bundle.identityProviders.map(provider => provider.spec.oidc.issuer));
+    this.#jwks?.useIssuers(trustedIssuers(bundle));
     this.#host.lease(lease, plan.listen);
     this.#listenersChanged?.();
     await settled;

@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
-import type { IdentityProviderSpec, Manifest } from '@sallyport/shared/policy/model.ts';
+import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { ControlLog } from './aggregates/control-log.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
@@ -180,21 +181,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** Tokens are judged by the manifests in force, at any time. */
 function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof openKeys>>, logger: Logger, clock: () => number) {
-  const providers = () => control.state.manifests('IdentityProvider').map(({ manifest }) => manifest as Manifest<'IdentityProvider'>);
-  const issuerKeys = new IssuerKeys({
-    logger,
-    clock,
-    isConfigured: issuer => providers().some(({ spec }: { spec: IdentityProviderSpec }) => spec.oidc.issuer === issuer),
+  const trusting = () => ({
+    identityProviders: control.state
+      .manifests('IdentityProvider')
+      .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'IdentityProvider'>).spec })),
+    serviceAccounts: control.state
+      .manifests('ServiceAccount')
+      .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'ServiceAccount'>).spec })),
   });
+  const issuerKeys = new IssuerKeys({ logger, clock, isConfigured: issuer => trustedIssuers(trusting()).includes(issuer) });
   const verifyContext = new VerifyContext({ now: clock, onKeysMissing: issuer => issuerKeys.missing(issuer) });
   issuerKeys.feed(verifyContext);
   const refresh = () =>
     verifyContext.useLease({
       tickets: { issuer: ticketIssuer, keys: [ticketJwk(keys)] },
-      identityProviders: providers().map(({ name, spec }) => ({ name, spec })),
-      serviceAccounts: control.state
-        .manifests('ServiceAccount')
-        .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'ServiceAccount'>).spec })),
+      ...trusting(),
       revokedTokens: control.state.revokedTickets(clock()),
     });
   refresh();

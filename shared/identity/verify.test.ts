@@ -80,6 +80,7 @@ function context(options: VerifyOptions & { keys?: PublicJwk[] | null } = {}): V
     serviceAccounts: [
       { name: 'billing-bot', spec: { groups: ['bots'], trusts: [{ issuer: ISSUER, subject: 'svc-1' }] } },
       { name: 'ci', spec: { groups: ['ci'], trusts: [{ issuer: ISSUER, subject: 'svc-2', audience: 'ci-audience' }] } },
+      { name: 'builds', spec: { groups: ['ci'], trusts: [{ issuer: 'https://ci.example', subject: 'repo:acme/x' }] } },
       { name: 'twin-a', spec: { groups: [], trusts: [{ issuer: ISSUER, subject: 'twin' }] } },
       { name: 'twin-b', spec: { groups: [], trusts: [{ issuer: ISSUER, subject: 'twin' }] } },
     ],
@@ -88,6 +89,7 @@ function context(options: VerifyOptions & { keys?: PublicJwk[] | null } = {}): V
   if (options.keys !== null) {
     result.useKeys(ISSUER, options.keys ?? KEYS);
     result.useKeys('https://nested.example', options.keys ?? KEYS);
+    result.useKeys('https://ci.example', options.keys ?? KEYS);
   }
   return result;
 }
@@ -536,4 +538,12 @@ test('a token with an unknown key waits for a fetch, once, and is accepted when 
   assert.equal(await code(token(GOOD, { alg: 'RS256', kid: 'new' }), from), 'TOKEN_KEY_UNKNOWN');
   assert.deepEqual(asked, [ISSUER, ISSUER]);
   assert.equal(await code(token(GOOD), context({ keys: null })), 'TOKEN_KEYS_UNAVAILABLE');
+});
+
+test('a trusted subject of an issuer that is no identity provider is a workload, and nobody else of it is let in', async () => {
+  const build = { ...GOOD, iss: 'https://ci.example', sub: 'repo:acme/x' };
+  assert.equal(await code(token(build)), 'ok workload builds [ci]');
+  assert.equal(await code(token({ ...build, sub: 'repo:acme/y' })), 'TOKEN_SUBJECT_UNTRUSTED');
+  assert.equal(await code(token({ ...build, aud: 'elsewhere' })), 'TOKEN_AUDIENCE');
+  assert.equal(await code(token({ ...build, iss: 'https://ci.example.evil' })), 'TOKEN_ISSUER_UNKNOWN');
 });

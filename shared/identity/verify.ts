@@ -16,6 +16,7 @@ import { createHash } from 'node:crypto';
 import type { LeaseBundle, Named, PublicJwk } from '../policy/bundle.ts';
 import type { IdentityProviderSpec, Principal, ServiceAccountSpec } from '../policy/model.ts';
 import { type Jws, KeySet, parseJws, signatureChecks } from './jws.ts';
+import { workloadProviders } from './trusted-issuers.ts';
 
 export type Verified =
   | {
@@ -66,6 +67,7 @@ export class VerifyContext {
   #ticketKeys = new KeySet([]);
   #providers: readonly Named<IdentityProviderSpec>[] = [];
   #serviceAccounts: readonly Named<ServiceAccountSpec>[] = [];
+  #workloadsOnly: ReadonlySet<string> = new Set();
   readonly #keys = new Map<string, { text: string; set: KeySet }>();
   #revokedByLease: ReadonlySet<string> = new Set();
   /** Token id → when it may be forgotten: a lease that was made before the revocation does not undo it. */
@@ -86,7 +88,9 @@ export class VerifyContext {
   useLease(bundle: Pick<LeaseBundle, 'tickets' | 'identityProviders' | 'serviceAccounts' | 'revokedTokens'>): void {
     this.#ticketIssuer = bundle.tickets.issuer;
     this.#ticketKeys = new KeySet(bundle.tickets.keys);
-    this.#providers = bundle.identityProviders;
+    const workloads = workloadProviders(bundle);
+    this.#providers = [...bundle.identityProviders, ...workloads];
+    this.#workloadsOnly = new Set(workloads.map(provider => provider.spec.oidc.issuer));
     this.#serviceAccounts = bundle.serviceAccounts;
     this.#revokedByLease = new Set(bundle.revokedTokens);
     for (const [id, untilMs] of this.#revokedSince) if (untilMs < this.now()) this.#revokedSince.delete(id);
@@ -122,6 +126,11 @@ export class VerifyContext {
 
   providersOf(issuer: string): Named<IdentityProviderSpec>[] {
     return this.#providers.filter(provider => provider.spec.oidc.issuer === issuer);
+  }
+
+  /** Is the issuer known by ServiceAccounts alone, so that nobody else of it is let in? */
+  isWorkloadsOnly(issuer: string): boolean {
+    return this.#workloadsOnly.has(issuer);
   }
 
   accountsTrusting(issuer: string, subject: string): { account: Named<ServiceAccountSpec>; audience: string | undefined }[] {
@@ -252,6 +261,9 @@ function judgeClaims(
   const trusting = context.accountsTrusting(issuer, sub);
   if (trusting.length > 1) return refuse('TOKEN_SUBJECT_AMBIGUOUS', 'more than one service account trusts the subject of the token');
   const [trust] = trusting;
+  if (trust === undefined && context.isWorkloadsOnly(issuer)) {
+    return refuse('TOKEN_SUBJECT_UNTRUSTED', 'no service account trusts this subject, and the issuer is no identity provider');
+  }
 
   const audiences = trust?.audience === undefined ? oidc.audiences : [trust.audience];
   if (!audienceFits(claims.aud, audiences)) return refuse('TOKEN_AUDIENCE', 'the token is for another audience');

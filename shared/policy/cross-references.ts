@@ -49,14 +49,6 @@ export function checkReferences(
         warnings.push({ ...at('spec', 'members', 'serviceAccounts', index), message });
       });
     }
-    if (isA(manifest, 'ServiceAccount')) {
-      const issuers = all.flatMap(each => (isA(each, 'IdentityProvider') ? [each.spec.oidc.issuer] : []));
-      manifest.spec.trusts.forEach(({ issuer }, index) => {
-        if (issuers.includes(issuer)) return;
-        const message = `no IdentityProvider has the issuer ${shown(issuer)}, so its tokens are not believed`;
-        warnings.push({ ...at('spec', 'trusts', index, 'issuer'), message });
-      });
-    }
     if ('resources' in manifest.spec) checkSelector(manifest.spec.resources, resources, at, warnings);
   }
   checkSharedListeners(located, resources, problems);

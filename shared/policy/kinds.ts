@@ -159,9 +159,9 @@ const serviceAccount: Type<ServiceAccountSpec> = object({
   trusts: required(
     listOf(
       object({
-        issuer: required(issuer(), 'Who issues its tokens; an IdentityProvider must have this issuer.'),
+        issuer: required(issuer(), 'Who issues its tokens; needs no IdentityProvider of its own.'),
         subject: required(line(1024), 'The token’s `sub`, letter by letter.'),
-        audience: optional(line(512), 'The token’s `aud`; absent: the audiences of the IdentityProvider.'),
+        audience: optional(line(512), 'The token’s `aud`; absent: the audiences of the IdentityProvider, or `sallyport` without one.'),
       }),
       { min: 1 },
     ),
