@@ -20,11 +20,12 @@ CREATE TABLE IF NOT EXISTS sallyport.record_rows
 ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY toYYYYMM(at)
 ORDER BY (session_id, seq)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE OR REPLACE VIEW sallyport.records AS
 SELECT session_id, seq, at, type, command_seq, agent_id, spool_id, spool_index, log_offset, log_index, hex(previous_hash) AS previous_hash, body, encoded
-FROM sallyport.record_rows FINAL;
+FROM sallyport.record_rows FINAL
+SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- What of the log has arrived here. Written after the rows it speaks of were acknowledged.
 CREATE TABLE IF NOT EXISTS sallyport.ingest_progress
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS sallyport.ingest_progress
 )
 ENGINE = ReplacingMergeTree(next_offset)
 ORDER BY topic
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 -- What could not be read, as it came. Nothing in the log is skipped without a row here.
 CREATE TABLE IF NOT EXISTS sallyport.dead_letter_rows
@@ -51,7 +52,7 @@ CREATE TABLE IF NOT EXISTS sallyport.dead_letter_rows
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (topic, log_offset, log_index)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE OR REPLACE VIEW sallyport.dead_letters AS
 SELECT topic, log_offset, log_index, at, code, reason, key, value

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS sallyport.session_rows
 )
 ENGINE = ReplacingMergeTree(revision)
 ORDER BY session_id
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE OR REPLACE VIEW sallyport.sessions AS
 SELECT
@@ -102,7 +102,7 @@ CREATE TABLE IF NOT EXISTS sallyport.command_rows
 ENGINE = ReplacingMergeTree(revision, deleted)
 PARTITION BY toYYYYMM(at)
 ORDER BY (principal, at, session_id, seq)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE OR REPLACE VIEW sallyport.commands AS
 SELECT
@@ -110,4 +110,6 @@ SELECT
     objects, columns_read, decision, rule, reason, approval_id, approvers, status, rows, bytes, masked_values, data_classes, duration_us,
     response_head, response_sha256, answered_at, role, issuer, database, statements, parameters, inferences, policy_version, prepared_name,
     text_truncated, text_sha256, tag, error_code, error_text, response_columns, response_head_truncated, held_us
-FROM sallyport.command_rows FINAL;
+FROM sallyport.command_rows FINAL
+-- All rows of one command have the same time, so they are in one partition.
+SETTINGS do_not_merge_across_partitions_select_final = 1;

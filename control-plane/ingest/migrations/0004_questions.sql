@@ -5,7 +5,8 @@ SELECT
     has(data_classes, concat('column:', column)) AS masked,
     rows, approvers, approval_id, rule, role, agent, client_address, text, session_id, seq
 FROM sallyport.command_rows FINAL
-WHERE status IN ('ok', 'error', 'cancelled', 'aborted') AND rows > 0;
+WHERE status IN ('ok', 'error', 'cancelled', 'aborted') AND rows > 0
+SETTINGS do_not_merge_across_partitions_select_final = 1;
 
 -- Everything that was refused: logins, and commands.
 CREATE OR REPLACE VIEW sallyport.refusals AS
@@ -23,4 +24,5 @@ SELECT
     session_id, seq, at, agent_id,
     JSONExtractUInt(body, 'fromSeq') AS from_seq, JSONExtractUInt(body, 'toSeq') AS to_seq, JSONExtractString(body, 'reason') AS reason
 FROM sallyport.record_rows FINAL
-WHERE type = 'gap';
+WHERE type = 'gap'
+SETTINGS do_not_merge_across_partitions_select_final = 1;
