@@ -32,8 +32,8 @@ export function protects(schema: string, table: string, column: string): boolean
 
 const short = (labels: Iterable<string>): string =>
   [...labels]
-    .map(label => label.split('.').at(-1))
-    .sort()
+    .map(label => label.split('.').at(-1) ?? '')
+    .sort((a, b) => (a < b ? -1 : 1))
     .join(',');
 
 export function line(result: FlowResult): string {
