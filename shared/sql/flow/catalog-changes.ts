@@ -86,9 +86,18 @@ export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, ca
   if (tag === 'AlterExtensionStmt' || tag === 'CreateExtensionStmt' || tag === 'DropOwnedStmt' || tag === 'ImportForeignSchemaStmt')
     return { made: undefined, names: ['*'] };
   if (tag === 'CreateSchemaStmt' && !Array.isArray(fieldsOf(node).schemaElts)) return NO_CHANGE;
+  return { made: undefined, names: namesOf(node) };
+}
+
+/** The names that a definition gives a new meaning; where it is not clear which, all that it mentions. */
+function namesOf(node: Node): string[] {
   const names: string[] = [];
-  collectNames(node, names);
-  return { made: undefined, names };
+  if ('CreateStmt' in node) collectNames([node.CreateStmt.relation, node.CreateStmt.inhRelations], names);
+  else if ('ViewStmt' in node) collectNames(node.ViewStmt.view, names);
+  else if ('CreateTableAsStmt' in node) collectNames(node.CreateTableAsStmt.into?.rel, names);
+  else if ('CreateFunctionStmt' in node) names.push(nameParts(node.CreateFunctionStmt.funcname).at(-1) ?? '*');
+  else collectNames(node, names);
+  return names;
 }
 
 /** SELECT … INTO stands in the leftmost SELECT of a set operation. */

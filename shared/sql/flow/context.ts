@@ -109,6 +109,15 @@ export class Context {
   unknown(code: UnknownCode, detail: string): void {
     this.found.unknown(code, detail);
   }
+
+  /**
+   * A view or function is used. What it uses in turn may have been redefined by the open transaction, which the snapshot does
+   * not see; that is rare enough not to look for the names.
+   */
+  dependsOnDefinitions(name: string): void {
+    if ((this.session.changed ?? []).length > 0)
+      this.unknown('catalog-stale', `this transaction changed definitions that ${name} may use; commit first`);
+  }
 }
 
 /** Collected over one statement. */

@@ -226,6 +226,7 @@ const TABLE: readonly (readonly [what: string, statements: readonly (readonly [s
       ['select g_harmless(length(email)) from customers', '~email sink:function'],
       ["select g_dynamic('select 1')", '- ?function-opaque'],
       ['select g_view(), g_calls()', '- - ?function-opaque'],
+      ['select sets_path()', '- ?function-opaque'],
       ['select public.nosuch(1)', '- ?function-missing'],
       ["select 'a' === 'b', email === 'x' from customers", '- ~email'],
       ["select 'a' =!= 'b' ", '-'],

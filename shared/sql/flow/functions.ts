@@ -148,6 +148,7 @@ function notMeant(candidate: CatalogFunction, args: readonly Value[], ctx: Conte
 export function callFunction(fn: CatalogFunction, args: readonly Value[], ctx: Context): Call {
   const labels = labelsOf(args);
   const title = `${fn.schema}.${fn.name}`;
+  if (fn.language !== 'c') ctx.dependsOnDefinitions(`${title}()`);
   if (fn.kind === 'a') return aggregate(fn, args, ctx);
   if (fn.language === 'c' && (fn.volatility === 'i' || (fn.extension !== null && REVIEWED_EXTENSIONS.has(fn.extension)))) {
     return shaped(

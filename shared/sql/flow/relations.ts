@@ -71,6 +71,8 @@ export function useRelation(relation: CatalogRelation, ctx: Context): readonly O
   const columns = relationColumns(relation, ctx);
   for (const { code, detail } of ctx.shared.relationUnknowns.get(relation.oid) ?? [])
     ctx.unknown(code, `view ${relation.schema}.${relation.name}: ${detail}`);
+  if ((relation.kind === 'v' || relation.kind === 'm') && relation.definition !== null)
+    ctx.dependsOnDefinitions(`${relation.schema}.${relation.name}`);
   if (relation.kind === 'f') ctx.unknown('foreign-table', `${relation.schema}.${relation.name} is a foreign table`);
   return columns;
 }

@@ -51,6 +51,10 @@ test('what an open transaction changed is unknown until it is committed', () => 
   const changed = view?.change.names ?? [];
   assert.equal(lines('select a from v_plain', { changed }), '- ?catalog-stale');
   assert.equal(lines('select a from plain', { changed }), '-');
+  // What uses it through a view or a function that was there before is as unknown.
+  assert.equal(lines('select x from v_union', { changed }), '=email ?catalog-stale');
+  assert.equal(lines("select f_pure('x'), 'a' === 'b'", { changed }), '- - ?catalog-stale');
+  assert.deepEqual(judge('create table t (like customers)')[0]?.change.names, ['t']);
   assert.equal(lines('select 1', { changed: ['*'] }), '-');
   assert.equal(lines('select a from plain', { changed: ['*'] }), '- ?catalog-stale');
 });

@@ -3,13 +3,16 @@
  * up in the snapshot, parsed each time, and opened a bounded number of times per statement.
  */
 import type { Node } from 'libpg-query';
-import { isTree } from '../ast.ts';
+import { isTree, tagOf } from '../ast.ts';
 import { parse } from '../parser.ts';
 import { type CatalogFunction, compositeOf } from './catalog.ts';
 import type { Context, OutputColumn, QueryOutput } from './context.ts';
 import { EMPTY_ENV, type FromItem, within } from './scope.ts';
 import { effectiveSearchPath } from './session.ts';
 import { asComputed, computed, labelsOf, UNLABELLED, unionLabels, type Value } from './value.ts';
+
+/** What a body may consist of to be followed. */
+const STATEMENTS: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
 interface SqlCall {
   value: Value;
@@ -46,7 +49,11 @@ export function analyseSqlFunction(fn: CatalogFunction, args: readonly Value[], 
   };
   const env = within(EMPTY_ENV, [item]);
   let output: QueryOutput | null = null;
-  for (const statement of statements) output = inner.engine.statement(statement, env, inner);
+  for (const statement of statements) {
+    // SET in a body would change the session, and definitions the catalog, behind the caller's back.
+    if (!STATEMENTS.has(tagOf(statement))) ctx.unknown('function-opaque', `${title} runs more than queries`);
+    output = inner.engine.statement(statement, env, inner);
+  }
   const result = shape(fn, output, ctx);
   ctx.found.functionReads = unionLabels(ctx.found.functionReads, result.value.labels);
   return result;
