@@ -95,7 +95,11 @@ function standsAt(scan: Scan, at: number, limit: number, word: Uint8Array): bool
   // `userSsn`: a capital after a small letter begins a word; `\nSSN`: so does what follows an escape.
   const begins = !isLetter(before) || (is(first, UPPER) && is(before, LOWER)) || scan.byte(at - 2) === 92;
   if (!begins) return false;
-  return !isLetter(after) || (is(after, UPPER) && is(scan.byte(at + word.length - 1), LOWER)) || (after === 115 && !isLetter(scan.byte(at + word.length + 1)));
+  return (
+    !isLetter(after) ||
+    (is(after, UPPER) && is(scan.byte(at + word.length - 1), LOWER)) ||
+    (after === 115 && !isLetter(scan.byte(at + word.length + 1)))
+  );
 }
 
 function isLetter(byte: number): boolean {

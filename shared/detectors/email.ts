@@ -89,7 +89,12 @@ function isUserInfo(scan: Scan, start: number): boolean {
   for (; i >= floor; i--) {
     const byte = scan.bytes[i] as number;
     if (byte <= 32 || byte === 34 || byte === 39 || byte === 60 || byte === 62 || byte === 63 || byte === 38 || byte === 35) return false;
-    if (byte === 47) return scan.byte(i - 1) === 47 && scan.byte(i - 2) === 58;
+    if (byte === 47) {
+      // `://`, also as JSON may write it: `:\/\/`.
+      const previous = scan.byte(i - 1) === 92 ? i - 2 : i - 1;
+      const first = scan.byte(previous - 1) === 92 ? previous - 2 : previous - 1;
+      return scan.byte(previous) === 47 && scan.byte(first) === 58;
+    }
   }
   return false;
 }

@@ -8,6 +8,7 @@
 import { GatewayError } from '../errors.ts';
 import { builtinForms, builtinHooks, builtinLiterals } from './builtin.ts';
 import { type CompiledCustomDetector, type CustomDetector, compileCustomDetector } from './custom/custom-detector.ts';
+import { type Decoded, decodeEscapes, decodeHex, ESCAPE_MARKS } from './decoded.ts';
 import { matchEmail } from './email.ts';
 import { buildForms, type FormTable } from './forms.ts';
 import type { KnownCredentials } from './known-credentials.ts';
@@ -42,7 +43,10 @@ export interface DetectorSet {
    * wrongly false for values that lie wholly inside of the window.
    */
   mightMatch(bytes: Uint8Array, start: number, end: number): boolean;
-  /** Like mightMatch, with the place: no finding begins before the returned offset; -1 without a candidate. */
+  /**
+   * Like mightMatch, with the place: a value that ends before the returned offset has no finding; -1 when none has. Scan the row
+   * around the offset by its values, and go on behind it.
+   */
   nextCandidate(bytes: Uint8Array, start: number, end: number): number;
 }
 
@@ -67,6 +71,9 @@ export function compileDetectors(names: readonly string[], options: DetectorOpti
   return new CompiledDetectors(expandDetectors(names), options);
 }
 
+/** Below every other: what is found as it stands is named by that. */
+const PRIORITY_OF_DECODED = 35;
+
 const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 const encoder = new TextEncoder();
 
@@ -84,9 +91,18 @@ class CompiledDetectors implements DetectorSet {
   /** Custom detectors whose keyword the scan in progress has seen. */
   readonly #due: Uint8Array;
   readonly #always: boolean;
+  /** Kinds of escapes that the scan in progress has met, and where bytes written in hex begin. */
+  #escapes = 0;
+  readonly #hexRuns: number[] = [];
+  /** The same detectors without decoding, for what is decoded; made when first needed. */
+  readonly #options: DetectorOptions;
+  readonly #isNested: boolean;
+  #nested: CompiledDetectors | undefined;
 
-  constructor(names: readonly string[], options: DetectorOptions) {
+  constructor(names: readonly string[], options: DetectorOptions, isNested = false) {
     this.names = names;
+    this.#options = options;
+    this.#isNested = isNested;
     const wanted = new Set(names);
     this.#known = wanted.has('known-credentials') ? options.known : undefined;
     const literals: (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[] = builtinLiterals.filter(rule =>
@@ -110,6 +126,7 @@ class CompiledDetectors implements DetectorSet {
         literals.push({ detector: detector.name, literal, fold: true, match });
       }
     });
+    if (!isNested) literals.push(...this.#decoders());
     const forms = builtinForms.filter(rule => wanted.has(rule.detector));
     const hooks = builtinHooks.filter(entry => wanted.has(entry.detector)).map(entry => entry.hook);
     let classes = 0;
@@ -119,6 +136,49 @@ class CompiledDetectors implements DetectorSet {
     this.#prefilter = buildPrefilter(literals, classes);
     this.#table = this.#prefilter.table;
     this.#forms = buildForms(forms, hooks);
+  }
+
+  /** Matchers that note what is to be decoded. In wire mode the value has to be seen by itself. */
+  #decoders(): LiteralRule[] {
+    const marks = ESCAPE_MARKS.map(
+      ({ literal, kind }): LiteralRule => ({
+        detector: 'decoded',
+        literal,
+        match: (scan, at) => {
+          this.#escapes |= kind;
+          if (scan.wire) scan.add(Math.max(scan.start, at - 1), at + literal.length, 'decoded', 0);
+        },
+      }),
+    );
+    const hex = Array.from(
+      '0123456789abcdefABCDEF',
+      (digit): LiteralRule => ({
+        detector: 'decoded',
+        literal: `\\x${digit}`,
+        match: (scan, at) => {
+          const settled = this.#hexRuns.at(-1);
+          if (settled === undefined || settled < at) this.#hexRuns.push(at + 2);
+          if (scan.wire) scan.add(at, at + 3, 'decoded', 0);
+        },
+      }),
+    );
+    return [...marks, ...hex];
+  }
+
+  #scanDecoded(scan: Scan): void {
+    const { bytes, start, end } = scan;
+    this.#nested ??= new CompiledDetectors(this.names, this.#options, true);
+    const nested = this.#nested;
+    const add = ({ bytes: inner, length, offsets }: Decoded): void => {
+      for (const span of nested.#matches(inner, 0, length, 0)) {
+        scan.add(offsets[span.start] as number, offsets[span.end] as number, span.detector, PRIORITY_OF_DECODED);
+      }
+    };
+    if (this.#escapes !== 0) add(decodeEscapes(bytes, start, end, this.#escapes));
+    for (const at of this.#hexRuns) {
+      const decoded = decodeHex(bytes, at, end);
+      if (decoded !== undefined) add(decoded);
+    }
   }
 
   scan(bytes: Uint8Array, start: number, end: number): readonly Span[] {
@@ -140,9 +200,12 @@ class CompiledDetectors implements DetectorSet {
   #matches(bytes: Uint8Array, start: number, end: number, from: number): readonly Span[] {
     const scan = this.#scan;
     scan.reset(bytes, start, end, false);
+    this.#escapes = 0;
+    this.#hexRuns.length = 0;
     this.#run(scan, from);
     this.#known?.fingerprints?.scan(scan, end);
     if (this.#custom.length > 0) this.#runCustom(scan);
+    if (!this.#isNested && (this.#escapes !== 0 || this.#hexRuns.length > 0)) this.#scanDecoded(scan);
     return scan.count === 0 ? NO_SPANS : scan.spans();
   }
 

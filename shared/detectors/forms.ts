@@ -6,7 +6,7 @@
  * are a phrase. From each word on, a tree of forms is walked; a node's rules are run on the phrase so far. The tree's depth
  * bounds the work. Values that a form cannot describe (IBAN, `+` numbers, IP addresses) have hooks.
  */
-import { ALNUM, ALPHA, CLASS, DIGIT, HEX_LOWER, HEX_UPPER, is } from './bytes.ts';
+import { ALNUM, ALPHA, CLASS, DIGIT, HEX_LOWER, HEX_UPPER, is, UPPER } from './bytes.ts';
 import { hasAnyContext, hasContext, registerContext } from './context.ts';
 import type { FormRule, Phrase } from './rule.ts';
 import type { Scan } from './span.ts';
@@ -78,10 +78,11 @@ class CurrentPhrase implements Phrase {
 
 function symbolsOf(form: string, detector: string): number[] {
   const symbols: number[] = [];
-  for (const [part, kind, length] of form.matchAll(/([ad])(\d+)|[ \-./]|[^]/g)) {
+  for (const [part, kind, length] of form.matchAll(/([ad])(\d+)|[ \-./]|./g)) {
     const separator = part.length === 1 ? (separatorCode[part.charCodeAt(0)] as number) : 0;
     if (separator !== 0) symbols.push(SEPARATOR + separator);
-    else if (kind !== undefined && Number(length) >= 1 && Number(length) <= 31) symbols.push((kind === 'd' ? DIGIT_RUN : 0) + Number(length));
+    else if (kind !== undefined && Number(length) >= 1 && Number(length) <= 31)
+      symbols.push((kind === 'd' ? DIGIT_RUN : 0) + Number(length));
     else throw new RangeError(`the form ${form} of ${detector} cannot be read`);
   }
   return symbols;
@@ -162,12 +163,21 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
         const shorter = moves[node * SYMBOLS + length - 1] as number;
         if (shorter !== 0 && judge(scan, shorter, start, i - 1)) found = i - 1;
       }
-      if (wire && limit === end && (kind & DIGIT) === 0 && length === 1 && (i >= end || bytes[i] === 0) && node !== 0 && judge(scan, node, start, i - 1)) found = i - 1;
+      if (
+        wire &&
+        limit === end &&
+        (kind & DIGIT) === 0 &&
+        length === 1 &&
+        (i >= end || bytes[i] === 0) &&
+        node !== 0 &&
+        judge(scan, node, start, i - 1)
+      )
+        found = i - 1;
       node = moves[node * SYMBOLS + ((kind & DIGIT) !== 0 ? DIGIT_RUN : 0) + length] as number;
       if (node === 0) return found;
       if (i < limit && ((CLASS[bytes[i] as number] as number) & ALNUM) !== 0) continue;
       if (rulesOf[node] !== undefined && judge(scan, node, start, i)) found = i;
-      if (i + 1 >= end || i !== stop && limit === stop && stop !== end) return found;
+      if (i + 1 >= end || (i !== stop && limit === stop && stop !== end)) return found;
       const separator = separatorCode[bytes[i] as number] as number;
       if (separator === 0) return found;
       node = moves[node * SYMBOLS + SEPARATOR + separator] as number;
@@ -180,13 +190,15 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
   /** Tries the phrase that begins with the word [start, end); returns the end of what was found, or -1. */
   function tryWord(scan: Scan, start: number, end: number): number {
     const { bytes } = scan;
+    const found = walk(scan, start, end);
+    if (found >= 0) return found;
     const first = CLASS[bytes[start] as number] as number;
     if ((first & DIGIT) !== 0) {
       for (let i = 0; i < digitHooks.length; i++) if ((digitHooks[i] as WordHook).run(scan, start, end)) return end;
     } else if (end - start > 3 && ((CLASS[bytes[start + 1] as number] as number) & ALPHA) !== 0) {
       for (let i = 0; i < letterHooks.length; i++) if ((letterHooks[i] as WordHook).run(scan, start, end)) return end;
     }
-    return walk(scan, start, end);
+    return -1;
   }
 
   /**
@@ -216,7 +228,8 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
       if (skipped > 0) return skipped;
       const last = wordLimit(scan, seed);
       if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
-      let position = start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
+      let position =
+        start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
       while (position <= start) {
         const end = position === start ? last : wordLimit(scan, position);
         if (scan.wire) {
@@ -239,7 +252,14 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
  */
 function longKnown(scan: Scan, at: number): number {
   const { bytes, end } = scan;
-  if (at + 10 <= end && bytes[at + 4] === 45 && bytes[at + 7] === 45 && isDigitAt(bytes, at + 1) && isDigitAt(bytes, at + 5) && isDigitAt(bytes, at + 9)) {
+  if (
+    at + 10 <= end &&
+    bytes[at + 4] === 45 &&
+    bytes[at + 7] === 45 &&
+    isDigitAt(bytes, at + 1) &&
+    isDigitAt(bytes, at + 5) &&
+    isDigitAt(bytes, at + 9)
+  ) {
     if (at > scan.start && ((CLASS[bytes[at - 1] as number] as number) & ALNUM) !== 0) return 0;
     let i = at + 10;
     if (bytes[i + 3] !== 58 || bytes[i + 6] !== 58 || (bytes[i] !== 84 && bytes[i] !== 32)) return is(scan.byte(i), DIGIT) ? 0 : i;
@@ -251,7 +271,8 @@ function longKnown(scan: Scan, at: number): number {
   }
   if (at + 36 <= end && bytes[at + 8] === 45 && bytes[at + 13] === 45 && bytes[at + 18] === 45 && bytes[at + 23] === 45) {
     if (at > scan.start && ((CLASS[bytes[at - 1] as number] as number) & ALNUM) !== 0) return 0;
-    for (let i = 0; i < 36; i++) if (i !== 8 && i !== 13 && i !== 18 && i !== 23 && !is(bytes[at + i] as number, HEX_LOWER | HEX_UPPER)) return 0;
+    for (let i = 0; i < 36; i++)
+      if (i !== 8 && i !== 13 && i !== 18 && i !== 23 && !is(bytes[at + i] as number, HEX_LOWER | HEX_UPPER)) return 0;
     return at + 36;
   }
   return 0;
@@ -274,7 +295,7 @@ function phraseStart(scan: Scan, start: number, floor: number): number {
     if (length === 0 || length > 4) break;
     const isDigit = ((CLASS[bytes[i] as number] as number) & DIGIT) !== 0;
     if (isDigit && length > 1 && !scan.wire) break;
-    if (!isDigit && length > 3 && !scan.wire) break;
+    if (!isDigit && length > 3 && ((CLASS[bytes[i] as number] as number) & UPPER) === 0 && !scan.wire) break;
     first = i;
   }
   return first;

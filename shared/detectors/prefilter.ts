@@ -73,7 +73,8 @@ function rarestWindow(literal: Uint8Array, width: number, fold: boolean): number
   let bestCost = Number.POSITIVE_INFINITY;
   for (let i = 0; i + width <= literal.length; i++) {
     let cost = 0;
-    for (let k = 0; k + 1 < Math.min(width, 4); k++) cost += Math.log(1 + pairCost(literal[i + k] as number, literal[i + k + 1] as number, fold));
+    for (let k = 0; k + 1 < Math.min(width, 4); k++)
+      cost += Math.log(1 + pairCost(literal[i + k] as number, literal[i + k + 1] as number, fold));
     if (cost < bestCost) {
       bestCost = cost;
       best = i;
@@ -105,7 +106,10 @@ function isHexOrColon(byte: number): boolean {
  * @param kinds what else the table marks: DIGITS_BIT, AT_BIT, COLON_BIT.
  * @throws {RangeError} for a literal shorter than three bytes: the stride could step over it.
  */
-export function buildPrefilter(rules: readonly (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[], kinds: number): Prefilter {
+export function buildPrefilter(
+  rules: readonly (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[],
+  kinds: number,
+): Prefilter {
   const table = new Uint16Array(65536);
   const buckets = new Map<number, Entry[]>();
   const begins = (a: number, b: number, bit: number): void => {
@@ -125,7 +129,8 @@ export function buildPrefilter(rules: readonly (Omit<LiteralRule, 'literal'> & {
     const width = Math.min(5, bytes.length);
     const window = rarestWindow(bytes, width, fold);
     // Neighbours in the alphabet share a bit, so that a bit's pairs are alike and few.
-    const bit = width === 5 ? (LONG_BITS[Math.floor((longIndex++ * LONG_BITS.length) / longs)] as number) : SHORT_BITS[width - 3] as number;
+    const bit =
+      width === 5 ? (LONG_BITS[Math.floor((longIndex++ * LONG_BITS.length) / longs)] as number) : (SHORT_BITS[width - 3] as number);
     for (const offset of [window, window + 1]) {
       const entry: Entry = { literal: bytes, fold, offset, match };
       const at = (k: number): readonly number[] => {

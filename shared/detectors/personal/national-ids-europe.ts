@@ -15,7 +15,8 @@ export function rule(detector: string, forms: readonly string[], check: Check, c
     forms,
     check: phrase => check(phrase.digits, phrase.text, phrase),
     ...(context === undefined ? {} : { context }),
-    priority: context === undefined ? PRIORITY.checked : PRIORITY.checked - 2,
+    // A keyword says more than a check digit: `CPR 230965-0659` is no Swedish number.
+    priority: context === undefined ? PRIORITY.checked : PRIORITY.checked + 1,
   };
 }
 
@@ -195,14 +196,7 @@ export const europe: readonly FormRule[] = [
     'de-tax',
   ]),
   rule('dk-cpr', ['d6-d4', 'd10', 'd6 d4'], dkCpr, ['cpr', 'danish', 'denmark', 'personnr', 'cpr-nr', 'cprnr']),
-  rule('ee-personal-code', ['d11'], eePersonal, [
-    'isikukood',
-    'asmens kodas',
-    'estonia',
-    'lithuania',
-    'personal code',
-    'personal_code',
-  ]),
+  rule('ee-personal-code', ['d11'], eePersonal, ['isikukood', 'asmens kodas', 'estonia', 'lithuania', 'personal code', 'personal_code']),
   rule('es-dni', ['d8a1', 'd8-a1', 'd2.d3.d3-a1', 'd2.d3.d3a1'], upper(esDni)),
   rule('es-dni', ['d8a1', 'd8-a1', 'd8 a1'], esDni, ['dni', 'nif', 'documento nacional', 'spanish', 'españa']),
   rule('es-nie', ['a1d7a1', 'a1-d7-a1', 'a1-d7a1'], upper(esNie)),

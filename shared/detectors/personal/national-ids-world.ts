@@ -68,7 +68,9 @@ const hkId: Check = (_d, text) => {
 const idNik: Check = d =>
   two(d, 0) >= 11 && two(d, 0) <= 96 && isDdmmyy(d, 6, [0], [0, 40]) && !(d[12] === 0 && d[13] === 0 && d[14] === 0 && d[15] === 0);
 const ilId: Check = d => luhn(d) && !isRepeated(d);
-const aadhaar: Check = d => at(d, 0) >= 2 && verhoeff(d) && !isRepeated(d);
+/** Three groups of four that go on are a card's. */
+const aadhaar: Check = (d, _text, { scan, end }) =>
+  at(d, 0) >= 2 && verhoeff(d) && !isRepeated(d) && !(scan.byte(end) === 32 && scan.byte(end + 1) >= 48 && scan.byte(end + 1) <= 57);
 const inPan: Check = (_d, text) => /^[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z]$/.test(text);
 const jpMyNumber: Check = d => {
   let sum = 0;

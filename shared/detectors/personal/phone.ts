@@ -4,7 +4,7 @@
  *
  * libphonenumber's patterns see at most 32 characters of digits and separators, so its regular expressions are bounded.
  */
-import { type CountryCode, isValidPhoneNumber } from 'libphonenumber-js/min';
+import { type CountryCode, isPossiblePhoneNumber, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
 import { hasContext, registerContext } from '../context.ts';
 import { standsAlone, type WordHook } from '../forms.ts';
@@ -135,16 +135,27 @@ function valid(scan: Scan, start: number, end: number, country?: CountryCode): b
 }
 
 function matchInternational(scan: Scan, start: number, plus: number): boolean {
+  const { bytes } = scan;
   if (!scan.wire && (is(scan.byte(plus - 1), ALNUM) || scan.byte(plus - 1) === 43)) return false;
   const ends = groupEnds(scan, start, DIGITS_MIN);
   for (let i = ends.length - 1; i >= 0 && i >= ends.length - 6; i--) {
     const end = ends[i] as number;
     const after = scan.byte(end);
     if (!scan.wire && (is(after, ALNUM) || after === 95)) continue;
-    if (!valid(scan, start, end)) continue;
+    // Numbers of ranges kept for fiction are possible, not valid; written with separators or near a keyword they are meant as numbers.
+    if (
+      !valid(scan, start, end) &&
+      !(isPossiblePhoneNumber(`+${latin1(bytes, start, end)}`) && (hasSeparator(bytes, start, end) || hasContext(scan, plus, end, CONTEXT)))
+    )
+      continue;
     scan.add(plus, end, 'phone', PRIORITY.phone + 2);
     return true;
   }
+  return false;
+}
+
+function hasSeparator(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (!is(bytes[i] as number, DIGIT)) return true;
   return false;
 }
 

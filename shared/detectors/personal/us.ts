@@ -55,7 +55,7 @@ export const us: readonly FormRule[] = [
     forms: ['d9', 'd3.d2.d4', 'd3/d2/d4', 'd3-d6'],
     check: ({ digits }) => isSsn(digits),
     context: SSN_CONTEXT,
-    priority: PRIORITY.checked,
+    priority: PRIORITY.checked + 2,
   },
   { detector: 'us-itin', forms: ['d3-d2-d4'], check: ({ digits }) => isItin(digits), priority: PRIORITY.checked },
   {
@@ -63,13 +63,13 @@ export const us: readonly FormRule[] = [
     forms: ['d9', 'd3 d2 d4'],
     check: ({ digits }) => isItin(digits),
     context: ITIN_CONTEXT,
-    priority: PRIORITY.checked,
+    priority: PRIORITY.checked + 2,
   },
   {
     detector: 'us-passport',
     forms: ['d9', 'a1d8'],
     check: () => true,
     context: ['us passport', 'u.s. passport', 'usa passport', 'american passport', 'us_passport', 'passport_us'],
-    priority: PRIORITY.checked - 1,
+    priority: PRIORITY.checked + 3,
   },
 ];

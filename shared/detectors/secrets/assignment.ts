@@ -16,6 +16,8 @@ export interface Assignment {
   nameEnd: number;
   /** `=`, `:`, `>` (an XML element), ` ` (a flag or SQL), `i` (the word "is"). */
   operator: string;
+  /** Words between the name and the operator. */
+  gap: number;
 }
 
 const TAIL_BYTES_MAX = 48;
@@ -29,13 +31,25 @@ const unquotedEnd: Uint8Array = (() => {
   return table;
 })();
 
-/** @param at the end of the keyword. @returns undefined when nothing is assigned there. */
-export function readAssignment(scan: Scan, at: number): Assignment | undefined {
+/**
+ * @param at the end of the keyword.
+ * @param words words that may stand between the name and the operator: `heroku api key: …`, `password for bob is …`.
+ * @returns undefined when nothing is assigned there.
+ */
+export function readAssignment(scan: Scan, at: number, words = 0): Assignment | undefined {
   const { bytes, end } = scan;
   let i = at;
   const tailLimit = Math.min(end, at + TAIL_BYTES_MAX);
   while (i < tailLimit && (is(bytes[i] as number, ALNUM) || bytes[i] === 95 || bytes[i] === 45 || bytes[i] === 46)) i++;
   const nameEnd = i;
+  let gap = 0;
+  while (gap < words && bytes[i] === 32 && is(bytes[i + 1] as number, ALNUM) && !isIs(bytes, i + 1)) {
+    const wordLimit = Math.min(end, i + 14);
+    i++;
+    while (i < wordLimit && (is(bytes[i] as number, ALNUM) || bytes[i] === 95 || bytes[i] === 45)) i++;
+    gap++;
+  }
+  if (gap > 0 && bytes[i] !== 58 && bytes[i] !== 61 && bytes[i] !== 32) return undefined;
   // `"password": …`, `password[0] = …`, `['password'] = …`, also with the quote escaped.
   i = skipClosers(bytes, i, end);
   i = skipBlanks(bytes, i, end, 4);
@@ -92,7 +106,12 @@ export function readAssignment(scan: Scan, at: number): Assignment | undefined {
     while (i > start && (bytes[i - 1] === 46 || bytes[i - 1] === 58)) i--;
   }
   if (i <= start) return undefined;
-  return { start, end: i, quoted: quote !== 0, nameEnd, operator };
+  return { start, end: i, quoted: quote !== 0, nameEnd, operator, gap };
+}
+
+/** The word `is`, which is an operator. */
+function isIs(bytes: Uint8Array, at: number): boolean {
+  return lower(bytes[at] as number) === 105 && lower(bytes[at + 1] as number) === 115 && isBlank(bytes[at + 2]);
 }
 
 function isBlank(byte: number | undefined): boolean {

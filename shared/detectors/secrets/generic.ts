@@ -95,7 +95,7 @@ function matchPassword(scan: Scan, at: number): void {
 
 function judgePassword(scan: Scan, at: number, keywordEnd: number): void {
   const { bytes } = scan;
-  const assignment = readAssignment(scan, keywordEnd);
+  const assignment = readAssignment(scan, keywordEnd) ?? readAssignment(scan, keywordEnd, 3);
   if (assignment === undefined) return;
   if (scan.wire) {
     scan.add(assignment.start, assignment.end, 'generic-secret', PRIORITY.generic);
@@ -114,18 +114,27 @@ function judgePassword(scan: Scan, at: number, keywordEnd: number): void {
   if (operator === ',' && !quoted) return;
   const { digits, lowers, uppers, others, high } = textureOf(bytes, start, end);
   const letters = lowers + uppers + high;
-  if (operator === 'i' || operator === ' ') {
+  if (operator === 'i' || (operator === ' ' && !quoted) || assignment.gap > 0) {
     // "the password is wrong": prose, unless the value has what words have not.
     if (!(digits > 0 && letters > 0) && !(others > 0 && digits > 0)) return;
   } else if (isIdentifier(bytes, start, end)) {
     // Letters alone are a name or a word; in quotes, or in mixed case with 8 letters or more, possibly a password.
-    if (!quoted || hasSpace(bytes, start, end) || entropy(bytes, start, end) < 2.5 || (length < 10 && uppers === 0)) return;
-    if (others > 0) return;
+    const literal = quoted || operator === '>';
+    if (hasSpace(bytes, start, end) || others > 0) return;
+    if (literal ? entropy(bytes, start, end) < 2.5 || (length < 10 && uppers === 0) : length < 12 || caseSwitches(bytes, start, end) < 4)
+      return;
   } else if (quoted && hasSpace(bytes, start, end)) {
     if (digits === 0 || letters === 0 || length > 40) return;
   } else if (digits === length && length < 8) return;
   else if (digits === 0 && others > 0 && isPath(bytes, start, end)) return;
   scan.add(start, end, 'generic-secret', PRIORITY.generic);
+}
+
+/** Changes from a small to a capital letter: a name in camel case has few, random letters have many. */
+function caseSwitches(bytes: Uint8Array, start: number, end: number): number {
+  let switches = 0;
+  for (let i = start + 1; i < end; i++) if (is(bytes[i] as number, UPPER) && is(bytes[i - 1] as number, LOWER)) switches++;
+  return switches;
 }
 
 function hasSpace(bytes: Uint8Array, start: number, end: number): boolean {
@@ -369,7 +378,7 @@ function matchKeyworded(rule: Keyworded, keyword: string): (scan: Scan, at: numb
       : (rule.lengths as readonly number[]).includes(length);
   return (scan, at) => {
     const { bytes } = scan;
-    const assignment = readAssignment(scan, at + keyword.length);
+    const assignment = readAssignment(scan, at + keyword.length, 3);
     if (assignment === undefined) return;
     const { start } = assignment;
     const end = runEnd(bytes, start, Math.min(scan.end, start + 2_048), rule.mask);
