@@ -1,0 +1,78 @@
+/** Writes docs/reference/detectors.md: `node shared/detectors/reference-page.ts`. The tables are computed, the text is here. */
+import { writeFileSync } from 'node:fs';
+import { labelledSet } from './labelled-set.ts';
+import { NATIONAL_ID_DETECTORS, SECRET_DETECTORS } from './names.ts';
+import { score, table } from './score.ts';
+
+const LINES = 6_000;
+
+const list = (names: readonly string[]): string => names.map(name => `\`${name}\``).join(', ');
+
+export function referencePage(): string {
+  const lines = labelledSet(LINES, 1);
+  return `# Detectors
+
+Detectors find secrets and personal data in values that nobody labelled. Name them in a DataPolicy; what they find becomes what
+\`detectorMask\` says (\`redact\` when it is left out).
+
+\`\`\`yaml
+kind: DataPolicy
+metadata: { name: find-secrets }
+spec:
+  resources: { labels: { env: prod } }
+  detectors: [secrets, email, us-ssn, payment-card]
+\`\`\`
+
+Groups: \`all\`, \`secrets\`, \`personal-data\`, \`national-ids\`. A record's \`data_classes\` names the detectors that fired.
+
+## What is found
+
+A span is the value alone, without its keyword and quotes: the password of a connection string, the whole of a key block from BEGIN to
+END, the address of a webhook. Of findings that overlap one is left, named by the more specific form; a secret that reaches beyond it
+widens it.
+
+- **Personal data**: \`email\`; \`payment-card\` (issuer ranges, length, Luhn; rare lengths need a word such as "card" nearby); \`iban\`
+  (country, length, mod 97); \`phone\` (libphonenumber; numbers without \`+\` in the North American form, or near a word such as "phone");
+  \`ip-address\` (v4 and v6, without loopback, netmasks and version numbers); \`passport\` (near the word).
+- **National and tax ids**: ${list(NATIONAL_ID_DETECTORS)}. Check digits and dates are verified. Forms that say too little by themselves,
+  such as nine digits, need a keyword within 48 bytes before or 16 after.
+- **Secrets**: ${list(SECRET_DETECTORS)}. Vendors' tokens by their form, length and, where there is one, checksum (a GitHub token with a wrong
+  checksum is none); \`generic-secret\` is what is assigned to a name such as \`password\` or \`api_key\` and looks chosen or random.
+- **\`known-credentials\`**: the values of the credentials that Sallyport holds, in raw, URL-, JSON-, XML-, hex- and base64-encoded form.
+  They need at least eight bytes.
+
+Values inside of bytea (\`\\x…\`), JSON escapes (\`\\u0040\`), percent-encoding (\`%40\`) and XML references (\`&#64;\`) are decoded one level; the
+mask covers what they were written with.
+
+## Your own detectors
+
+A custom detector has a name, a pattern, and optionally keywords, a least entropy and the group that is the secret. Patterns have
+[RE2's syntax](https://github.com/google/re2/wiki/Syntax): no lookaround, no backreferences, no Unicode classes, and they run in time
+linear in the value. An existing gitleaks configuration is imported with \`sallyport detect --gitleaks FILE\`; rules about paths and
+commits are left out with a warning.
+
+## On the command line
+
+\`\`\`sh
+sallyport detect access.log                       # file:line:column: detector (n bytes)
+sallyport detect --detectors secrets --json app.env
+sallyport detect --jsonl < lines.jsonl            # {"id","text"} → {"id","spans":[[start,end,"detector"],…]}
+\`\`\`
+
+Offsets of \`--jsonl\` count Unicode code points. The values themselves are never printed. \`--exit-code\` gives 1 when something is found.
+
+## Precision and recall
+
+Scored by \`node shared/detectors/score.ts\` on ${lines.length} lines made from a seed, ${lines.filter(line => line.spans.length === 0).length} of them without anything to find: log lines, JSON,
+env files, SQL rows, chat and code, with near misses (UUIDs, hashes, base64 images, versions, timestamps, order numbers, wrong check
+digits, placeholders). Precision counts findings of the right name that overlap a label; the last column those with its very span. The
+set is synthetic: expect less on text that is nothing like it.
+
+${table(score(lines))}
+`;
+}
+
+if (import.meta.main) {
+  const target = new URL('../../docs/reference/detectors.md', import.meta.url);
+  writeFileSync(target, referencePage());
+}
