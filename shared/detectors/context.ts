@@ -75,6 +75,12 @@ export function hasContext(scan: Scan, start: number, end: number, words: Contex
   );
 }
 
+/** The same for keywords before the value only. */
+export function hasContextBefore(scan: Scan, start: number, words: ContextWords): boolean {
+  const set = registerContext(words);
+  return hasAnyContext(scan, start, scan.end) && look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, set);
+}
+
 function look(scan: Scan, from: number, to: number, { filter, byHash }: CompiledWords): boolean {
   const { bytes } = scan;
   for (let i = from; i + 2 < to; i++) {

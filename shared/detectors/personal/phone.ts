@@ -6,7 +6,7 @@
  */
 import { type CountryCode, isPossiblePhoneNumber, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
-import { hasContext, registerContext } from '../context.ts';
+import { hasContext, hasContextBefore, registerContext } from '../context.ts';
 import { standsAlone, type WordHook } from '../forms.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
@@ -180,6 +180,11 @@ function groupsEnd(scan: Scan, start: number): number {
   return digits >= DIGITS_MIN ? end : -1;
 }
 
+/** The area code 555, which films and documentation use. */
+function isFictional(scan: Scan, start: number): boolean {
+  return scan.bytes[start] === 53 && scan.bytes[start + 1] === 53 && scan.bytes[start + 2] === 53;
+}
+
 /** `3-3-4` digits joined by `-` or `.`, also with a leading 1. */
 function isNorthAmerican(scan: Scan, start: number, end: number, last: number): boolean {
   let first = start;
@@ -207,7 +212,7 @@ function matchPhone(scan: Scan, start: number, end: number): boolean {
     const american = end - start === 3;
     for (let i = ends.length - 1; i >= 0; i--) {
       const last = ends[i] as number;
-      if (american && valid(scan, start, last, 'US')) {
+      if (american && (valid(scan, start, last, 'US') || (last - start === 13 && isFictional(scan, start)))) {
         scan.add(start - 1, last, 'phone', PRIORITY.phone + 2);
         return true;
       }
@@ -223,12 +228,13 @@ function matchPhone(scan: Scan, start: number, end: number): boolean {
   if (last < 0) return false;
   if (!scan.wire && (is(scan.byte(last), ALNUM) || !standsAlone(scan, start, last))) return false;
   if (isNorthAmerican(scan, start, end, last)) {
-    if (!valid(scan, start, last, 'US')) return false;
-    if (!hasContext(scan, start, last, CONTEXT) && hasContext(scan, start, start, OTHER)) return false;
+    const near = hasContext(scan, start, last, CONTEXT);
+    if (!valid(scan, start, last, 'US') && !(near && isFictional(scan, start))) return false;
+    if (!near && hasContextBefore(scan, start, OTHER)) return false;
     scan.add(start, last, 'phone', PRIORITY.phone);
     return true;
   }
-  if (!hasContext(scan, start, start, CONTEXT)) return false;
+  if (!hasContextBefore(scan, start, CONTEXT)) return false;
   const shape = latin1(bytes, start, last).replace(/\d+/g, run => String(run.length));
   if (/^(?:7|\d[ -./]\d[ -./]\d)$/.test(shape) && last - start < 8) return false;
   if (DATE.test(shape) || /^\d\.\d\.\d\.\d$/.test(shape) || /^[123]\.[123]\.[123]\.[123]$/.test(shape)) return false;

@@ -101,7 +101,7 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
     }
     i = Math.min(i, limit);
   } else {
-    while (i < limit && unquotedEnd[bytes[i] as number] === 0) i++;
+    while (i < limit && (unquotedEnd[bytes[i] as number] === 0 || (bytes[i] === 38 && !startsParameter(bytes, i + 1, end)))) i++;
     // A sentence's full stop, or the colon of what follows.
     while (i > start && (bytes[i - 1] === 46 || bytes[i - 1] === 58)) i--;
   }
@@ -112,6 +112,13 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
 /** The word `is`, which is an operator. */
 function isIs(bytes: Uint8Array, at: number): boolean {
   return lower(bytes[at] as number) === 105 && lower(bytes[at + 1] as number) === 115 && isBlank(bytes[at + 2]);
+}
+
+/** Whether an `&` goes on with the next parameter of a query, or ends a reference. */
+function startsParameter(bytes: Uint8Array, at: number, end: number): boolean {
+  let i = at;
+  while (i < end && i < at + 32 && (is(bytes[i] as number, ALNUM) || bytes[i] === 95 || bytes[i] === 45)) i++;
+  return bytes[i] === 61 || bytes[i] === 59;
 }
 
 function isBlank(byte: number | undefined): boolean {

@@ -18,9 +18,9 @@ function matchTelegram(scan: Scan, at: number): void {
   const start = runStart(scan.bytes, at, Math.max(scan.start, at - 12), DIGIT);
   if (at - start < 8 || (at - start > 10 && !scan.wire)) return;
   const end = runEnd(scan.bytes, at + 1, Math.min(scan.end, at + 38), BASE64URL);
-  if (end - at - 1 < 35) return;
+  if (end - at - 1 < 34) return;
   if (!scan.wire) {
-    if (end - at - 1 !== 35) return;
+    if (end - at - 1 > 35) return;
     const before = scan.byte(start - 1);
     // `https://api.telegram.org/bot123456789:AA…`
     if (is(before, ALNUM) && !(before === 116 && scan.byte(start - 2) === 111 && scan.byte(start - 3) === 98)) return;

@@ -18,8 +18,7 @@ const LIKE_A_TEMPLATE =
   /^(?:\$|%|\{|<|\[|#|@|!|\*|\.\.|--|&|~|process\.|os\.|env\.|config\.|settings\.|self\.|this\.|secrets?\.|vault:|arn:|https?:\/\/|\/)/i;
 const FILLER = /^(?:x+|\*+|\.+|-+|_+|0+|#+|•+|\?+)$/i;
 const IDENTIFIER = /^[A-Za-z_][A-Za-z_]*(?:[.:\->]+[A-Za-z_]+)*$/;
-const SPEAKING =
-  /your|example|placeholder|changeme|change[_-]?me|replace|insert|redacted|xxxx|\*\*\*|todo|dummy|<|>|\.\.\.|0{8}|1234567890|abcdefgh/i;
+const SPEAKING = /your|example|placeholder|changeme|change[_-]?me|replace|insert|redacted|xxxx|\*\*\*|todo|dummy|<|>|\.\.\.|0{8}/i;
 
 /**
  * Whether a value is not a secret for certain. The patterns have no nested repetition over the same characters and see at most

@@ -19,7 +19,6 @@ const CONNECTION_SCHEMES = new Set(
 );
 
 const PLACEHOLDERS = new Set([
-  'password',
   'pass',
   'passwd',
   'pwd',
