@@ -1,11 +1,11 @@
 /**
- * The records of one session: contiguous sequence numbers, each record chained to the one before it by its hash.
+ * The records of one session, with contiguous sequence numbers.
  *
- * It encodes and appends; it neither masks (callers hand over masked text only) nor waits for the disk (output-commit is the
+ * It encodes and appends; it neither chains records by their hashes (two hashes a command are a tenth of the agent's time; the
+ * evidence of a run of records is made where runs are written), nor masks (callers hand over masked text only) nor waits for the disk (output-commit is the
  * protocol's, by the index that is returned). When the sink refuses a record, the sequence number is not used up: nothing was
  * recorded, and the caller must not forward.
  */
-import { hash } from 'node:crypto';
 import {
   type CommandBody,
   encodeCancelRequested,
@@ -23,11 +23,11 @@ import { nowUnixUs } from './clock.ts';
 
 export class SessionRecorder {
   readonly sink: RecordSink;
-  readonly #head: { sessionId: string; seq: number; atUnixUs: number; previousHash: Uint8Array | undefined };
+  readonly #head: { sessionId: string; seq: number; atUnixUs: number };
 
   constructor(sink: RecordSink, sessionId: string) {
     this.sink = sink;
-    this.#head = { sessionId, seq: 0, atUnixUs: 0, previousHash: undefined };
+    this.#head = { sessionId, seq: 0, atUnixUs: 0 };
   }
 
   /** The sequence number of the next record. */
@@ -43,7 +43,6 @@ export class SessionRecorder {
   /** @returns the record's index in the sink. @throws what the sink throws; then nothing was recorded. */
   #append(record: Uint8Array): number {
     const index = this.sink.append(record);
-    this.#head.previousHash = hash('sha256', record, 'buffer');
     this.#head.seq++;
     return index;
   }
