@@ -36,7 +36,6 @@ export interface EngineConfig {
 
 /** What people and tools may read of the system database: names of things, no queries, users or settings of others. */
 const readableSystemTables = [
-  'asynchronous_metrics',
   'build_options',
   'columns',
   'contributors',
