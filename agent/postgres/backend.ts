@@ -416,7 +416,7 @@ export class BackendStream {
     const { head } = this.#relay.pipeline;
     if (head === undefined || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
     if (head.hidden) {
-      head.onRow?.(rowValues(buffer, start, end));
+      head.hooks?.onRow?.(rowValues(buffer, start, end));
       return this.#hide(buffer, start, end);
     }
     const { run } = head;
@@ -491,7 +491,8 @@ export class BackendStream {
   }
 
   #rowDescription(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
-    if (head.probe !== null) return this.#probed(head, head.probe, buffer, start, end);
+    const probe = head.hooks?.probe;
+    if (probe !== undefined) return this.#probed(head, probe, buffer, start, end);
     // What a statement would return is the client's to know; only rows need a plan.
     if (head.kind === Kind.DescribeStatement) return this.#answered(head, buffer, start, end);
     const verdict =
@@ -570,7 +571,7 @@ export class BackendStream {
   #described(head: Expected, plan: RowPlan | null, buffer: Buffer, start: number, end: number): Outcome {
     if (head.kind !== Kind.DescribePortal && head.kind !== Kind.DescribeStatement) throw unexpected(buffer[start] as number);
     if (head.kind === Kind.DescribePortal && head.portal !== null) head.portal.plan = plan ?? NO_ROWS;
-    head.probe?.done({ kind: 'noRows' });
+    head.hooks?.probe?.done({ kind: 'noRows' });
     return this.#answered(head, buffer, start, end);
   }
 
@@ -610,7 +611,7 @@ export class BackendStream {
     const { pipeline } = this.#relay;
     pipeline.shift();
     const outcome = head.hidden ? this.#hide(buffer, start, end) : 'pass';
-    head.onAnswered?.();
+    head.hooks?.onAnswered?.();
     this.#relay.answered();
     return outcome;
   }
@@ -764,8 +765,9 @@ export class BackendStream {
     }
     const { run, replacement } = head;
     let outcome: Outcome;
-    if (head.hidden && head.onError !== null) {
-      head.onError(this.#scrub(fields, null) ?? fields);
+    const onError = head.hooks?.onError;
+    if (onError !== undefined) {
+      onError(this.#scrub(fields, null) ?? fields);
       outcome = this.#hide(buffer, start, end);
     } else if (replacement !== null && !closing) {
       if (run !== null) {
@@ -793,9 +795,10 @@ export class BackendStream {
     }
     if (head.kind === Kind.Sync) return outcome;
     pipeline.shift();
-    if (replacement === null) head.undo?.();
     this.#finishRun(head, buffer, end);
-    for (const dropped of pipeline.dropUntilSync()) {
+    const skipped = pipeline.dropUntilSync();
+    pipeline.undo(head, true);
+    for (const dropped of skipped) {
       if (dropped.changesNames) pipeline.pendingEffects--;
       if (dropped.run === null) continue;
       dropped.run.status = 'aborted';

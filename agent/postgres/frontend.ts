@@ -20,6 +20,7 @@ import {
   decodeExecute,
   decodeParse,
   decodeTarget,
+  type ErrorField,
   encodeBind,
   encodeClose,
   encodeDescribe,
@@ -36,6 +37,7 @@ import { NO_SUCH_NAME, PROBE_NAME } from './names.ts';
 import { parameterText } from './parameter-text.ts';
 import {
   Expected,
+  type Hooks,
   Kind,
   type KindOf,
   type Portal,
@@ -335,11 +337,7 @@ export class FrontendStream {
     const allowed = judged.decision.action === 'allow';
     // In a failed transaction the server refuses all but its end, in its own words.
     const failed =
-      relay.transactionStatus === 'E' &&
-      pipeline.length === 0 &&
-      allowed &&
-      judged.statements.length > 0 &&
-      !this.#endsTransaction(judged);
+      relay.transactionStatus === 'E' && pipeline.length === 0 && allowed && judged.statements.length > 0 && !this.#endsTransaction(judged);
     if (failed) this.#forgetProbe();
     else if (
       allowed ? (judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged) : judged.unresolved && judged.statements.length <= 1
@@ -494,11 +492,13 @@ export class FrontendStream {
     this.#cut(frameEnd);
     this.#pieces.push(encodeDescribe('S', parse.statement));
     const describe = new Expected(Kind.DescribeStatement, true);
-    describe.probe = {
-      verdict: verdictOf(judged, 0),
-      format: null,
-      done: outcome => {
-        statement.probed = outcome;
+    describe.hooks = {
+      probe: {
+        verdict: verdictOf(judged, 0),
+        format: null,
+        done: outcome => {
+          statement.probed = outcome;
+        },
       },
     };
     pipeline.push(describe);
@@ -565,7 +565,6 @@ export class FrontendStream {
     entry.portal = portal;
     pipeline.addPortal(portal, entry);
     pipeline.push(entry);
-    session.lastActiveAtMs = Date.now();
     return 'forward';
   }
 
@@ -888,8 +887,10 @@ export class FrontendStream {
       mustProbe: false,
     };
     const close = new Expected(Kind.Close, true);
-    close.onAnswered = () => {
-      this.#parseProbed = true;
+    close.hooks = {
+      onAnswered: () => {
+        this.#parseProbed = true;
+      },
     };
     pipeline.push(entry);
     pipeline.push(close);
@@ -967,31 +968,32 @@ export class FrontendStream {
     this.#cut(frameStart);
     const values: (string | null)[] = [];
     const inSegment = pipeline.segmentOpen;
-    const push = (kind: KindOf, bytes: Buffer): Expected => {
+    const push = (kind: KindOf, bytes: Buffer, hooks: Hooks = {}): void => {
       const entry = new Expected(kind, true);
-      entry.undo = () => {
-        this.#asking = false;
-      };
-      entry.onError = () => {
-        this.#asking = false;
-        if (!inSegment) this.#blind = 'the search path cannot be read';
+      entry.hooks = {
+        ...hooks,
+        onDropped: () => {
+          this.#asking = false;
+        },
+        onError: () => {
+          this.#asking = false;
+          if (!inSegment) this.#blind = 'the search path cannot be read';
+        },
       };
       pipeline.push(entry);
       this.#pieces.push(bytes);
-      return entry;
     };
     for (const setting of PATH_SETTINGS) {
       push(Kind.Parse, encodeParse(PROBE_NAME, `SHOW ${setting}`));
       push(Kind.Bind, encodeBind(PROBE_NAME, PROBE_NAME));
-      push(Kind.Execute, encodeExecute(PROBE_NAME, 0)).onRow = row => values.push(row[0] ?? null);
+      push(Kind.Execute, encodeExecute(PROBE_NAME, 0), { onRow: row => values.push(row[0] ?? null) });
       push(Kind.Close, encodeClose('P', PROBE_NAME));
-      const last = push(Kind.Close, encodeClose('S', PROBE_NAME));
-      if (setting === PATH_SETTINGS.at(-1)) {
-        last.onAnswered = () => {
-          this.#asking = false;
-          flow?.pathIs(values);
-        };
-      }
+      const last = setting === PATH_SETTINGS.at(-1);
+      const answered = () => {
+        this.#asking = false;
+        flow?.pathIs(values);
+      };
+      push(Kind.Close, encodeClose('S', PROBE_NAME), last ? { onAnswered: answered } : {});
     }
     if (inSegment) return;
     this.#pieces.push(encodeSync());
@@ -1008,9 +1010,11 @@ export class FrontendStream {
   #probe(text: string, format: 0 | 1 | null, verdict: ResultVerdict, done: (outcome: ProbeOutcome) => void, keepsError: boolean): Buffer[] {
     const { pipeline } = this.#relay;
     const describe = new Expected(Kind.DescribeStatement, true);
-    describe.probe = { verdict, format, done };
     for (const entry of [new Expected(Kind.Parse, true), describe, new Expected(Kind.Close, true)]) {
-      if (keepsError) entry.onError = fields => done({ kind: 'failed', fields });
+      entry.hooks = {
+        ...(entry === describe ? { probe: { verdict, format, done } } : {}),
+        ...(keepsError ? { onError: (fields: readonly ErrorField[]) => done({ kind: 'failed', fields }) } : {}),
+      };
       pipeline.push(entry);
     }
     return [encodeParse(PROBE_NAME, text), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME)];

@@ -109,34 +109,45 @@ export interface Probe {
   done: (outcome: ProbeOutcome) => void;
 }
 
+/** What the gateway's own messages wait for. */
+export interface Hooks {
+  /** DescribeStatement: who wants to know what the rows would be. */
+  probe?: Probe;
+  /** It has been answered. */
+  onAnswered?: () => void;
+  /** It will never be answered: an error came before it. */
+  onDropped?: () => void;
+  /** Takes the values of each row. */
+  onRow?: (values: (string | null)[]) => void;
+  /** Takes an error, which is then not shown to the client. */
+  onError?: (fields: readonly ErrorField[]) => void;
+}
+
+/** What forwarding a message has changed in the maps, to be taken back when it fails or is skipped. */
+const Change = { None: 0, StatementAdded: 1, StatementRemoved: 2, PortalAdded: 3, PortalRemoved: 4 } as const;
+
 export class Expected {
   readonly kind: KindOf;
   /** Asked by the gateway itself: its answers are not for the client. */
   readonly hidden: boolean;
+  /** Its success changes names or settings: what comes behind waits until it is answered. */
+  changesNames = false;
+  change: (typeof Change)[keyof typeof Change] = Change.None;
+  /** Query: which of its statements is being answered. */
+  statementIndex = 0;
+  segment = 0;
   run: CommandRun | null = null;
   judged: Judged | null = null;
   statement: Statement | null = null;
   portal: Portal | null = null;
+  /** Who had the name before. */
+  before: Statement | Portal | null = null;
   /** ErrorResponse is replaced by this. */
   replacement: Replacement | null = null;
-  /** Takes back what forwarding this had changed in the maps. */
-  undo: (() => void) | null = null;
-  /** Query: which of its statements is being answered. */
-  statementIndex = 0;
   /** Query: rows of the result set that is being answered. COPY: its rows. */
   plan: RowPlan | null = null;
   copy: CopyPlan | null = null;
-  /** Its success changes names or settings: what comes behind waits until it is answered. */
-  changesNames = false;
-  segment = 0;
-  /** Hidden DescribeStatement: who wants to know what the rows would be. */
-  probe: Probe | null = null;
-  /** Hidden: it has been answered. */
-  onAnswered: (() => void) | null = null;
-  /** Hidden: takes the values of its first row. */
-  onRow: ((values: (string | null)[]) => void) | null = null;
-  /** Hidden: takes an error that is then not shown to the client. */
-  onError: ((fields: readonly ErrorField[]) => void) | null = null;
+  hooks: Hooks | null = null;
 
   constructor(kind: KindOf, hidden: boolean) {
     this.kind = kind;
@@ -218,10 +229,9 @@ export class Pipeline {
     if (before === undefined && this.statements.size >= STATEMENTS_MAX) throw tooMany('prepared statements');
     if (this.#weight + statement.weight - (before?.weight ?? 0) > STATEMENTS_WEIGHT_MAX) throw tooMany('bytes of prepared statements');
     this.#put(name, statement, before);
-    // A named Parse over a name in use fails, and the old statement stays; an unnamed one that fails leaves none.
-    entry.undo = () => {
-      if (this.statements.get(name) === statement) this.#put(name, name === '' ? undefined : before, statement);
-    };
+    entry.statement = statement;
+    entry.change = Change.StatementAdded;
+    entry.before = before ?? null;
   }
 
   #put(name: string, statement: Statement | undefined, before: Statement | undefined): void {
@@ -240,33 +250,60 @@ export class Pipeline {
     const before = this.portals.get(name);
     if (before === undefined && this.portals.size >= PORTALS_MAX) throw tooMany('open portals');
     this.portals.set(name, portal);
-    entry.undo = () => {
-      if (this.portals.get(name) !== portal) return;
-      if (before === undefined || name === '') this.portals.delete(name);
-      else this.portals.set(name, before);
-    };
+    entry.portal = portal;
+    entry.change = Change.PortalAdded;
+    entry.before = before ?? null;
   }
 
-  /** Close and DEALLOCATE: portals made from the statement go with it, as in PostgreSQL they go on; only the name is free. */
+  /** Close and DEALLOCATE: portals made from the statement go on, as in PostgreSQL; only the name is free. */
   removeStatement(name: string, entry: Expected | null): void {
     const before = this.statements.get(name);
     if (before === undefined) return;
     this.#put(name, undefined, before);
-    if (entry !== null) {
-      entry.undo = () => {
-        if (!this.statements.has(name)) this.#put(name, before, undefined);
-      };
-    }
+    if (entry === null) return;
+    entry.change = Change.StatementRemoved;
+    entry.before = before;
   }
 
   removePortal(name: string, entry: Expected | null): void {
     const before = this.portals.get(name);
     if (before === undefined) return;
     this.portals.delete(name);
-    if (entry !== null) {
-      entry.undo = () => {
-        if (!this.portals.has(name)) this.portals.set(name, before);
-      };
+    if (entry === null) return;
+    entry.change = Change.PortalRemoved;
+    entry.before = before;
+  }
+
+  /**
+   * Takes back what a message had changed.
+   * @param failed the database refused this one; false: it never looked at it.
+   */
+  undo(entry: Expected, failed: boolean): void {
+    const { before } = entry;
+    switch (entry.change) {
+      case Change.None:
+        return;
+      case Change.StatementAdded: {
+        const { statement } = entry;
+        if (statement === null || this.statements.get(statement.name) !== statement) return;
+        // A named Parse over a name in use fails, and the old statement stays; an unnamed one that fails leaves none.
+        const restored = failed && statement.name === '' ? undefined : ((before as Statement | null) ?? undefined);
+        this.#put(statement.name, restored, statement);
+        return;
+      }
+      case Change.StatementRemoved:
+        if (before !== null && !this.statements.has(before.name)) this.#put(before.name, before as Statement, undefined);
+        return;
+      case Change.PortalAdded: {
+        const { portal } = entry;
+        if (portal === null || this.portals.get(portal.name) !== portal) return;
+        if (before === null || (failed && portal.name === '')) this.portals.delete(portal.name);
+        else this.portals.set(portal.name, before as Portal);
+        return;
+      }
+      case Change.PortalRemoved:
+        if (before !== null && !this.portals.has(before.name)) this.portals.set(before.name, before as Portal);
+        return;
     }
   }
 
@@ -293,7 +330,11 @@ export class Pipeline {
       if (entry.kind === Kind.Sync) break;
       dropped.push(this.shift());
     }
-    for (let i = dropped.length - 1; i >= 0; i--) dropped[i]?.undo?.();
+    for (let i = dropped.length - 1; i >= 0; i--) {
+      const entry = dropped[i] as Expected;
+      this.undo(entry, false);
+      entry.hooks?.onDropped?.();
+    }
     return dropped;
   }
 

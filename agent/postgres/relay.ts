@@ -136,8 +136,11 @@ export class Relay {
     downstream.setTimeout(0);
     downstream.on('data', (chunk: Buffer) => {
       if (this.#ending) return;
-      this.session.lastActiveAtMs = Date.now();
-      this.#guard(() => this.#frontend.take(chunk));
+      try {
+        this.#frontend.take(chunk);
+      } catch (error) {
+        this.failWith(error);
+      }
     });
     downstream.on('drain', () => this.resumeUpstream(Pause.Drain));
     downstream.on('end', () => this.#clientGone('client closed'));
@@ -149,7 +152,11 @@ export class Relay {
     socket.start(
       chunk => {
         if (this.#ending) return;
-        this.#guard(() => this.#backend.take(chunk));
+        try {
+          this.#backend.take(chunk);
+        } catch (error) {
+          this.failWith(error);
+        }
       },
       () => this.#upstreamGone(),
     );
@@ -177,7 +184,7 @@ export class Relay {
     this.#upHeld.push({ bytes, index });
     this.#upHeldBytes += bytes.length;
     if (this.#upHeldBytes > HELD_BYTES_MAX) this.pauseDownstream(Pause.Held);
-    if (index >= 0) sink.whenDurable(index, error => this.#durable(error));
+    if (index >= 0) sink.whenDurable(index, this.#onDurable);
   }
 
   #writeUp(bytes: Buffer): void {
@@ -185,13 +192,19 @@ export class Relay {
     if (!this.upstream.socket.write(bytes)) this.pauseDownstream(Pause.Drain);
   }
 
+  readonly #onDurable = (error: Error | null): void => this.#durable(error);
+
   #durable(error: Error | null): void {
     if (this.#closed) return;
     if (error !== null) {
       this.failWith(error);
       return;
     }
-    this.#guard(() => this.#flush());
+    try {
+      this.#flush();
+    } catch (thrown) {
+      this.failWith(thrown);
+    }
   }
 
   #flush(): void {
@@ -230,7 +243,7 @@ export class Relay {
     this.#downHeld.push({ bytes: out, index, slot });
     this.#downHeldBytes += out.length;
     if (this.#downHeldBytes > HELD_BYTES_MAX) this.pauseUpstream(Pause.Held);
-    if (index >= 0) sink.whenDurable(index, error => this.#durable(error));
+    if (index >= 0) sink.whenDurable(index, this.#onDurable);
   }
 
   #writeDown(bytes: Buffer, slot: number): void {

@@ -20,6 +20,7 @@ import { type FlowJudgement, judgeFlow, type StatementFlow } from './flow.ts';
 
 const TEMPORARY_MAX = 1000;
 const CURSORS_MAX = 1000;
+const CHANGED_MAX = 200;
 
 /** The settings that a search path depends on, in the order in which the answers come. */
 export const PATH_SETTINGS = ['search_path', 'role', 'session_authorization'] as const;
@@ -52,6 +53,10 @@ export class SessionFlow {
   /** The current transaction has set something that its end may take back. */
   #pathTouched = false;
   #definitionsInTransaction = false;
+  /** Names that the open transaction has given another meaning, which no other connection can see yet. */
+  readonly #changed = new Set<string>();
+  /** Tables that the open transaction extended: the snapshot has them once it is over. */
+  readonly #extended = new Set<string>();
 
   constructor(catalog: Catalog) {
     this.catalog = catalog;
@@ -110,6 +115,7 @@ export class SessionFlow {
     const session: FlowSession = {
       searchPath: this.scope.searchPath,
       temporary: this.#temporary,
+      changed: [...this.#changed],
       prepared: name => this.#prepared(name),
       cursor: name => this.#cursors.get(name),
     };
@@ -147,7 +153,20 @@ export class SessionFlow {
       this.#temporary.set(makes.name, makes);
       this.#renew();
     }
+    this.#changedBy(result);
     if (result.changesCatalog) this.#definitionsInTransaction = true;
+  }
+
+  #changedBy({ change }: FlowResult): void {
+    const { made, names } = change;
+    if (made !== undefined && !this.#temporary.has(made.name)) {
+      this.#temporary.set(made.name, made);
+      this.#extended.add(made.name);
+      this.#renew();
+    }
+    if (names.length === 0) return;
+    for (const name of this.#changed.size + names.length > CHANGED_MAX ? ['*'] : names) this.#changed.add(name);
+    this.#renew();
   }
 
   /** Judgements made so far hold no longer. */
@@ -169,7 +188,12 @@ export class SessionFlow {
     }
     if (this.#definitionsInTransaction) {
       this.#definitionsInTransaction = false;
+      // Nothing is judged until the catalog was read again, and that reading sees what was committed.
       this.catalog.changed();
+      for (const name of this.#extended) this.#temporary.delete(name);
+      this.#extended.clear();
+      this.#changed.clear();
+      this.#renew();
     }
   }
 }
