@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Entry, LogReader } from '../log/event-log.ts';
 import { metricsText } from './metrics.ts';
 import type { SessionStore } from './session-store.ts';
@@ -10,7 +11,10 @@ function memoryLog(length: number): LogReader {
   return {
     read: async (from, max) => Array.from({ length: Math.max(0, Math.min(max, length - Number(from))) }, (_, i) => entry(from + BigInt(i))),
     endOffset: async () => BigInt(length),
-    waitFor: async offset => offset < length,
+    async waitFor(offset) {
+      if (offset >= length) await delay(1);
+      return offset < length;
+    },
     close: async () => undefined,
   };
 }
@@ -52,7 +56,7 @@ function follow(length: number, progress: bigint, failures = 0) {
   });
   const run = async () => {
     const running = follower.run(stop.signal);
-    while (state.progress < BigInt(length)) await new Promise(resolve => setTimeout(resolve, 5));
+    while (state.progress < BigInt(length)) await delay(5);
     stop.abort();
     await running;
   };
