@@ -416,6 +416,47 @@ add(
   ),
   simple('select lo_from_bytea(990001, email::bytea) from customers where id = 1', 'select lo_get(990001)'),
 );
+// Definitions that only the open transaction can see: what a name means is not what the catalog says elsewhere.
+add(
+  'redefined in a transaction',
+  simple(
+    'create or replace view customer_emails as select id, reverse(email) as email from customers',
+    'select upper(email) from customer_emails where id = 1',
+  ),
+  simple(
+    'create view plain_view as select 1 as v',
+    'create or replace view plain_view as select 1 as v, email from customers where id = 1',
+    'select reverse(email) from plain_view',
+  ),
+  simple(
+    'alter table orders rename to orders_old',
+    'alter table customers rename to orders',
+    'select upper(email) from orders where id = 1',
+  ),
+  simple('alter table customers rename column email to name_too', 'select upper(name_too) from customers where id = 1'),
+  simple(
+    'alter table customers rename column name to nix',
+    'alter table customers rename column email to name',
+    'select upper(name) from customers where id = 1',
+  ),
+  simple('create schema hidden', 'alter table customers set schema hidden', 'select upper(email) from hidden.customers where id = 1'),
+  simple(
+    'create temp table customers (id int, email text)',
+    'drop table pg_temp.customers',
+    'select upper(email) from customers where id = 1',
+  ),
+  simple(
+    'savepoint a',
+    'create temp table customers (id int, email text)',
+    'rollback to a',
+    'select upper(email) from customers where id = 1',
+  ),
+  simple(
+    'begin; create temp table customers (id int, email text) on commit drop; commit',
+    'select upper(email) from customers where id = 1',
+  ),
+  simple('begin; create temp table customers (id int, email text); rollback', 'select upper(email) from customers where id = 1'),
+);
 add(
   'returning',
   'update customers set notes = notes where id = 1 returning email',
