@@ -5,11 +5,12 @@
  *
  * 200 MB of logs, JSON, rows, prose, code and base64 (mixed-text.ts). Sallyport runs every built-in detector, with its checks, over
  * windows of 64 KiB and once more over every line as a value of its own; ripgrep counts the lines that match any of the patterns in
- * detector-patterns.ts, which are the detectors' forms without their checks. RE2.Set is added when the package `re2` can be loaded.
- * gitleaks is not: its module is not to be had from the Go proxy here. Each value is MB/s, the median of five rounds.
+ * detector-patterns.ts, which are the detectors' forms without their checks; gitleaks runs its own rules, on a part of the text because
+ * it takes long, and is built with Go when that is there. RE2.Set is added when the package `re2` can be loaded. Each value is MB/s,
+ * the median of five rounds.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -24,6 +25,7 @@ const run = promisify(execFile);
 const ROUNDS = 5;
 const BYTES = 200_000_000;
 const UNIQUE_BYTES = 20_000_000;
+const GITLEAKS_BYTES = 4_000_000;
 const WINDOW = 65_536;
 const TARGET = 250;
 
@@ -40,6 +42,27 @@ async function ripgrep(): Promise<string | undefined> {
     return 'rg';
   } catch (error) {
     console.error(`ripgrep cannot be installed (${errorText(error)}); it is left out`);
+    return undefined;
+  }
+}
+
+const GITLEAKS = 'github.com/zricethezav/gitleaks/v8@v8.30.1';
+
+/** gitleaks' program; built once into a folder that is kept. */
+async function gitleaks(): Promise<string | undefined> {
+  const bin = path.join(tmpdir(), 'sallyport-bench-bin');
+  const program = path.join(bin, 'gitleaks');
+  try {
+    await access(program);
+    return program;
+  } catch {
+    console.error('building gitleaks; this takes minutes the first time');
+  }
+  try {
+    await run('go', ['install', GITLEAKS], { env: { ...process.env, GOBIN: bin }, timeout: 900_000 });
+    return program;
+  } catch (error) {
+    console.error(`gitleaks is left out: ${errorText(error).split('\n')[0]}`);
     return undefined;
   }
 }
@@ -63,6 +86,8 @@ interface Subject {
   name: string;
   /** One pass over the text; returns milliseconds. */
   pass(): Promise<number> | number;
+  /** Bytes of the text that a pass reads; all when left out. */
+  bytes?: number;
 }
 
 const part = mixedText(UNIQUE_BYTES, 1);
@@ -105,7 +130,22 @@ try {
       name: 'ripgrep',
       pass: async () => {
         const start = performance.now();
-        await run(rg, ['-j1', '--no-config', '-c', '-f', patternFile, textFile]);
+        await run(rg, ['-j1', '--no-config', '--no-unicode', '-c', '-f', patternFile, textFile]);
+        return performance.now() - start;
+      },
+    });
+  }
+  const leaks = await gitleaks();
+  if (leaks !== undefined) {
+    const file = path.join(folder, 'part.txt');
+    const report = path.join(folder, 'report.json');
+    await writeFile(file, text.subarray(0, GITLEAKS_BYTES));
+    subjects.push({
+      name: 'gitleaks',
+      bytes: GITLEAKS_BYTES,
+      pass: async () => {
+        const start = performance.now();
+        await run(leaks, ['dir', file, '--no-banner', '--exit-code', '0', '-r', report], { env: { ...process.env, GOMAXPROCS: '1' } });
         return performance.now() - start;
       },
     });
@@ -129,7 +169,7 @@ try {
   );
   // The first pass compiles.
   set.scan(part, 0, part.length);
-  const values = await alternate(subjects, ROUNDS, async subject => BYTES / 1e3 / (await subject.pass()));
+  const values = await alternate(subjects, ROUNDS, async subject => (subject.bytes ?? BYTES) / 1e3 / (await subject.pass()));
   const medians = new Map([...values].map(([name, rounds]) => [name, median(rounds)]));
   for (const [name, value] of medians) {
     const own = name.startsWith('sallyport');

@@ -49,7 +49,8 @@ export function mixedText(size: number, seed: number): Buffer {
   const base64 = (n: number): string => chars('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', n);
   const pad = (n: number, width: number): string => String(n).padStart(width, '0');
   const uuid = (): string => `${hex(8)}-${hex(4)}-4${hex(3)}-a${hex(3)}-${hex(12)}`;
-  const time = (): string => `2025-${pad(1 + below(12), 2)}-${pad(1 + below(28), 2)}T${pad(below(24), 2)}:${pad(below(60), 2)}:${pad(below(60), 2)}.${pad(below(1000), 3)}Z`;
+  const time = (): string =>
+    `2025-${pad(1 + below(12), 2)}-${pad(1 + below(28), 2)}T${pad(below(24), 2)}:${pad(below(60), 2)}:${pad(below(60), 2)}.${pad(below(1000), 3)}Z`;
   const prose = (n: number): string => Array.from({ length: n }, () => pick(WORDS)).join(' ');
   const findable = [
     (): string => `contact ${pick(WORDS)}.${pick(WORDS)}@example.com about order ${below(1e6)}`,
@@ -60,10 +61,20 @@ export function mixedText(size: number, seed: number): Buffer {
     (): string => `client 203.0.113.${below(256)} connected`,
   ];
   const kinds = [
-    (): string => `${time()} ${pick(LEVELS)} [${pick(MODULES)}] request_id=${uuid()} method=GET path=${pick(PATHS)} status=${pick(['200', '201', '404', '500'])} duration_ms=${below(2000)}`,
+    (): string =>
+      `${time()} ${pick(LEVELS)} [${pick(MODULES)}] request_id=${uuid()} method=GET path=${pick(PATHS)} status=${pick(['200', '201', '404', '500'])} duration_ms=${below(2000)}`,
     (): string => `${time()} ${pick(LEVELS)} ${pick(MODULES)}: ${prose(8 + below(10))}`,
     (): string =>
-      JSON.stringify({ id: below(1e9), uuid: uuid(), at: time(), name: `${pick(WORDS)} ${pick(WORDS)}`, amount: below(1e6) / 100, ok: below(2) === 1, tags: [pick(WORDS), pick(WORDS)], trace: hex(32) }),
+      JSON.stringify({
+        id: below(1e9),
+        uuid: uuid(),
+        at: time(),
+        name: `${pick(WORDS)} ${pick(WORDS)}`,
+        amount: below(1e6) / 100,
+        ok: below(2) === 1,
+        tags: [pick(WORDS), pick(WORDS)],
+        trace: hex(32),
+      }),
     (): string => `${below(1e7)}\t${pick(WORDS)}\t${prose(4)}\t${below(1e5) / 100}\t${time()}\t${pick(['t', 'f'])}\t\\N`,
     (): string => prose(15 + below(30)),
     (): string => pick(CODE),

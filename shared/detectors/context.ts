@@ -21,13 +21,15 @@ interface CompiledWords {
 const compiled = new WeakMap<ContextWords, CompiledWords>();
 const encoder = new TextEncoder();
 
-/** Letters of both cases fall together. */
+/** Five bits of each of three bytes; letters of both cases fall together. */
+const HASHES = 1 << 15;
+
 function hash(a: number, b: number, c: number): number {
-  return ((a | 32) * 31 * 31 + (b | 32) * 31 + (c | 32)) & 4095;
+  return ((a & 31) << 10) | ((b & 31) << 5) | (c & 31);
 }
 
 function compile(words: ContextWords): CompiledWords {
-  const filter = new Uint8Array(4096);
+  const filter = new Uint8Array(HASHES);
   const byHash = new Map<number, Uint8Array[]>();
   for (const word of words) {
     const bytes = encoder.encode(word);
@@ -42,7 +44,7 @@ function compile(words: ContextWords): CompiledWords {
 }
 
 /** Every keyword of every set: most values have none of them near, and one look says so for all rules. */
-const union: CompiledWords = { filter: new Uint8Array(4096), byHash: new Map() };
+const union: CompiledWords = { filter: new Uint8Array(HASHES), byHash: new Map() };
 
 /** Compiles a set ahead of its first use. @throws {RangeError} for a keyword shorter than three bytes. */
 export function registerContext(words: ContextWords): CompiledWords {
@@ -83,10 +85,12 @@ export function hasContextBefore(scan: Scan, start: number, words: ContextWords)
 
 function look(scan: Scan, from: number, to: number, { filter, byHash }: CompiledWords): boolean {
   const { bytes } = scan;
-  for (let i = from; i + 2 < to; i++) {
-    const index = hash(bytes[i] as number, bytes[i + 1] as number, bytes[i + 2] as number);
+  if (to - from < 3) return false;
+  let index = (((bytes[from] as number) & 31) << 5) | ((bytes[from + 1] as number) & 31);
+  for (let i = from + 2; i < to; i++) {
+    index = ((index << 5) | ((bytes[i] as number) & 31)) & (HASHES - 1);
     if (filter[index] === 0) continue;
-    for (const word of byHash.get(index) ?? []) if (standsAt(scan, i, to, word)) return true;
+    for (const word of byHash.get(index) ?? []) if (standsAt(scan, i - 2, to, word)) return true;
   }
   return false;
 }

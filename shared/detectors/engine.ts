@@ -84,13 +84,11 @@ class CompiledDetectors implements DetectorSet {
   readonly #forms: FormTable;
   readonly #known: KnownCredentials | undefined;
   readonly #scan = new Scan();
-  /** Positions up to which digits and colons of the scan in progress are settled. */
-  #digitsDone = 0;
-  #colonsDone = 0;
   readonly #custom: readonly CompiledCustomDetector[];
   /** Custom detectors whose keyword the scan in progress has seen. */
   readonly #due: Uint8Array;
   readonly #always: boolean;
+  readonly #hasForeignLiterals: boolean;
   /** Kinds of escapes that the scan in progress has met, and where bytes written in hex begin. */
   #escapes = 0;
   readonly #hexRuns: number[] = [];
@@ -126,6 +124,7 @@ class CompiledDetectors implements DetectorSet {
         literals.push({ detector: detector.name, literal, fold: true, match });
       }
     });
+    this.#hasForeignLiterals = this.#custom.length > 0 || (this.#known?.literals.length ?? 0) > 0;
     if (!isNested) literals.push(...this.#decoders());
     const forms = builtinForms.filter(rule => wanted.has(rule.detector));
     const hooks = builtinHooks.filter(entry => wanted.has(entry.detector)).map(entry => entry.hook);
@@ -220,29 +219,42 @@ class CompiledDetectors implements DetectorSet {
   /** @param from an even distance from the scan's start; nothing before it is a candidate. */
   #run(scan: Scan, from: number): void {
     const table = this.#table;
-    const { bytes, end, wire } = scan;
+    const prefilter = this.#prefilter;
+    const forms = this.#forms;
+    const { bytes, start, end, wire } = scan;
+    // No literal of ours fits into a date or a UUID; those of users and of credentials may.
+    const maySkip = !this.#hasForeignLiterals;
     const last = end - 1;
+    // Positions up to which digits and colons are settled.
+    let digitsDone = start;
+    let colonsDone = start;
     let begun = 0;
-    this.#digitsDone = scan.start;
-    this.#colonsDone = scan.start;
-    let i = from;
-    for (; i < last; i += 2) {
-      const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
-      const kinds = begun & (pair >>> 8);
-      begun = pair & 255;
+    // One round more than there are pairs: the last pair has no follower, and whatever it may begin is looked at.
+    for (let i = from; i <= last + 1; i += 2) {
+      let kinds = begun;
+      if (i < last) {
+        const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
+        kinds &= pair >>> 8;
+        begun = pair & 255;
+      } else begun = 0;
       if (kinds === 0) continue;
-      this.#candidate(scan, i - 2, kinds);
+      const at = i - 2;
+      if ((kinds & DIGITS_BIT) !== 0 && at + 3 >= digitsDone) {
+        digitsDone = forms.run(scan, at, digitsDone);
+        if (digitsDone < 0) {
+          digitsDone = -digitsDone;
+          if (maySkip && kinds === DIGITS_BIT) {
+            i = start + ((digitsDone - start) & ~1) - 2;
+            begun = 0;
+            continue;
+          }
+        }
+      }
+      if ((kinds & LITERAL_BITS) !== 0) prefilter.literals(scan, at);
+      if ((kinds & AT_BIT) !== 0) matchEmail(scan, bytes[at] === 64 ? at : at + 1);
+      if ((kinds & COLON_BIT) !== 0 && at >= colonsDone) colonsDone = matchColon(scan, bytes[at] === 58 ? at : at + 1);
       if (wire && scan.hit >= 0) return;
     }
-    // The last pair has no follower: whatever it may begin is looked at.
-    if (begun !== 0 && i - 2 >= scan.start) this.#candidate(scan, i - 2, begun);
-  }
-
-  #candidate(scan: Scan, at: number, kinds: number): void {
-    if ((kinds & DIGITS_BIT) !== 0 && at + 3 >= this.#digitsDone) this.#digitsDone = this.#forms.run(scan, at, this.#digitsDone);
-    if ((kinds & LITERAL_BITS) !== 0) this.#prefilter.literals(scan, at);
-    if ((kinds & AT_BIT) !== 0) matchEmail(scan, scan.bytes[at] === 64 ? at : at + 1);
-    if ((kinds & COLON_BIT) !== 0 && at >= this.#colonsDone) this.#colonsDone = matchColon(scan, scan.bytes[at] === 58 ? at : at + 1);
   }
 
   scanText(text: string): readonly Span[] {

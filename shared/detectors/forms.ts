@@ -36,7 +36,10 @@ export interface WordHook {
 }
 
 export interface FormTable {
-  /** Handles the phrase around `at`, from `floor` on; returns the position up to which digits need not be looked at again. */
+  /**
+   * Handles the phrase around `at`, from `floor` on; returns the position up to which digits need not be looked at again, as a
+   * negative number when everything before it is a date or a UUID, in which nothing at all can be.
+   */
   run(scan: Scan, at: number, floor: number): number;
 }
 
@@ -225,7 +228,7 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
       let start = seed;
       while (start > scan.start && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
       const skipped = longKnown(scan, start);
-      if (skipped > 0) return skipped;
+      if (skipped > 0) return -skipped;
       const last = wordLimit(scan, seed);
       if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
       let position =

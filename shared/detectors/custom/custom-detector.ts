@@ -33,6 +33,40 @@ export interface Allowance {
   all?: boolean;
 }
 
+const FIELDS = new Set(['name', 'pattern', 'keywords', 'entropy', 'secretGroup']);
+
+/**
+ * Reads a custom detector from a manifest: `{name, pattern, keywords?, entropy?, secretGroup?}`, and tries to compile it.
+ * @throws {GatewayError} DETECTOR_INVALID, PATTERN_INVALID, PATTERN_TOO_LARGE with what is wrong.
+ */
+export function parseCustomDetector(value: unknown): CustomDetector {
+  const invalid = (what: string): GatewayError => new GatewayError('DETECTOR_INVALID', 'invalid', `a detector ${what}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('is no mapping with name and pattern');
+  const fields = new Map<string, unknown>(Object.entries(value));
+  for (const field of fields.keys())
+    if (!FIELDS.has(field)) throw invalid(`has the unknown field ${JSON.stringify(field)}; it may have ${[...FIELDS].join(', ')}`);
+  const name = fields.get('name');
+  const pattern = fields.get('pattern');
+  const keywords = fields.get('keywords');
+  const least = fields.get('entropy');
+  const group = fields.get('secretGroup');
+  if (typeof name !== 'string' || typeof pattern !== 'string') throw invalid('needs a name and a pattern, both text');
+  if (keywords !== undefined && !(Array.isArray(keywords) && keywords.every(word => typeof word === 'string' && word !== ''))) {
+    throw invalid(`${JSON.stringify(name)} has keywords that are no list of text`);
+  }
+  if (least !== undefined && typeof least !== 'number') throw invalid(`${JSON.stringify(name)} has an entropy that is no number`);
+  if (group !== undefined && typeof group !== 'number') throw invalid(`${JSON.stringify(name)} has a secretGroup that is no number`);
+  const detector: CustomDetector = {
+    name,
+    pattern,
+    ...(keywords === undefined ? {} : { keywords: keywords as string[] }),
+    ...(least === undefined ? {} : { entropy: least }),
+    ...(group === undefined ? {} : { secretGroup: group }),
+  };
+  compileCustomDetector(detector);
+  return detector;
+}
+
 /** A custom detector ready to run. */
 export interface CompiledCustomDetector {
   name: string;
