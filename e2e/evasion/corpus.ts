@@ -9,7 +9,13 @@ export type Step =
   | { simple: string }
   | { extended: string; parameters?: (string | null)[]; binary?: boolean; describe?: boolean }
   /** Several Parse/Bind/Execute behind one Sync. */
-  | { pipeline: string[] };
+  | { pipeline: string[] }
+  /** Parse under a name, and Sync. */
+  | { parse: string; as: string }
+  /** Parse and Bind to a portal of this name, and Sync. */
+  | { bind: string; portal: string }
+  /** Parse, Bind, then Execute for one row at a time. */
+  | { piecemeal: string; binary?: boolean };
 
 export interface Evasion {
   category: string;
@@ -280,6 +286,35 @@ add(
     },
   ],
 );
+for (const sql of [
+  'select email from customers where id = 1',
+  'select upper(ssn) from customers where id = 1',
+  'select to_jsonb(c) from customers c where id = 1',
+]) {
+  add('across the protocols', [{ parse: sql, as: 'wire' }, { simple: 'execute wire' }]);
+  add('across the protocols', [
+    { parse: sql, as: 'wire' },
+    { extended: 'execute wire', describe: false },
+  ]);
+  add('across the protocols', [{ bind: sql, portal: 'wire' }, { simple: 'fetch all from wire' }]);
+  add('across the protocols', [
+    { bind: sql, portal: 'wire' },
+    { extended: 'fetch 1 from wire', describe: false },
+  ]);
+  add('across the protocols', [
+    { parse: 'select 1', as: 'wire' },
+    { simple: 'deallocate wire' },
+    { parse: sql, as: 'wire' },
+    { simple: 'execute wire' },
+  ]);
+  add('across the protocols', [
+    { simple: 'prepare wire as select 1' },
+    { simple: 'deallocate all' },
+    { parse: sql, as: 'wire' },
+    { simple: 'explain (analyze, costs off) execute wire; execute wire' },
+  ]);
+  add('across the protocols', [{ piecemeal: sql }], [{ piecemeal: sql, binary: true }]);
+}
 add(
   'multiple statements',
   'select 1; select email from customers where id = 1',

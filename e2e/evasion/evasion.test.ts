@@ -21,8 +21,9 @@ let gateway: Gateway;
 
 before(async () => {
   [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql + evasionSql }), startIssuer()]);
-  // No detectors: they would hide what the flow of information lets through.
+  // No detectors and no guard: they would hide what the flow of information lets through.
   const manifests = shopManifests(postgres, { issuer: issuer.url })
+    .replace(/statements: \[.*?\]/, 'statements: [cluster]')
     .replace(/ {2}detectors: \[.*\]\n/, '  detectors: []\n')
     .replace('  columns:\n', `  columns:${evasionColumns.trimEnd()}\n`);
   gateway = await startGateway({ manifests: { 'shop.yaml': manifests }, env: { CRM_PASSWORD: postgres.app.password } });

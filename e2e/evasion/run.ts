@@ -33,6 +33,23 @@ export async function play(client: RawClient, evasion: Evasion): Promise<Buffer>
       });
       failed = frames.some(frame => frame.type === 'E');
       keep(frames);
+    } else if ('parse' in step) {
+      client.send(message.parse(step.as, step.parse), message.sync());
+      keep(await client.until('Z'));
+    } else if ('bind' in step) {
+      client.send(message.parse('', step.bind), message.bind(step.portal, ''), message.sync());
+      keep(await client.until('Z'));
+    } else if ('piecemeal' in step) {
+      const bind = message.bind('', '', [], step.binary ? [1] : []);
+      client.send(
+        message.parse('', step.piecemeal),
+        bind,
+        message.execute('', 1),
+        message.execute('', 1),
+        message.execute('', 0),
+        message.sync(),
+      );
+      keep(await client.until('Z'));
     } else {
       client.send(...step.pipeline.flatMap(sql => [message.parse('', sql), message.bind('', ''), message.execute('')]), message.sync());
       keep(await client.until('Z'));
