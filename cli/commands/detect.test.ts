@@ -2,15 +2,21 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import { detectCommand } from './detect.ts';
 
 async function detect(argv: string[], input = ''): Promise<{ code: number; out: string; err: string }> {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const code = await detectCommand(argv, { stdin: Readable.from([Buffer.from(input)]), stdout, stderr });
-  return { code, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') };
+  const written = { out: '', err: '' };
+  const into = (key: 'out' | 'err'): Writable =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        written[key] += String(chunk);
+        done();
+      },
+    });
+  const code = await detectCommand(argv, { stdin: Readable.from([Buffer.from(input)]), stdout: into('out'), stderr: into('err') });
+  return { code, ...written };
 }
 
 test('JSON lines give spans in code points', async () => {

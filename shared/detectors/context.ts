@@ -16,6 +16,8 @@ const WORD_LENGTH_MAX = 6;
 interface CompiledWords {
   filter: Uint8Array;
   byHash: Map<number, Uint8Array[]>;
+  /** Whether its keywords are in the union. */
+  isShared: boolean;
 }
 
 const compiled = new WeakMap<ContextWords, CompiledWords>();
@@ -40,21 +42,28 @@ function compile(words: ContextWords): CompiledWords {
     if (others === undefined) byHash.set(index, [bytes]);
     else others.push(bytes);
   }
-  return { filter, byHash };
+  return { filter, byHash, isShared: false };
 }
 
-/** Every keyword of every set: most values have none of them near, and one look says so for all rules. */
-const union: CompiledWords = { filter: new Uint8Array(HASHES), byHash: new Map() };
+/** Every keyword of the forms' rules: most values have none of them near, and one look says so for all rules. */
+const union: CompiledWords = { filter: new Uint8Array(HASHES), byHash: new Map(), isShared: true };
 
-/** Compiles a set ahead of its first use. @throws {RangeError} for a keyword shorter than three bytes. */
-export function registerContext(words: ContextWords): CompiledWords {
-  let set = compiled.get(words);
-  if (set !== undefined) return set;
-  set = compile(words);
-  compiled.set(words, set);
+/** Compiles a set ahead of its first use, and adds it to those that {@link hasAnyContext} looks for. @throws {RangeError} for a keyword shorter than three bytes. */
+export function registerContext(words: ContextWords): void {
+  const set = compiledOf(words);
+  if (set.isShared) return;
+  set.isShared = true;
   for (const [index, list] of set.byHash) {
     union.filter[index] = 1;
     union.byHash.set(index, [...(union.byHash.get(index) ?? []), ...list]);
+  }
+}
+
+function compiledOf(words: ContextWords): CompiledWords {
+  let set = compiled.get(words);
+  if (set === undefined) {
+    set = compile(words);
+    compiled.set(words, set);
   }
   return set;
 }
@@ -70,8 +79,7 @@ export function hasAnyContext(scan: Scan, start: number, end: number): boolean {
 
 /** Whether one of the keywords (lower case) stands within 48 bytes before the value or ends within 16 after it. */
 export function hasContext(scan: Scan, start: number, end: number, words: ContextWords): boolean {
-  const set = registerContext(words);
-  if (!hasAnyContext(scan, start, end)) return false;
+  const set = compiledOf(words);
   return (
     look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, set) || look(scan, end, Math.min(scan.end, end + CONTEXT_AFTER), set)
   );
@@ -79,8 +87,7 @@ export function hasContext(scan: Scan, start: number, end: number, words: Contex
 
 /** The same for keywords before the value only. */
 export function hasContextBefore(scan: Scan, start: number, words: ContextWords): boolean {
-  const set = registerContext(words);
-  return hasAnyContext(scan, start, scan.end) && look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, set);
+  return look(scan, Math.max(scan.start, start - CONTEXT_BEFORE), start, compiledOf(words));
 }
 
 function look(scan: Scan, from: number, to: number, { filter, byHash }: CompiledWords): boolean {

@@ -6,7 +6,7 @@
  */
 import { type CountryCode, isPossiblePhoneNumber, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
-import { hasContext, hasContextBefore, registerContext } from '../context.ts';
+import { hasContext, hasContextBefore } from '../context.ts';
 import { standsAlone, type WordHook } from '../forms.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
@@ -72,8 +72,7 @@ const OTHER = [
   'ean',
   'product',
 ];
-registerContext(CONTEXT);
-registerContext(OTHER);
+
 const COUNTRIES: readonly CountryCode[] = [
   'US',
   'GB',
