@@ -258,7 +258,7 @@ class CompiledDetectors implements DetectorSet {
           }
         }
       }
-      if ((kinds & LITERAL_BITS) !== 0) prefilter.literals(scan, at);
+      if ((kinds & LITERAL_BITS) !== 0) prefilter.literals(scan, at, kinds);
       if ((kinds & AT_BIT) !== 0) matchEmail(scan, bytes[at] === 64 ? at : at + 1);
       if ((kinds & COLON_BIT) !== 0 && at >= colonsDone) colonsDone = matchColon(scan, bytes[at] === 58 ? at : at + 1);
       if (wire && scan.hit >= 0) return;

@@ -17,7 +17,9 @@ export const AT_BIT = 2;
 export const COLON_BIT = 4;
 const SHORT_BITS = [8, 16] as const;
 const LONG_BITS = [32, 64, 128] as const;
-export const LITERAL_BITS = 8 | 16 | 32 | 64 | 128;
+const SHORT_MASK = 8 | 16;
+const LONG_MASK = 32 | 64 | 128;
+export const LITERAL_BITS = SHORT_MASK | LONG_MASK;
 
 interface Entry {
   literal: Uint8Array;
@@ -30,8 +32,8 @@ interface Entry {
 export interface Prefilter {
   /** Index: first byte | second byte << 8. Low byte: kinds that the pair may begin; high byte: kinds that it may follow in. */
   table: Uint16Array;
-  /** Runs the matchers of every literal of which the pair at `at` is the sampled one. */
-  literals(scan: Scan, at: number): void;
+  /** Runs the matchers of every literal of which the pair at `at` is the sampled one; `kinds` are the candidate's bits. */
+  literals(scan: Scan, at: number, kinds: number): void;
 }
 
 /** A little of what passes a gateway, to tell common pairs of bytes from rare ones. */
@@ -111,7 +113,9 @@ export function buildPrefilter(
   kinds: number,
 ): Prefilter {
   const table = new Uint16Array(65536);
+  /** Short literals by their pair, long ones by a hash of two pairs. */
   const buckets = new Map<number, Entry[]>();
+  const quads = new Map<number, Entry[]>();
   const begins = (a: number, b: number, bit: number): void => {
     const index = a | (b << 8);
     table[index] = (table[index] as number) | bit;
@@ -140,12 +144,15 @@ export function buildPrefilter(
       for (const a of at(0)) {
         for (const b of at(1)) {
           begins(a, b, bit);
-          const index = a | (b << 8);
-          const bucket = buckets.get(index);
-          if (bucket === undefined) buckets.set(index, [entry]);
-          else if (!bucket.includes(entry)) bucket.push(entry);
+          if (width < 5) put(buckets, a | (b << 8), entry);
         }
       }
+      if (width === 5)
+        put(
+          quads,
+          quadHash(bytes[offset] as number, bytes[offset + 1] as number, bytes[offset + 2] as number, bytes[offset + 3] as number),
+          entry,
+        );
       if (at(2) === EVERY_BYTE) followsAny(bit);
       else for (const c of at(2)) for (const d of at(3)) follows(c, d, bit);
     }
@@ -169,28 +176,58 @@ export function buildPrefilter(
       }
     }
   }
-  const bucketOf = new Uint16Array(65536);
-  const lists: Entry[][] = [[]];
-  for (const [index, entries] of buckets) {
-    bucketOf[index] = lists.length;
-    lists.push(entries);
-  }
+  const [bucketOf, lists] = indexed(buckets, 65536);
+  const [quadOf, quadLists] = indexed(quads, QUAD_HASHES);
   return {
     table,
-    literals(scan, at) {
-      const { bytes, start, end } = scan;
-      const entries = lists[bucketOf[(bytes[at] as number) | ((bytes[at + 1] as number) << 8)] as number] as Entry[];
-      for (let i = 0; i < entries.length; i++) {
-        const { literal, offset, fold, match } = entries[i] as Entry;
-        const from = at - offset;
-        if (from < start || from + literal.length > end) continue;
-        let k = 0;
-        if (fold) while (k < literal.length && lower(bytes[from + k] as number) === literal[k]) k++;
-        else while (k < literal.length && bytes[from + k] === literal[k]) k++;
-        if (k === literal.length) match(scan, from);
+    literals(scan, at, kinds) {
+      const { bytes } = scan;
+      const a = bytes[at] as number;
+      const b = bytes[at + 1] as number;
+      if ((kinds & SHORT_MASK) !== 0) compareAll(scan, at, lists[bucketOf[a | (b << 8)] as number] as Entry[]);
+      if ((kinds & LONG_MASK) !== 0) {
+        const bucket = quadOf[quadHash(a, b, bytes[at + 2] as number, bytes[at + 3] as number)] as number;
+        if (bucket !== 0) compareAll(scan, at, quadLists[bucket] as Entry[]);
       }
     },
   };
+}
+
+function compareAll(scan: Scan, at: number, entries: readonly Entry[]): void {
+  const { bytes, start, end } = scan;
+  for (let i = 0; i < entries.length; i++) {
+    const { literal, offset, fold, match } = entries[i] as Entry;
+    const from = at - offset;
+    if (from < start || from + literal.length > end) continue;
+    let k = 0;
+    if (fold) while (k < literal.length && lower(bytes[from + k] as number) === literal[k]) k++;
+    else while (k < literal.length && bytes[from + k] === literal[k]) k++;
+    if (k === literal.length) match(scan, from);
+  }
+}
+
+const QUAD_HASHES = 1 << 14;
+
+/** Letters of both cases fall together. */
+function quadHash(a: number, b: number, c: number, d: number): number {
+  return Math.imul((a << 24) | (b << 16) | (c << 8) | d | 0x20202020, 0x9e3779b1) >>> 18;
+}
+
+function put(buckets: Map<number, Entry[]>, index: number, entry: Entry): void {
+  const bucket = buckets.get(index);
+  if (bucket === undefined) buckets.set(index, [entry]);
+  else if (!bucket.includes(entry)) bucket.push(entry);
+}
+
+/** A map with small keys as a table of indices into a list; index 0 is empty. */
+function indexed(buckets: ReadonlyMap<number, Entry[]>, size: number): [Uint16Array, Entry[][]] {
+  const table = new Uint16Array(size);
+  const lists: Entry[][] = [[]];
+  for (const [index, entries] of buckets) {
+    table[index] = lists.length;
+    lists.push(entries);
+  }
+  return [table, lists];
 }
 
 const EVERY_BYTE: readonly number[] = Array.from({ length: 256 }, (_, byte) => byte);
