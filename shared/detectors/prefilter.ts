@@ -7,7 +7,7 @@
  * that common text has least of. A shorter literal is tested with what it has. No literal can be missed; what the table lets
  * through is compared byte by byte.
  */
-import { ascii, lower } from './bytes.ts';
+import { ascii, CLASS, HEX_LOWER, HEX_UPPER, lower } from './bytes.ts';
 import type { LiteralRule, Matcher } from './rule.ts';
 import type { Scan } from './span.ts';
 
@@ -89,19 +89,24 @@ function cases(byte: number, fold: boolean): readonly number[] {
   return fold && byte >= 97 && byte <= 122 ? [byte, byte - 32] : [byte];
 }
 
+const SEPARATORS = ascii(' -./+()');
+
+/** Bytes as they occur in forms: 2 a digit, 1 what may stand beside one (a separator, a capital). */
+const besideDigit: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 48 && byte <= 57 ? 2 : SEPARATORS.includes(byte) || (byte >= 65 && byte <= 90) ? 1 : 0,
+);
+
 /** Pairs of a number's inside: a digit, and a digit, a separator or a capital beside it. */
 function isDigitPair(a: number, b: number): boolean {
-  const beside = (byte: number): boolean => isDigit(byte) || (byte >= 65 && byte <= 90) || ' -./+()'.includes(String.fromCharCode(byte));
-  return (isDigit(a) && beside(b)) || (isDigit(b) && beside(a));
+  const first = besideDigit[a] as number;
+  const second = besideDigit[b] as number;
+  return first + second >= 3;
 }
 
-function isDigit(byte: number): boolean {
-  return byte >= 48 && byte <= 57;
-}
-
-function isHexOrColon(byte: number): boolean {
-  return /[0-9a-fA-F:]/.test(String.fromCharCode(byte));
-}
+/** Bytes of IPv6 addresses: 2 the colon, 1 a hexadecimal digit. */
+const inAddress: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte === 58 ? 2 : ((CLASS[byte] as number) & (HEX_LOWER | HEX_UPPER)) !== 0 ? 1 : 0,
+);
 
 /**
  * @param rules literals of three bytes or more.
@@ -170,7 +175,7 @@ export function buildPrefilter(
         begins(a, b, DIGITS_BIT);
         follows(a, b, DIGITS_BIT);
       }
-      if (kinds & COLON_BIT && isHexOrColon(a) && isHexOrColon(b)) {
+      if (kinds & COLON_BIT && (inAddress[a] as number) > 0 && (inAddress[b] as number) > 0) {
         if (a === 58 || b === 58) begins(a, b, COLON_BIT);
         follows(a, b, COLON_BIT);
       }
