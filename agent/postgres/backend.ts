@@ -12,6 +12,7 @@ import type { CommandRun } from './command-run.ts';
 import { CopyRows } from './copy-out.ts';
 import { reducedText } from './errors.ts';
 import type { ResultVerdict } from './flow.ts';
+import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { verdictOf } from './judge.ts';
 import {
   Backend,
@@ -55,6 +56,7 @@ export class BackendStream {
   #plansCatalog = 0;
   #partial: Buffer | null = null;
   #partialFilled = 0;
+  #partialTaken = 0;
   /** Bytes of a frame that pass as they come. */
   #passing = 0;
   #passingRun: CommandRun | null = null;
@@ -142,6 +144,7 @@ export class BackendStream {
       }
       checkWhole(total);
       if (partial.length < total) {
+        this.#partialTaken = takeFrameMemory(total);
         partial = Buffer.allocUnsafe(total);
         (this.#partial as Buffer).copy(partial, 0, 0, 5);
         this.#partial = partial;
@@ -154,6 +157,7 @@ export class BackendStream {
     at += take;
     if (this.#partialFilled < total) return -1;
     this.#partial = null;
+    this.#giveBack();
     this.#frames(partial.subarray(0, total), 0, false);
     return at;
   }
@@ -164,10 +168,23 @@ export class BackendStream {
     if (rest >= 5) {
       size = frameLength(buffer, at);
       checkWhole(size);
+      this.#partialTaken = takeFrameMemory(size);
     }
     this.#partial = Buffer.allocUnsafe(Math.max(size, rest));
     buffer.copy(this.#partial, 0, at);
     this.#partialFilled = rest;
+  }
+
+  #giveBack(): void {
+    giveFrameMemory(this.#partialTaken);
+    this.#partialTaken = 0;
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#giveBack();
+    this.#partial = null;
+    this.#stash = [];
   }
 
   /** May a frame of this type pass in pieces, unseen? */

@@ -14,6 +14,7 @@ import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
 import type { ResultVerdict } from './flow.ts';
+import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { type Judged, verdictOf } from './judge.ts';
 import {
   decodeBind,
@@ -67,6 +68,7 @@ export class FrontendStream {
   /** A frame whose end has not come yet. */
   #partial: Buffer | null = null;
   #partialFilled = 0;
+  #partialTaken = 0;
   /** Bytes of a CopyData frame that pass as they come. */
   #passing = 0;
   /** What waits for an answer, and what came behind it. */
@@ -158,7 +160,11 @@ export class FrontendStream {
     const take = Math.min(total - this.#partialFilled, chunk.length - next);
     if (partial.length < this.#partialFilled + take) {
       // Grown as bytes come, not as a length promises.
-      const grown = Buffer.allocUnsafe(Math.min(total, Math.max(2 * partial.length, this.#partialFilled + take)));
+      const size = Math.min(total, Math.max(2 * partial.length, this.#partialFilled + take));
+      const taken = takeFrameMemory(size);
+      giveFrameMemory(this.#partialTaken);
+      this.#partialTaken = taken;
+      const grown = Buffer.allocUnsafe(size);
       partial.copy(grown, 0, 0, this.#partialFilled);
       partial = grown;
       this.#partial = grown;
@@ -168,6 +174,7 @@ export class FrontendStream {
     next += take;
     if (this.#partialFilled < total) return -1;
     this.#partial = null;
+    this.#giveBack();
     const whole = partial.subarray(0, total);
     this.#frames(whole, 0);
     if (this.#stalled !== null) {
@@ -175,6 +182,20 @@ export class FrontendStream {
       return -1;
     }
     return this.#terminated ? -1 : next;
+  }
+
+  #giveBack(): void {
+    giveFrameMemory(this.#partialTaken);
+    this.#partialTaken = 0;
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#giveBack();
+    this.#terminated = true;
+    this.#partial = null;
+    this.#waiting = [];
+    this.#pieces = [];
   }
 
   /** Handles the whole frames of `buffer[from…)`; the rest is kept. */

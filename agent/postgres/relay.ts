@@ -543,6 +543,8 @@ export class Relay {
     this.#ending = true;
     this.#downHeld = [];
     this.#upHeld = [];
+    this.#frontend.close();
+    this.#backend.close();
     try {
       for (;;) {
         const entry = this.pipeline.head;
