@@ -23,7 +23,7 @@ import { isTransient, openSessionStore, type SessionStore } from './session-stor
 import { TopicFollower } from './topic-follower.ts';
 
 /** Behind the data path: what waits, waits in the log. */
-const niceness = 10;
+const niceness = 19;
 const batchAgeMs = 400;
 /** Some ten thousands of small records; what they are decoded to takes some thirty times as much memory. */
 const batchBytesMax = 2 * 1024 * 1024;

@@ -20,7 +20,7 @@ import type { StoreUser } from './engine-config.ts';
 import { endProcess } from './exit.ts';
 
 /** Behind the data path: queries and merges take what the agent leaves. */
-const niceness = 10;
+const niceness = 19;
 
 const log = pino({ name: 'session-store', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
 
