@@ -1,4 +1,4 @@
-/** Writes docs/reference/detectors.md: `node shared/detectors/reference-page.ts`. The tables are computed, the text is here. */
+/** Writes docs/reference/detectors.md: `node shared/detectors/generate-reference.ts`. The tables are computed, the text is here. */
 import { writeFileSync } from 'node:fs';
 import { labelledSet } from './labelled-set.ts';
 import { NATIONAL_ID_DETECTORS, SECRET_DETECTORS } from './names.ts';
