@@ -32,9 +32,9 @@ import {
   type FieldDescription,
 } from './messages.ts';
 import { NO_SUCH_NAME } from './names.ts';
+import { Pause } from './pause.ts';
 import { type Expected, Kind, type Portal, type Probe, type Replacement } from './pipeline.ts';
 import type { Relay } from './relay.ts';
-import { Pause } from './relay.ts';
 import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
 import { Output, rewriteRow } from './rows.ts';
 

@@ -66,12 +66,9 @@ test('detectors: text, JSON, bytea in both forms, and NULL where lengths would l
     ['textArray', `{${secret},x}`, false],
   ] as [ValueShape, string, boolean][]) {
     const clean = scan(shape, value, binary);
-    assert.equal(typeof clean, 'string', shape);
-    assert.ok(
-      !String(clean).includes(secret) && !String(clean).includes(Buffer.from(secret).toString('hex')),
-      `${shape}: ${String(clean)}`,
-    );
-    if (shape === 'json') JSON.parse(String(clean));
+    assert.ok(typeof clean === 'string', shape);
+    assert.ok(!clean.includes(secret) && !clean.includes(Buffer.from(secret).toString('hex')), `${shape}: ${clean}`);
+    if (shape === 'json') JSON.parse(clean);
   }
   const array = scan('textArray', `....${secret}`, true);
   assert.ok(array !== null && typeof array === 'object' && array.value === null);

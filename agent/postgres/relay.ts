@@ -20,6 +20,7 @@ import { errorResponse, type Severity, SqlState } from './errors.ts';
 import { FrontendStream } from './frontend.ts';
 import { Judge, type Judged } from './judge.ts';
 import { encodeTerminate } from './messages.ts';
+import { Pause } from './pause.ts';
 import { Pipeline } from './pipeline.ts';
 import { tableHasRule } from './protected-tables.ts';
 import { SessionFlow } from './session-flow.ts';
@@ -44,9 +45,6 @@ const PENDING_MAX = 4096;
 const TEXT_RECORDED_MAX = 64 * 1024;
 /** Answers up to this size are copied instead of borrowing the read buffer. */
 const COPY_BYTES_MAX = 8192;
-
-/** Why a side is not read; it is read when no reason is left. */
-export const Pause = { Held: 1, Drain: 2, Stall: 4, Pending: 8 } as const;
 
 interface Held {
   bytes: Buffer;
@@ -81,6 +79,7 @@ export class Relay {
   readonly #backend: BackendStream;
   readonly #written: ((slot: number) => () => void)[] = [];
   #catalog: Catalog | null = null;
+  #flowFor: PolicyInForce | null = null;
   #digestKey: KeyObject | null = null;
   #downHeld: Held[] = [];
   #downHeldBytes = 0;
@@ -412,7 +411,13 @@ export class Relay {
 
   /** What flow analysis knows of the session; null while no column rule applies. */
   get flow(): SessionFlow | null {
-    if (!this.session.inForce.policy.hasColumnRules) return null;
+    const { inForce } = this.session;
+    if (this.#flowFor !== inForce) {
+      this.#flowFor = inForce;
+      // While no rule applied nobody followed what statements did to names.
+      this.judge.flow?.forgetPath();
+    }
+    if (!inForce.policy.hasColumnRules) return null;
     const { catalog, judge } = this;
     if (judge.flow === null && catalog !== null) {
       judge.flow = new SessionFlow(catalog);
