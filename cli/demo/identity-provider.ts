@@ -9,12 +9,13 @@
  *   node identity-provider.ts --data DIR --listen 127.0.0.1:PORT
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorText } from '@sallyport/shared/errors.ts';
 import Provider, { errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
+import { readIfThere } from '../read-if-there.ts';
 import { chooserPage, formPage, textPage } from './identity-pages.ts';
 import { AUDIENCE, DEMO_CLIENT, DEMO_GRANT, LOGIN_CLIENT, PEOPLE, SERVICE_ACCOUNT } from './people.ts';
 
@@ -31,7 +32,7 @@ interface Keys {
 /** Reads the provider's keys, or makes them the first time. The file holds private keys: mode 0600. */
 export async function identityKeys(folder: string): Promise<Keys> {
   const file = path.join(folder, 'keys.json');
-  const kept = await readFile(file, 'utf8').catch(() => null);
+  const kept = await readIfThere(file);
   if (kept) return JSON.parse(kept) as Keys;
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const keys: Keys = {

@@ -18,6 +18,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pg from 'pg';
+import { readIfThere } from '../read-if-there.ts';
 import { loopbackCertificate } from './certificate.ts';
 import { sampleData } from './sample-data.ts';
 
@@ -254,7 +255,7 @@ async function copyBinaries(from: string, to: string): Promise<string> {
 }
 
 async function passwordsOf(file: string): Promise<SamplePostgres['passwords']> {
-  const kept = await readFile(file, 'utf8').catch(() => null);
+  const kept = await readIfThere(file);
   if (kept) return JSON.parse(kept) as SamplePostgres['passwords'];
   const fresh = { superuser: randomBytes(24).toString('base64url'), application: randomBytes(24).toString('base64url') };
   await writeFile(file, JSON.stringify(fresh), { mode: 0o600 });

@@ -2,11 +2,12 @@
  * What `sallyport login` keeps: one login per issuer, in `$XDG_CONFIG_HOME/sallyport/logins.json` (default ~/.config), which
  * only its owner may read. Refresh tokens are secrets like passwords: they are in no log and in no argument.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { replaceFile } from '../endpoints.ts';
+import { readIfThere } from '../read-if-there.ts';
 
 export interface Login {
   issuer: string;
@@ -42,7 +43,7 @@ export async function saveLogin(env: Env, login: Login): Promise<void> {
 }
 
 async function readStored(env: Env): Promise<Stored | undefined> {
-  const text = await readFile(storeFile(env), 'utf8').catch(() => null);
+  const text = await readIfThere(storeFile(env));
   if (text === null) return undefined;
   try {
     return JSON.parse(text) as Stored;

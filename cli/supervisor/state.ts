@@ -8,6 +8,7 @@ import path from 'node:path';
 import { type DirectoryLock, lockDirectory } from '@sallyport/control-plane/log/directory-lock.ts';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { replaceFile } from '../endpoints.ts';
+import { readIfThere } from '../read-if-there.ts';
 import { signalGroup } from './child.ts';
 
 export interface SupervisorState {
@@ -65,7 +66,7 @@ function takeLock(folder: string, dataFolder: string): DirectoryLock {
 }
 
 async function readState(file: string): Promise<SupervisorState> {
-  const text = await readFile(file, 'utf8').catch(() => null);
+  const text = await readIfThere(file);
   if (text !== null) {
     try {
       return JSON.parse(text) as SupervisorState;
