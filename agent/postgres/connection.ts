@@ -341,6 +341,7 @@ export class PostgresConnection {
         cancelling = true;
         relay.noteCancel('client');
         sendCancel(target, upstream.key)
+          // Cancelling is a best effort in the protocol too: a client is never told how it went, and the record says that it asked.
           .catch(() => undefined)
           .finally(() => {
             cancelling = false;
