@@ -4,8 +4,9 @@
  * unit: `x.test.ts` beside `x.ts`, pure and quick. system: `x.int.test.ts` with real servers and everything under e2e/; what
  * they need that npm does not bring is installed first by e2e/setup.sh, and a component that cannot be had fails the run.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
 
 const [suite, ...parts] = process.argv.slice(2);
 if (suite !== 'unit' && suite !== 'system') {
@@ -29,16 +30,43 @@ if (suite === 'system') {
   }
 }
 const started = Date.now();
-// Two files side by side: what the smallest machine has cores for. A test file that hangs is ended, and counts as failed.
-const args = ['--test', '--test-concurrency=2', `--test-timeout=${suite === 'unit' ? 60_000 : 900_000}`];
-if (suite === 'unit')
-  args.push(
-    '--test-reporter=dot',
-    '--test-reporter-destination=stdout',
-    '--test-reporter=./.ci/closing.ts',
-    '--test-reporter-destination=stdout',
-  );
-else args.push('--test-reporter=spec', '--test-reporter-destination=stdout');
-const result = spawnSync(process.execPath, [...args, ...files], { stdio: 'inherit' });
+process.exitCode = suite === 'unit' ? await runUnit(files) : runSystem(files);
 console.log(`${suite}: ${files.length} files in ${((Date.now() - started) / 1000).toFixed(1)} s`);
-process.exitCode = result.status ?? 1;
+
+/** Two files side by side: what the smallest machine has cores for. A test file that hangs is ended, and counts as failed. */
+function runSystem(files: string[]): number {
+  const args = ['--test', '--test-concurrency=2', '--test-timeout=900000', '--test-reporter=spec', '--test-reporter-destination=stdout'];
+  return spawnSync(process.execPath, [...args, ...files], { stdio: 'inherit' }).status ?? 1;
+}
+
+/**
+ * Unit tests are so short that a process for each file would cost more than the tests: a few processes share the files. More of
+ * them than cores, because some tests wait. The largest files are dealt first, so that the shares are alike.
+ */
+async function runUnit(files: string[]): Promise<number> {
+  const shares = Array.from({ length: Math.min(4, files.length) }, (): string[] => []);
+  const dealt = files.toSorted((a, b) => statSync(b).size - statSync(a).size);
+  for (const [i, file] of dealt.entries()) shares[i % shares.length]?.push(file);
+  const totals = new Map<string, number>();
+  const statuses = await Promise.all(
+    shares.map(async share => {
+      const args = ['--test', '--test-isolation=none', '--test-timeout=60000'];
+      for (const reporter of ['dot', './.ci/closing.ts']) args.push(`--test-reporter=${reporter}`, '--test-reporter-destination=stdout');
+      const child = spawn(process.execPath, [...args, ...share], { stdio: ['ignore', 'pipe', 'inherit'] });
+      let text = '';
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      const [status] = await once(child, 'close');
+      process.stdout.write(text.replaceAll(/^# \w+ [\d.]+$/gm, '').trim());
+      for (const [, name = '', count] of text.matchAll(/^# (\w+) ([\d.]+)$/gm))
+        if (name !== 'duration_ms') totals.set(name, (totals.get(name) ?? 0) + Number(count));
+      // A share that was cut short has no counts: it must not look like one without failures.
+      if (!/^# tests \d+$/m.test(text)) console.error(`a share of the unit tests ended before its counts (status ${status})`);
+      return typeof status === 'number' && /^# tests \d+$/m.test(text) ? status : 1;
+    }),
+  );
+  console.log();
+  for (const [name, count] of totals) console.log(`# ${name} ${count}`);
+  return Math.max(...statuses);
+}
