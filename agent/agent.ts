@@ -22,6 +22,7 @@ import { type DataLock, lockData } from './host/data-lock.ts';
 import { ListenPorts } from './host/listen-ports.ts';
 import { WorkerHost } from './host/worker-host.ts';
 import { type Metric, metricsText, workerMetrics } from './http/metrics.ts';
+import { UsageJournal } from './host/usage-journal.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { JwksCache } from './identity/jwks-cache.ts';
 import type { Log } from './log.ts';
@@ -65,6 +66,7 @@ export class Agent {
   readonly #ports: ListenPorts;
   #enrolment: EnrolmentState;
   #client: ControlPlaneClient;
+  readonly #usage: UsageJournal;
   readonly #host: WorkerHost;
   readonly #stream: ControlStream;
   readonly #shipper: Shipper;
@@ -83,7 +85,14 @@ export class Agent {
   #draining = false;
   #stopped: Promise<void> | null = null;
 
-  private constructor(options: AgentOptions, lock: DataLock, keys: AgentKeys, ports: ListenPorts, enrolment: EnrolmentState) {
+  private constructor(
+    options: AgentOptions,
+    lock: DataLock,
+    keys: AgentKeys,
+    ports: ListenPorts,
+    usage: UsageJournal,
+    enrolment: EnrolmentState,
+  ) {
     this.#options = options;
     this.#log = options.log;
     this.#lock = lock;
@@ -91,6 +100,7 @@ export class Agent {
     this.#ports = ports;
     this.#enrolment = enrolment;
     this.#client = this.#newClient();
+    this.#usage = usage;
     this.#shipper = new Shipper({ relay: () => this.#client.relay(), agentId: () => this.#enrolment.agentId, log: options.log });
     this.#host = new WorkerHost({
       count: options.workers,
@@ -110,6 +120,9 @@ export class Agent {
         listenersChanged: () => this.#listenersChanged?.(),
       },
     });
+        checkpoint: (ledger, statement, signature) => this.#stream.checkpoint(ledger, statement, signature),
+        usage: (key, rows, bytes, atMs) => this.#usage.add(key, rows, bytes, atMs),
+        usages: () => this.#usage.entries(),
     this.#stream = new ControlStream({
       connect: () => this.#client.connect(),
       version: options.version,
@@ -137,9 +150,12 @@ export class Agent {
       const keys = await loadKeys(path.join(options.dataDir, 'keys.json'));
       const ports = await ListenPorts.open(path.join(options.dataDir, 'ports.json'));
       const enrolment = await enrol(options, keys);
-      agent = new Agent(options, lock, keys, ports, enrolment);
+      agent = new Agent(options, lock, keys, ports, usage, enrolment);
       await agent.#begin();
       return agent;
+      const usage = await UsageJournal.open(path.join(options.dataDir, 'usage.jsonl'), Date.now(), why =>
+        options.log.error({ why }, 'what principals have read is not on disk; budgets count in memory'),
+      );
     } catch (error) {
       if (agent === null) await lock.release();
       else await agent.stop(0);
@@ -222,6 +238,7 @@ export class Agent {
 
   #spoolDir(worker: number): string {
     return path.join(this.#options.dataDir, 'spool', `worker-${worker}`);
+    await this.#usage.close();
   }
 
   #newClient(): ControlPlaneClient {

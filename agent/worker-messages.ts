@@ -29,7 +29,7 @@ export type ToWorker =
   | { type: 'cancel'; pid: number; secret: Uint8Array } // a CancelRequest that arrived at another worker
   | { type: 'approval'; approvalId: string; state: 'approved' | 'denied' | 'expired'; by: string[]; reason: string; binding: Uint8Array }
   | { type: 'shipped'; nextIndex: number } // records before it are in the log: their segments may go
-  | { type: 'budget'; key: string; rows: number; bytes: number } // what other workers' sessions used
+  | { type: 'budget'; key: string; rows: number; bytes: number; atMs: number } // what other workers' sessions used, or was used before a restart
   | { type: 'stats'; id: number }
   | { type: 'drain'; deadlineMs: number }
   | { type: 'stop' };

@@ -153,6 +153,7 @@ function stats(id: number): void {
     spoolBroken: broken ? 1 : 0,
     spoolFull: full ? 1 : 0,
     heapBytes: process.memoryUsage().heapUsed,
+  gateway.budgets.flush();
   };
   post({ type: 'stats', id, metrics });
 }
@@ -189,7 +190,7 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'approval':
     case 'budget':
-      // No protocol asks for either yet: a policy that needs them is refused at admission.
+      gateway.budgets.heard(message.key, message.rows, message.bytes, message.atMs);
       return;
     default:
       unreachable(message);
@@ -197,3 +198,5 @@ port.on('message', (message: ToWorker) => {
 });
 
 post({ type: 'ready' });
+      // No protocol asks for one yet: a policy that needs them is refused at admission.
+      return;

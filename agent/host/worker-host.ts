@@ -19,6 +19,11 @@ export interface WorkerHostEvents {
   approvalRequested(request: ApprovalRequest): void;
   approvalWithdrawn(approvalId: string, reason: string): void;
   durable(worker: number, nextIndex: number): void;
+  checkpoint(ledger: string, statement: Uint8Array, signature: Uint8Array): void;
+  /** A session was given this much. */
+  usage(key: string, rows: number, bytes: number, atMs: number): void;
+  /** All that was given before, for a worker that begins. */
+  usages(): Iterable<{ key: string; rows: number; bytes: number; atMs: number }>;
   /** The worker is gone: its spool will be opened by another. */
   died(worker: number): void;
   /** What is listened on, or why it is not, has changed. */
@@ -292,6 +297,7 @@ export class WorkerHost {
     if (this.#lease !== null) tell(this.#lease);
     if (this.#revoked.size > 0) tell({ type: 'revoked', tokenIds: [...this.#revoked] });
     if (this.#draining !== null) tell({ type: 'drain', deadlineMs: this.#draining });
+    for (const usage of this.#options.events.usages()) tell({ type: 'budget', ...usage });
   }
 
   #gone(slot: Slot): void {
@@ -344,13 +350,20 @@ export class WorkerHost {
       case 'durable':
         events.durable(slot.index, message.nextIndex);
         return;
-      case 'usage':
-        this.#broadcast({ type: 'budget', key: message.key, rows: message.rows, bytes: message.bytes }, slot.index);
+      case 'checkpoint':
+        events.checkpoint(message.ledger, message.statement, message.signature);
         return;
       case 'stats':
         this.#statsWaiting.get(message.id)?.(slot.index, message.metrics);
         return;
       case 'stopped':
+      case 'usage': {
+        const { key, rows, bytes } = message;
+        const atMs = Date.now();
+        events.usage(key, rows, bytes, atMs);
+        this.#broadcast({ type: 'budget', key, rows, bytes, atMs }, slot.index);
+        return;
+      }
         slot.stopped = true;
         slot.onStopped?.();
         return;

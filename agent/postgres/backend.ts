@@ -10,7 +10,7 @@ import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { ByteReader, readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import type { CommandRun } from './command-run.ts';
 import { CopyRows } from './copy-out.ts';
-import { reducedText } from './errors.ts';
+import { errorResponse, reducedText, SqlState } from './errors.ts';
 import type { ResultVerdict } from './flow.ts';
 import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { verdictOf } from './judge.ts';
@@ -28,12 +28,13 @@ import {
   encodeNoticeResponse,
   encodeNotification,
   encodeParameterStatus,
+  encodeQuery,
   errorField,
   type FieldDescription,
 } from './messages.ts';
 import { NO_SUCH_NAME } from './names.ts';
 import { Pause } from './pause.ts';
-import { type Expected, Kind, type Portal, type Probe, type Replacement } from './pipeline.ts';
+import { Expected, Kind, type Portal, type Probe, type Replacement } from './pipeline.ts';
 import type { Relay } from './relay.ts';
 import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
 import { Output, rewriteRow } from './rows.ts';
@@ -72,6 +73,12 @@ export class BackendStream {
   #captured: CommandRun | null = null;
   #captureFrom = 0;
   #copyRows: CopyRows | null = null;
+  /** What is left of an answer that a budget has ended, up to ReadyForQuery. */
+  #dropsUntilReady = false;
+  /** The transaction goes on at the server, and must fail as after a real error. */
+  #failsTransaction = false;
+  /** A cancellation of the gateway's own is under way: nothing else may begin before it has hit or missed. */
+  #cancelling = false;
   /** SQLSTATE of an error after which the server closes. */
   fatal: string | null = null;
   #status: 'I' | 'T' | 'E' = 'I';
@@ -190,7 +197,7 @@ export class BackendStream {
   /** May a frame of this type pass in pieces, unseen? */
   #mayStream(type: number): boolean {
     const { head } = this.#relay.pipeline;
-    if (head === undefined || head.hidden) return false;
+    if (head === undefined || head.hidden || this.#relay.session.budget !== null) return false;
     if (type === Backend.DataRow) {
       const plan = this.#planOf(head);
       return plan !== null && plan.untouched && (plan.recorded === null || head.run?.captures !== true);
@@ -265,6 +272,7 @@ export class BackendStream {
       at = frameEnd;
     }
     this.#flush(buffer, at, borrowable);
+    if (this.#relay.pipeline.head?.run?.overBudget === true && !this.#cancelling) this.#cancelUpstream();
   }
 
   /** Counts a row or COPY row that passes unseen. */
@@ -346,7 +354,7 @@ export class BackendStream {
 
   #frame(type: number, buffer: Buffer, start: number, end: number): Outcome {
     const { pipeline } = this.#relay;
-    if (type === Backend.DataRow) return this.#dataRow(buffer, start, end);
+    if (type === Backend.DataRow && !this.#dropsUntilReady) return this.#dataRow(buffer, start, end);
     switch (type) {
       case Backend.NoticeResponse:
         return this.#notice(buffer, start, end);
@@ -356,6 +364,7 @@ export class BackendStream {
         return this.#parameterStatus(buffer, start, end);
       default:
     }
+    if (this.#dropsUntilReady && type !== Backend.ReadyForQuery) return this.#hide(buffer, start, end);
     pipeline.dropCopyEnds();
     const head = pipeline.head;
     if (type === Backend.ErrorResponse) return this.#error(head, buffer, start, end);
@@ -397,7 +406,7 @@ export class BackendStream {
       case Backend.PortalSuspended:
         this.#expect(head, type, Kind.Execute);
         this.#empty(start, end);
-        return this.#finished(head, buffer, start, end);
+        return run?.overBudget === true ? this.#endedByBudget(head, run, buffer, start, end) : this.#finished(head, buffer, start, end);
       case Backend.ReadyForQuery:
         return this.#ready(head, buffer, start, end);
       case Backend.CopyInResponse:
@@ -413,7 +422,7 @@ export class BackendStream {
         this.#empty(start, end);
         if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(type);
         this.#copyRows = null;
-        return 'pass';
+        return run?.overBudget === true ? this.#hide(buffer, start, end) : 'pass';
       default:
         throw unexpected(type);
     }
@@ -438,6 +447,7 @@ export class BackendStream {
     }
     const { run } = head;
     if (run === null) throw unexpected(Backend.DataRow);
+    if (this.#relay.session.budget !== null && !this.#mayRead(head, run, end - start)) return this.#hide(buffer, start, end);
     if (run !== this.#captured) this.#captureUpTo(buffer, start);
     this.#attribute(run, start);
     run.rows++;
@@ -644,6 +654,7 @@ export class BackendStream {
       if (run.columns === null && head.kind === Kind.Execute) run.columns = head.portal?.plan?.names ?? null;
     }
     if (!head.hidden) this.#applyEffects(head);
+    if (run?.overBudget === true) return this.#endedByBudget(head, run, buffer, start, end);
     if (head.kind === Kind.Execute) return this.#finished(head, buffer, start, end);
     head.statementIndex++;
     head.plan = null;
@@ -671,6 +682,11 @@ export class BackendStream {
 
   #ready(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
     if (head.kind !== Kind.Query && head.kind !== Kind.Sync) throw unexpected(Backend.ReadyForQuery);
+    if (this.#cancelling) return 'stall';
+    if (this.#failsTransaction && decodeReadyForQuery(buffer, start + 5, end) === 'T')
+      return this.#failTransaction(head, buffer, start, end);
+    this.#dropsUntilReady = false;
+    this.#failsTransaction = false;
     this.#status = decodeReadyForQuery(buffer, start + 5, end);
     const { pipeline, session } = this.#relay;
     this.#finishRun(head, buffer, end);
@@ -678,6 +694,75 @@ export class BackendStream {
     this.#relay.judge.flow?.transactionStatus(this.#status);
     session.lastActiveAtMs = Date.now();
     return this.#answered(head, buffer, start, end);
+  }
+
+  // --------------------------------------------------------------------------------------------------------------- budget
+
+  /** Counts a row against the budget. @returns false: the budget is spent, and neither this row nor a later one is released. */
+  #mayRead(head: Expected, run: CommandRun, bytes: number): boolean {
+    const { budget } = this.#relay.session;
+    if (run.overBudget) return false;
+    if (budget === null || budget.take(bytes)) return true;
+    run.overBudget = true;
+    head.replacement = { code: SqlState.budgetSpent, message: budget.describe(), refused: true };
+    this.#relay.gateway.metrics.denied++;
+    return false;
+  }
+
+  /** The server need not make rows that nobody will get. If this comes too late, the answer is ended here (#endedByBudget). */
+  #cancelUpstream(): void {
+    this.#cancelling = true;
+    this.#relay.cancelUpstream(() => {
+      this.#cancelling = false;
+      this.#relay.resumeBackend();
+    });
+  }
+
+  /** The server has finished what a budget has ended: the client gets the error, and what an error brings with it. */
+  #endedByBudget(head: Expected, run: CommandRun, buffer: Buffer, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    const { code, message } = head.replacement as Replacement;
+    if (head.kind === Kind.Query && head.statementIndex + 1 < (head.judged?.statements.length ?? 0)) throw budgetFault(message);
+    const hint = head.judged?.facts.writes === true ? ' (what the statement has changed is changed)' : '';
+    const bytes = errorResponse('ERROR', code, message + hint);
+    run.status = 'refused';
+    run.errorCode = code;
+    run.errorText = message;
+    run.bytes += bytes.length;
+    const outcome = this.#replace(buffer, start, end, bytes);
+    this.#failsTransaction = true;
+    if (head.kind === Kind.Query) {
+      this.#dropsUntilReady = true;
+      return outcome;
+    }
+    // After an error the server would skip to the next Sync; it does not know of this one, so its answers up to there are dropped.
+    for (let i = 1; i < pipeline.length; i++) {
+      const entry = pipeline.at(i);
+      if (entry === undefined || entry.kind === Kind.Sync) break;
+      if (entry.kind === Kind.Execute || entry.kind === Kind.Query) throw budgetFault(message);
+    }
+    pipeline.shift();
+    this.#finishRun(head, buffer, end);
+    this.#dropsUntilReady = true;
+    pipeline.dropUntilSync();
+    this.#relay.answered();
+    return outcome;
+  }
+
+  /** ReadyForQuery of a transaction that the client must find failed: the server is made to fail it first. */
+  #failTransaction(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    const { pipeline } = this.#relay;
+    if (pipeline.length > 1) throw budgetFault('the budget was spent in the middle of a pipeline');
+    this.#failsTransaction = false;
+    this.#finishRun(head, buffer, end);
+    pipeline.shift();
+    const failing = new Expected(Kind.Query, false);
+    failing.hooks = { onError: () => undefined };
+    pipeline.push(failing);
+    pipeline.segment++;
+    this.#dropsUntilReady = false;
+    this.#relay.sendUp(encodeQuery(FAILING_TEXT), -1);
+    return this.#hide(buffer, start, end);
   }
 
   /** What a statement that worked has done to names. */
@@ -941,6 +1026,10 @@ export class BackendStream {
     if (head.kind !== Kind.Query && head.kind !== Kind.Execute) throw unexpected(Backend.CopyData);
     const { run } = head;
     if (run === null) throw unexpected(Backend.CopyData);
+    if (this.#relay.session.budget !== null && !this.#mayRead(head, run, end - start)) {
+      run.bytes -= end - start;
+      return this.#hide(buffer, start, end);
+    }
     if (this.#copyRows === null) {
       run.rows++;
       return 'pass';
@@ -963,6 +1052,14 @@ export class BackendStream {
     this.#captureFrom = end;
     return 'drop';
   }
+}
+
+/** Refused by PostgreSQL's grammar. */
+const FAILING_TEXT = 'the budget is spent';
+
+/** More was under way than an error could take back: the session ends. */
+function budgetFault(message: string): GatewayError {
+  return new GatewayError('BUDGET_SPENT', 'denied', message);
 }
 
 const NO_ROWS: RowPlan = passingPlan([]);

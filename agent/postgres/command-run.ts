@@ -26,6 +26,8 @@ export class CommandRun {
   dataClasses: Set<string> | null = null;
   columns: readonly string[] | null = null;
   cancelled = false;
+  /** A budget was spent in the middle of its rows: no more of them are released. */
+  overBudget = false;
   readonly #capture: AuditPolicySpec['responses'];
   readonly #headMax: number;
   #head: Buffer | null = null;

@@ -7,6 +7,7 @@ export const POSTGRES_DEPTH: EnforcementDepth = {
   detectors: true,
   approvals: false,
   preview: false,
+  budgets: true,
   predicates: true,
   capture: ['none', 'digest', 'head', 'full'],
 };

@@ -15,6 +15,7 @@ export const SqlState = {
   insufficientPrivilege: '42501',
   diskFull: '53100',
   tooManyConnections: '53300',
+  budgetSpent: '53400',
   programLimitExceeded: '54000',
   adminShutdown: '57P01',
   cannotConnectNow: '57P03',

@@ -404,6 +404,12 @@ export class FrontendStream {
     preparedName?: string,
   ): Replacement | null {
     const relay = this.#relay;
+    const { budget } = relay.session;
+    if (budget !== null && judged.decision.action !== 'deny' && !endsOnly(judged) && budget.spent) {
+      const overruled = relay.judge.overruled(judged, `role/${budget.role}/budget`, budget.describe());
+      const refusal = this.#admit(overruled, entry, kind, text, parameters, preparedName);
+      return refusal?.code === SqlState.insufficientPrivilege ? { ...refusal, code: SqlState.budgetSpent } : refusal;
+    }
     try {
       entry.run = relay.recordCommand(judged, {
         kind,
@@ -1047,6 +1053,11 @@ const TRANSACTION_ENDS = new Set(['commit', 'rollback', 'rollback-to-savepoint',
 /** What a failed transaction accepts (IsTransactionExitStmt). */
 function endsTransaction(effect: SessionEffect): boolean {
   return effect.type === 'transaction' && TRANSACTION_ENDS.has(effect.verb);
+}
+
+/** Nothing but the end of a transaction: that is never refused for a budget. */
+function endsOnly(judged: Judged): boolean {
+  return judged.statements.length > 0 && judged.statements.every(({ effects }) => effects.length > 0 && effects.every(endsTransaction));
 }
 
 /** SQL that fails as a missing name does. */

@@ -147,6 +147,24 @@ export class Judge {
     };
   }
 
+  /** What was judged, refused for a reason outside of it: its record keeps the facts. */
+  overruled(judged: Judged, rule: string, reason: string): Judged {
+    const { facts, fingerprint, inForce } = judged;
+    return {
+      ...judged,
+      decision: { action: 'deny', rule, reason, message: reason },
+      recordPart: commandPart({
+        ...recordedFacts(facts),
+        fingerprint,
+        decision: 'deny',
+        rule,
+        reason,
+        policyVersion: inForce.version,
+        database: this.#database,
+      }),
+    };
+  }
+
   /** Judges facts that were found inside of another statement (PREPARE). */
   ofFacts(textFacts: CommandFacts, inForce: PolicyInForce): Judged {
     return this.#decide({ textFacts, fingerprint: '', statements: [], inForce, flow: null, scope: null, unparsed: false });
@@ -230,15 +248,12 @@ export class Judge {
         flow?.statements.some(({ result, makes }) => result.changesCatalog || result.effects.length > 0 || makes !== undefined) === true,
       copiesOut: statements.some(statement => statement.effects.some(effect => effect.type === 'copy' && effect.direction === 'out')),
       recordPart: commandPart({
+        ...recordedFacts(facts),
         fingerprint,
-        statements: facts.statements,
-        objects: facts.objects,
-        columnsRead: facts.columnsRead,
         decision: decision.action,
         rule: decision.rule,
         reason: decision.reason,
         policyVersion: inForce.version,
-        inferences: facts.inferences.map(inference => inference.column),
         database: this.#database,
       }),
     };
@@ -254,6 +269,10 @@ export class Judge {
     }
     return bytes;
   }
+}
+
+function recordedFacts({ statements, objects, columnsRead, inferences }: CommandFacts) {
+  return { statements, objects, columnsRead, inferences: inferences.map(({ column }) => column) };
 }
 
 const NAMING = new Set(['set', 'reset-all', 'prepare', 'deallocate', 'discard', 'declare-cursor', 'close-cursor']);

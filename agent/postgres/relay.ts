@@ -24,7 +24,7 @@ import { Pause } from './pause.ts';
 import { Pipeline } from './pipeline.ts';
 import { tableHasRule } from './protected-tables.ts';
 import { SessionFlow } from './session-flow.ts';
-import type { Upstream, UpstreamTarget } from './upstream.ts';
+import { sendCancel, type Upstream, type UpstreamTarget } from './upstream.ts';
 
 export interface RelayOptions {
   downstream: Socket;
@@ -377,6 +377,17 @@ export class Relay {
     );
   }
 
+  /** Cancels what the database runs. @param done once it has been told, or could not be. */
+  cancelUpstream(done: () => void): void {
+    const { key } = this.upstream;
+    if (key === null) done();
+    // Best effort: where it fails, the database answers to the end.
+    else
+      sendCancel(this.#options.target, key)
+        .catch(() => undefined)
+        .finally(done);
+  }
+
   noteCancel(by: 'client' | 'console' | 'policy'): void {
     const run = this.#lastRun;
     if (run === null || this.#closed) return;
@@ -501,13 +512,15 @@ export class Relay {
       ? SqlState.diskFull
       : gateway.kind === 'protocol'
         ? SqlState.protocolViolation
-        : gateway.kind === 'denied'
-          ? SqlState.insufficientPrivilege
-          : gateway.kind === 'invalid'
-            ? SqlState.programLimitExceeded
-            : gateway.kind === 'unavailable'
-              ? SqlState.connectionFailure
-              : SqlState.internalError;
+        : gateway.code === 'BUDGET_SPENT'
+          ? SqlState.budgetSpent
+          : gateway.kind === 'denied'
+            ? SqlState.insufficientPrivilege
+            : gateway.kind === 'invalid'
+              ? SqlState.programLimitExceeded
+              : gateway.kind === 'unavailable'
+                ? SqlState.connectionFailure
+                : SqlState.internalError;
     const message = full
       ? END_TEXTS.recordsUnavailable.message
       : gateway.kind === 'internal'

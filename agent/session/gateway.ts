@@ -13,6 +13,7 @@ import type { FromWorker } from '../worker-messages.ts';
 import { type AuthorisationOutcome, authorise, type TokenVerdict } from './authorisation.ts';
 import { nowUnixUs } from './clock.ts';
 import { uuidv7 } from './identifiers.ts';
+import { Budgets } from './budgets.ts';
 import type { LeaseState } from './lease-state.ts';
 import type { LiveSession } from './live-session.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -71,6 +72,7 @@ export class Gateway {
 
   readonly #verify: GatewayOptions['verify'];
   readonly #post: GatewayOptions['post'];
+  readonly budgets: Budgets;
   readonly #workers: number;
   readonly #revoked = new Set<string>();
   readonly #cancelTargets = new Map<number, CancelTarget>();
@@ -90,6 +92,7 @@ export class Gateway {
 
   /** Puts a lease in force for new sessions and for those that live. */
   takeLease(lease: LeaseState, revoked: readonly string[], depthOf: (protocol: string) => EnforcementDepth | undefined): void {
+    this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
     this.lease = lease;
     this.#revoked.clear();
     this.revoke(revoked);

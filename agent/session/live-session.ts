@@ -4,8 +4,12 @@
  * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
  * told to end is the protocol's: it registers `onEnd`.
  */
-import type { Principal } from '@sallyport/shared/policy/model.ts';
+import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
+import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
+import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
+import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
+import { SessionBudget, usageKey } from './budgets.ts';
 import type { Gateway } from './gateway.ts';
 import { uuidv7 } from './identifiers.ts';
 import type { LeaseState, PolicyInForce, ResourceState } from './lease-state.ts';
@@ -32,6 +36,11 @@ export class LiveSession {
   lastActiveAtMs: number;
   /** A command is running or unanswered: the session is not idle, however long it takes. */
   isBusy: () => boolean = () => false;
+  /** How much may be read; null: as much as there is. */
+  budget: SessionBudget | null = null;
+
+  /** What the role gives over SSH. */
+  sshAccess: RoleSsh | undefined;
 
   readonly #gateway: Gateway;
   #maxDurationMs: number | undefined;
@@ -58,9 +67,16 @@ export class LiveSession {
     gateway.sessionOpened(this);
   }
 
+    this.#useBudget(this.role, grant.admission.budget);
   get ended(): boolean {
     return this.#ended;
   }
+  #useBudget(role: string, budget: Budget | undefined): void {
+    if (budget === undefined) this.budget = null;
+    else if (JSON.stringify(budget) !== JSON.stringify(this.budget?.meter.budget) || this.budget?.role !== role)
+      this.budget = new SessionBudget(this.#gateway.budgets, usageKey(this.principal, this.resource.name), role, budget);
+  }
+
 
   /** Writes the first record. @returns its index: nothing is released to the client before it is durable. */
   recordStarted(client: Record<string, string>): number {
@@ -103,6 +119,8 @@ export class LiveSession {
 
   /** The protocol is done: both sockets are closed, the last record is written. */
   close(): void {
+    this.#useBudget(admission.role, admission.budget);
+    this.sshAccess = admission.ssh;
     if (this.#ended) return;
     this.#ended = true;
     this.#gateway.sessionClosed(this);

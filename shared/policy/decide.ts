@@ -66,7 +66,12 @@ export function admit(policy: CompiledPolicy, principal: Principal, resourceName
   if (missing !== null) return { admitted: false, code: 'ENFORCEMENT_DEPTH', reason: missing };
   const role = rest.reduce((best, each) => (maxDuration(each) > maxDuration(best) ? each : best), first);
   const { session, budget } = role.spec;
-  return { admitted: true, role: role.name, session, ...(budget === undefined ? {} : { budget }) };
+  if (budget !== undefined && depth.budgets !== true) {
+    const reason = `role ${role.name} needs a budget, which protocol ${resource.spec.protocol} cannot enforce here`;
+    return { admitted: false, code: 'ENFORCEMENT_DEPTH', reason };
+  }
+  const { ssh } = role.spec;
+  return { admitted: true, role: role.name, session, ...(budget === undefined ? {} : { budget }), ...(ssh === undefined ? {} : { ssh }) };
 }
 
 function maxDuration(role: CompiledRole): number {

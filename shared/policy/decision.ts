@@ -24,6 +24,8 @@ export interface EnforcementDepth {
   approvals: boolean;
   preview: boolean;
   predicates: boolean;
+  /** Does it count rows and bytes against a role's budget? Absent: no. */
+  budgets?: boolean;
   /** Can it ask for the planner's estimate (`match.maxRows`)? Absent: no. */
   estimates?: boolean;
   capture: ('none' | 'digest' | 'head' | 'full')[];

@@ -2,6 +2,8 @@
  * A gateway in the test's own process: one worker's session layer with a lease made by hand, records kept in memory, and tokens
  * that are names. Everything between the sockets is the real thing.
  */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import {
   type Command,
@@ -106,6 +108,12 @@ export interface TestGateway {
 }
 
 export const RESOURCE = 'crm';
+
+/** The certificate that a test's PostgreSQL has serves the gateway as well. */
+export function certificatesOf(postgres: { ca: string }): { certificate: string; key: string } {
+  const dir = path.dirname(postgres.ca);
+  return { certificate: readFileSync(path.join(dir, 'server.crt'), 'utf8'), key: readFileSync(path.join(dir, 'server.key'), 'utf8') };
+}
 
 /** `good` is alice in group staff; `bad` is nobody; `workload` is a service account; `other` a ticket for another resource. */
 export async function verifyByName(token: string): Promise<TokenVerdict> {
