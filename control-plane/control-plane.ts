@@ -17,14 +17,18 @@ import { Fleet } from './grpc/fleet.ts';
 import { RecordRelay } from './grpc/relay.ts';
 import { startGrpcServer } from './grpc/server.ts';
 import { AdmissionDesk } from './http/admission.ts';
+import { AccessRoles } from './http/authorization.ts';
 import type { ApiContext } from './http/context.ts';
 import { IssuerKeys } from './http/issuer-keys.ts';
 import { buildHttpServer, startHttpServer } from './http/server.ts';
 import { sessionHistory } from './http/session-history.ts';
+import { PublicAddress } from './http/sign-in/public-address.ts';
+import { SignIn } from './http/sign-in/sign-in.ts';
 import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { openFileLog } from './log/file-log.ts';
 import { ManifestStore } from './manifests/apply.ts';
+import { oidcProviders } from './manifests/identity-providers.ts';
 import { secretSources } from './manifests/secret-sources.ts';
 import { openAuthority } from './pki/authority.ts';
 import { secretFile } from './pki/files.ts';
@@ -37,6 +41,8 @@ export interface ControlPlaneOptions {
   grpc: string;
   /** Names and addresses by which others reach this machine, for the certificates; loopback's are there anyway. */
   names?: readonly string[];
+  /** Where browsers reach the console, when that is not where it listens. */
+  url?: string;
   clickhouse?: { url: string; user: string; password: string };
   env: Readonly<Record<string, string | undefined>>;
   logger: Logger;
@@ -142,6 +148,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       keys,
       admission: new AdmissionDesk(control),
+      accessRoles: new AccessRoles(() => control),
       history,
       logger,
       clock,
@@ -154,7 +161,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const tls = isLoopback(httpHost)
       ? undefined
       : await authority.issueServer(namesFor(httpHost, options.names), httpCertificateLifetimeMs);
-    const app = await buildHttpServer({ context, adminToken, verifyContext, ...(tls === undefined ? {} : { tls }) });
+    const address = new PublicAddress({
+      ...(options.url === undefined ? {} : { url: options.url }),
+      isTls: tls !== undefined,
+      names: namesFor(httpHost, options.names),
+    });
+    const signIn = new SignIn({ control, keys, logger, clock, address });
+    const app = await buildHttpServer({ context, adminToken, verifyContext, signIn, ...(tls === undefined ? {} : { tls }) });
     closers.push(() => app.close());
 
     const hostnames = namesFor(hostOf(options.grpc), options.names);
@@ -182,9 +195,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 /** Tokens are judged by the manifests in force, at any time. */
 function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof openKeys>>, logger: Logger, clock: () => number) {
   const trusting = () => ({
-    identityProviders: control.state
-      .manifests('IdentityProvider')
-      .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'IdentityProvider'>).spec })),
+    identityProviders: oidcProviders(control.state),
     serviceAccounts: control.state
       .manifests('ServiceAccount')
       .map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<'ServiceAccount'>).spec })),

@@ -7,15 +7,18 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
 import { startControlPlane } from './control-plane.ts';
 
-const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--clickhouse URL]
+const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
+                               [--clickhouse URL]
 
   --data DIR         event log, keys and certificates (made when missing)
   --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
   --grpc HOST:PORT   for agents; default 127.0.0.1:8421
   --name NAME        a further name or address by which others reach this machine, for the certificates
+  --url URL          where browsers reach the console, behind a proxy or another name; what identity providers send people back to
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
 `;
 
@@ -66,11 +69,20 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
   }
 }
 
-type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'clickhouse'>;
+type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse'>;
 
 /** @returns the options, or the text to print instead of starting. */
 function parseOptions(argv: readonly string[]): Options | string {
-  let values: { data?: string; http?: string; grpc?: string; name?: string[]; 'grpc-name'?: string[]; clickhouse?: string; help?: boolean };
+  let values: {
+    data?: string;
+    http?: string;
+    grpc?: string;
+    name?: string[];
+    'grpc-name'?: string[];
+    url?: string;
+    clickhouse?: string;
+    help?: boolean;
+  };
   try {
     ({ values } = parseArgs({
       args: [...argv],
@@ -80,6 +92,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         grpc: { type: 'string' },
         name: { type: 'string', multiple: true },
         'grpc-name': { type: 'string', multiple: true },
+        url: { type: 'string' },
         clickhouse: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -97,11 +110,13 @@ function parseOptions(argv: readonly string[]): Options | string {
     if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(value)) return `${flag} must be HOST:PORT, not ${JSON.stringify(value)}.\n\n${usage}`;
   }
   if (clickhouse !== undefined && !URL.canParse(clickhouse)) return `--clickhouse must be a URL.\n\n${usage}`;
+  if (values.url !== undefined && !isPublicUrl(values.url)) return `--url must be an https: address, or http: of this machine.\n\n${usage}`;
   return {
     dataDir: resolve(data),
     http,
     grpc,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],
+    ...(values.url === undefined ? {} : { url: values.url }),
     ...(clickhouse === undefined
       ? {}
       : {
@@ -112,6 +127,12 @@ function parseOptions(argv: readonly string[]): Options | string {
           },
         }),
   };
+}
+
+/** Cookies and codes do not cross a network in the clear. */
+function isPublicUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
 }
 
 function printLine(value: unknown): void {

@@ -14,7 +14,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorText } from '@sallyport/shared/errors.ts';
-import Provider, { errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
+import Provider, { errors, interactionPolicy, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
 import { readIfThere } from '../read-if-there.ts';
 import { chooserPage, formPage, textPage } from './identity-pages.ts';
 import { AUDIENCE, DEMO_CLIENT, DEMO_GRANT, LOGIN_CLIENT, PEOPLE, SERVICE_ACCOUNT } from './people.ts';
@@ -22,6 +22,7 @@ import { AUDIENCE, DEMO_CLIENT, DEMO_GRANT, LOGIN_CLIENT, PEOPLE, SERVICE_ACCOUN
 /** The resource (RFC 8707) that every token is for, so that every access token is a JWT with our audience. */
 const RESOURCE = 'urn:sallyport:gateway';
 const ACCESS_TOKEN_SECONDS = 3600;
+const LOOPBACK = ['127.0.0.1', 'localhost'];
 
 interface Keys {
   signing: JWK[];
@@ -54,6 +55,9 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
     accessTokenFormat: 'jwt' as const,
     jwt: { sign: { alg: 'RS256' as const } },
   };
+  // Whoever runs the demo has agreed to its own command and console: a native client is not asked again.
+  const policy = interactionPolicy.base();
+  policy.get('consent')?.checks.remove('native_client_prompt');
   const provider = new Provider(issuer, {
     jwks: { keys: keys.signing },
     cookies: { keys: keys.cookies },
@@ -63,9 +67,12 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
         client_id: LOGIN_CLIENT,
         client_name: 'Sallyport',
         token_endpoint_auth_method: 'none',
-        grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
-        response_types: [],
-        redirect_uris: [],
+        // Native: of a loopback address any port is good (RFC 8252 section 7.3), so that the console and the command may take a free one.
+        application_type: 'native',
+        grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+        response_types: ['code'],
+        redirect_uris: LOOPBACK.flatMap(host => [`http://${host}/auth/callback`, `http://${host}/callback`]),
+        post_logout_redirect_uris: LOOPBACK.map(host => `http://${host}/`),
       },
       { client_id: DEMO_CLIENT, token_endpoint_auth_method: 'none', grant_types: [DEMO_GRANT], response_types: [], redirect_uris: [] },
       {
@@ -97,7 +104,9 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
       await grant.save();
       return grant;
     },
+    pkce: { required: () => true },
     features: {
+      rpInitiatedLogout: { enabled: true },
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       deviceFlow: {
@@ -126,7 +135,7 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
         getResourceServerInfo: () => resourceServer,
       },
     },
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    interactions: { policy, url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     ttl: {
       AccessToken: ACCESS_TOKEN_SECONDS,
       ClientCredentials: ACCESS_TOKEN_SECONDS,

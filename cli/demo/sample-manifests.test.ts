@@ -29,7 +29,7 @@ test('the packaged manifests are valid, complete, and show every kind', async ()
   assert.deepEqual(warnings, []);
   assert.deepEqual(
     [...new Set(manifests.map(({ kind }) => kind))].sort(),
-    ['AuditPolicy', 'Credential', 'DataPolicy', 'Guard', 'IdentityProvider', 'Resource', 'Role', 'ServiceAccount'].sort(),
+    ['AccessPolicy', 'AuditPolicy', 'Credential', 'DataPolicy', 'Guard', 'IdentityProvider', 'Resource', 'Role', 'ServiceAccount'].sort(),
   );
 });
 

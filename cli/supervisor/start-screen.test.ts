@@ -26,7 +26,7 @@ const screen = {
 
 test('says where things are, without any secret in it', () => {
   const text = startScreen(screen, styleOf(false));
-  assert.match(text, /Console {4}http:\/\/127\.0\.0\.1:8420 {2}sign in with the token in \.sallyport\/control-plane\/admin-token/);
+  assert.match(text, /Console {4}http:\/\/127\.0\.0\.1:8420 {2}sign in as Bob, who runs the place;/);
   assert.match(text, /Resources {2}127\.0\.0\.1:15432 {8}crm\n {13}127\.0\.0\.1:15433 {8}warehouse/);
   assert.equal(/admin-token-value|store-password/.test(text), false);
   assert.equal(stripVTControlCharacters(startScreen(screen, styleOf(true))), text);

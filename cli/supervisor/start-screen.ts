@@ -23,7 +23,11 @@ export function startScreen(screen: StartScreen, style: Style): string {
   const resources = Object.entries(endpoints.resources);
   const tokenFile = shownPath(path.join(screen.dataFolder, 'control-plane', 'admin-token'));
   const rows: [string, string, string?][] = [
-    ['Console', cyan(endpoints.console), `sign in with the token in ${tokenFile}`],
+    [
+      'Console',
+      cyan(endpoints.console),
+      screen.demo ? 'sign in as Bob, who runs the place; Carol audits, Alice has only her own' : `sign in with the token in ${tokenFile}`,
+    ],
     ...resources.map(([name, address], index): [string, string, string] => [index === 0 ? 'Resources' : '', address, name]),
     ['Evidence', endpoints.clickhouse.url, `ClickHouse; user and password in ${shownPath(path.join(screen.dataFolder, 'endpoints.json'))}`],
     ...(screen.manifestFolder === undefined ? [] : [['Manifests', shownPath(path.resolve(screen.manifestFolder))] as [string, string]]),

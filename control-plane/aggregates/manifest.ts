@@ -36,6 +36,7 @@ export const manifestKinds: Record<Kind, string> = {
   Guard: 'guard',
   DataPolicy: 'data-policy',
   AuditPolicy: 'audit-policy',
+  AccessPolicy: 'access-policy',
 };
 
 function manifestAggregate(kind: Kind): Aggregate<ManifestState, ManifestRequest, ManifestEvent> {
@@ -85,4 +86,5 @@ export const manifestAggregates: Record<Kind, Aggregate<ManifestState, ManifestR
   Guard: manifestAggregate('Guard'),
   DataPolicy: manifestAggregate('DataPolicy'),
   AuditPolicy: manifestAggregate('AuditPolicy'),
+  AccessPolicy: manifestAggregate('AccessPolicy'),
 };

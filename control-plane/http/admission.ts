@@ -9,6 +9,7 @@ import { admit } from '@sallyport/shared/policy/decide.ts';
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Kind, Manifest, Principal, SpecOf } from '@sallyport/shared/policy/model.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import { oidcProviders } from '../manifests/identity-providers.ts';
 
 const everything: EnforcementDepth = {
   statements: true,
@@ -44,7 +45,7 @@ export class AdmissionDesk {
       issuedAt: '',
       expiresAt: '',
       tickets: { issuer: '', keys: [] },
-      identityProviders: named('IdentityProvider'),
+      identityProviders: oidcProviders(state),
       serviceAccounts: named('ServiceAccount'),
       resources: state.manifests('Resource').map(({ manifest }) => ({
         name: manifest.name,

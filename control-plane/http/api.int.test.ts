@@ -10,6 +10,7 @@ import pino from 'pino';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../control-plane.ts';
 import { hello, nextMessage, TestAgent } from '../grpc/test-agent.ts';
 import { TestIdentityProvider } from '../test-identity-provider.ts';
+import { routeNeeds } from './authorization.ts';
 
 interface Api {
   plane: ControlPlane;
@@ -117,19 +118,35 @@ async function operations(api: Api): Promise<{ method: string; path: string }[]>
   );
 }
 
-const open = new Set(['/healthz', '/readyz', '/metrics', '/ca.crt', '/', '/docs', '/openapi.json']);
+const open = new Set(
+  Object.keys(routeNeeds).flatMap(route => (routeNeeds[route] === 'public' ? [route.slice(route.indexOf(' ') + 1)] : [])),
+);
+
+/** A path of the table with its parameters filled in. */
+function filledIn(url: string): string {
+  const id = url.includes('approvals') ? '0'.repeat(36) : '0'.repeat(32);
+  return url.replace(':kind', 'Role').replace(':id', id).replace(/:\w+/g, 'x');
+}
+
+test('the table of needs has every documented route', () =>
+  withApi(async api => {
+    const { body } = await api.call('GET', '/openapi.json', { token: null });
+    const documented = Object.entries(body.paths as Record<string, Record<string, unknown>>).flatMap(([path, methods]) =>
+      Object.keys(methods).map(method => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`),
+    );
+    assert.ok(documented.length > 18);
+    assert.deepEqual(
+      documented.filter(route => !Object.hasOwn(routeNeeds, route)),
+      [],
+    );
+  }));
 
 test('every route that is not meant for all asks for a token, and answers a problem document', () =>
   withApi(async api => {
-    const all = await operations(api);
-    assert.ok(all.length > 18, `${all.length} operations`);
-    for (const { method, path } of all) {
+    for (const { method, path } of await operations(api)) {
+      if (open.has(path)) continue;
       for (const token of [null, 'x', '', 'spa_wrong']) {
         const answer = await api.call(method, path, { token });
-        if (open.has(path)) {
-          assert.equal(answer.status, 200, path);
-          continue;
-        }
         assert.equal(answer.status, 401, `${method} ${path} with ${token}`);
         assert.match(answer.headers.get('content-type') ?? '', /^application\/problem\+json/);
         assert.equal(answer.body.code, 'UNAUTHENTICATED');
@@ -139,16 +156,30 @@ test('every route that is not meant for all asks for a token, and answers a prob
     }
   }));
 
-test('a person’s token opens what is for people, and no administrator’s route', () =>
+test('a role opens what the table says, on every route, and nothing else', () =>
   withApi(async api => {
-    const token = await api.provider.token(ann);
-    const forPeople = /^\/v1\/(resources|tickets$|sessions$|sessions\/[^/]+$|commands|approvals)/;
-    for (const { method, path } of await operations(api)) {
-      if (open.has(path)) continue;
-      const { status, body } = await api.call(method, path, { token, ...(method === 'POST' ? { body: {} } : {}) });
-      if (forPeople.test(path)) assert.notEqual(status, 403, `${method} ${path}`);
-      else assert.deepEqual([status, body.code], [403, 'ADMIN_ONLY'], `${method} ${path}`);
+    const given = ['viewer', 'approver', 'operator', 'auditor', 'admin'] as const;
+    const text = given
+      .map(role => `kind: AccessPolicy\nmetadata: { name: ${role} }\nspec: { roles: [${role}], members: { groups: [the-${role}s] } }\n`)
+      .join('---\n');
+    assert.equal((await api.call('POST', '/v1/apply', { body: { manifests: [{ file: 'roles.yaml', text }] } })).status, 200);
+    for (const role of [null, ...given]) {
+      const token = await api.provider.token({ ...ann, groups: role === null ? ['support'] : [`the-${role}s`] });
+      const me = await api.call('GET', '/v1/me', { token });
+      assert.deepEqual(me.body.roles, role === null ? [] : role === 'admin' ? [...given] : [role]);
+      for (const [route, need] of Object.entries(routeNeeds)) {
+        const [method = '', url = ''] = route.split(' ');
+        const sent = method === 'GET' || method === 'DELETE' ? {} : { body: { nothing: 'that a route takes' } };
+        const { status, body } = await api.call(method, filledIn(url), { token, ...sent });
+        const isOpen = typeof need === 'string' || role === 'admin' || need.some(each => each === role);
+        if (isOpen) assert.notEqual(body.code, 'ROLE_MISSING', `${role} at ${route}`);
+        else assert.deepEqual([status, body.code], [403, 'ROLE_MISSING'], `${role} at ${route}`);
+      }
     }
+    const acting = await api.provider.token({ ...ann, groups: ['the-admins'], act: { sub: 'a-program' } });
+    assert.deepEqual((await api.call('GET', '/v1/me', { token: acting })).body.roles, [], 'who acts for an admin is none');
+    const robot = await api.provider.token({ sub: 'repo:billing', groups: ['the-admins'] });
+    assert.deepEqual((await api.call('GET', '/v1/me', { token: robot })).body.roles, [], 'groups of a workload’s token count for nothing');
   }));
 
 test('unknown fields, wrong types and rubbish are refused with a problem document', () =>

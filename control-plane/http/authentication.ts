@@ -1,22 +1,41 @@
 /**
- * Who calls the API, and whether they may call this route. Every route says in its config who it is for; a route that says nothing is
- * closed. Tokens come in the Authorization header only, so that no browser sends them by itself (there are no cookies to forge with).
+ * Who calls the API, and whether they may call this route (authorization.ts has the table; a route without a need is closed).
  *
- * - `public`: anyone.
- * - `principal`: the holder of an identity provider's token, and the administrator.
- * - `admin`: the holder of the administrator's token.
+ * A caller shows a token in the Authorization header, which no browser sends by itself, or the cookie of a console session, which
+ * browsers do: a write by cookie therefore needs the session's CSRF header, and must come from our own pages. The administrator's
+ * token is for when nobody can sign in: it is in every role but nobody's approver, and each use of it is in the log.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
-import type { Principal } from '@sallyport/shared/policy/model.ts';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { AccessRole, Principal } from '@sallyport/shared/policy/model.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Provenance } from '../aggregates/control-log.ts';
+import { type AccessRoles, allRoles, type Need, needOf, suffices } from './authorization.ts';
 import { FailureLimit } from './failure-limit.ts';
+import { type BrowserSession, csrfFits } from './sign-in/browser-sessions.ts';
+import type { SignIn } from './sign-in/sign-in.ts';
 
-export type Access = 'public' | 'principal' | 'admin';
+/** What a route may say for itself; `principal` is `signed-in`, `admin` is the role. The table in authorization.ts goes before it. */
+export type Access = 'public' | 'principal' | 'admin' | readonly AccessRole[];
 
-export type Caller = { type: 'admin' } | { type: 'principal'; principal: Principal; tokenId: string; expiresAtMs: number };
+export type Caller =
+  | { type: 'admin'; roles: ReadonlySet<AccessRole> }
+  | {
+      type: 'principal';
+      principal: Principal;
+      tokenId: string;
+      expiresAtMs: number;
+      /** In Sallyport itself. */
+      roles: ReadonlySet<AccessRole>;
+      /** Present when a browser's session vouches for the caller, not a token. */
+      session?: BrowserSession;
+    };
+
+/** Whether the caller has one of the roles; `admin` has all. */
+export function hasRole(caller: Caller, ...roles: AccessRole[]): boolean {
+  return caller.roles.has('admin') || roles.some(role => caller.roles.has(role));
+}
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -31,28 +50,42 @@ export interface AuthenticationOptions {
   adminToken: string;
   verifyContext: VerifyContext;
   clock: () => number;
+  accessRoles: AccessRoles;
+  signIn: SignIn;
 }
 
 export function useAuthentication(app: FastifyInstance, options: AuthenticationOptions): void {
   const adminDigest = digest(options.adminToken);
   const failures = new FailureLimit(options.clock);
   app.decorateRequest('caller', null);
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.is404) return; // The not-found handler tells nobody anything.
-    const { access } = request.routeOptions.config;
-    if (access === 'public') return;
-    if (access === undefined) throw new GatewayError('ROUTE_CLOSED', 'denied', 'This route is not open to anyone.');
-    const token = bearer(request);
-    if (token === null) {
+  // A route that nobody thought about does not start up, let alone open.
+  app.addHook('onRoute', ({ method, url, config }) => {
+    for (const each of [method].flat()) {
+      if (needOf(each, url, declared(config?.access)) !== undefined) continue;
       throw new GatewayError(
-        'UNAUTHENTICATED',
-        'unauthenticated',
-        'Send a token: `Authorization: Bearer …` (sallyport token, or the administrator’s).',
+        'ROUTE_CLOSED',
+        'internal',
+        `${each} ${url} says nowhere who may call it: give it a line in authorization.ts.`,
       );
     }
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) return; // The not-found handler tells nobody anything.
+    const { method, url = '' } = request.routeOptions;
+    const need = needOf(Array.isArray(method) ? request.method : method, url, declared(request.routeOptions.config.access));
+    if (need === 'public') return;
+    if (need === undefined) throw new GatewayError('ROUTE_CLOSED', 'denied', 'This route is not open to anyone.');
+    const caller = request.headers.authorization === undefined ? bySession(request, options) : await byToken(request, reply);
+    if (!suffices(need, caller.roles)) throw missingRole(need);
+    request.caller = caller;
+  });
+
+  async function byToken(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
+    const token = bearer(request);
+    if (token === null) throw tokenMissing();
     if (timingSafeEqual(digest(token), adminDigest)) {
-      request.caller = { type: 'admin' };
-      return;
+      request.log.warn({ ip: request.ip, method: request.method, url: request.routeOptions.url }, 'the administrator’s token was used');
+      return { type: 'admin', roles: allRoles };
     }
     // Guessing costs the guesser: over the limit a token is not even looked at. The administrator's token is compared all the same.
     const waitSeconds = failures.retryAfterSeconds(request.ip);
@@ -71,10 +104,52 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
         'The token is not valid here, or not any more. Sign in again (sallyport login).',
       );
     }
-    if (access === 'admin') throw new GatewayError('ADMIN_ONLY', 'denied', 'This needs the administrator’s token.');
     const { principal, tokenId, expiresAtMs } = verified;
-    request.caller = { type: 'principal', principal, tokenId, expiresAtMs };
-  });
+    return { type: 'principal', principal, tokenId, expiresAtMs, roles: options.accessRoles.of(principal) };
+  }
+}
+
+function declared(access: Access | undefined): Need | undefined {
+  if (access === 'principal') return 'signed-in';
+  return access === 'admin' ? ['admin'] : access;
+}
+
+function tokenMissing(): GatewayError {
+  return new GatewayError(
+    'UNAUTHENTICATED',
+    'unauthenticated',
+    'Sign in, or send a token: `Authorization: Bearer …` (sallyport token, or the administrator’s).',
+  );
+}
+
+function missingRole(need: Need): GatewayError {
+  const roles = Array.isArray(need) ? need : [];
+  return new GatewayError(
+    'ROLE_MISSING',
+    'denied',
+    `This needs ${roles.length > 1 ? 'one of the roles' : 'the role'} ${roles.join(', ')}, which an AccessPolicy gives.`,
+  );
+}
+
+/** @throws {GatewayError} UNAUTHENTICATED, CSRF_REFUSED. */
+function bySession(request: FastifyRequest, { signIn, accessRoles }: AuthenticationOptions): Caller {
+  const session = signIn.sessionOf(request);
+  if (session === undefined) throw tokenMissing();
+  if (request.method !== 'GET' && request.method !== 'HEAD') checkOwnPage(request, session);
+  const { principal, id, endsAtMs } = session;
+  return { type: 'principal', principal, tokenId: `console:${id}`, expiresAtMs: endsAtMs, roles: accessRoles.of(principal), session };
+}
+
+/** @throws {GatewayError} CSRF_REFUSED. */
+export function checkOwnPage(request: FastifyRequest, session: BrowserSession): void {
+  const site = request.headers['sec-fetch-site'];
+  const isOwnSite = site === undefined || site === 'same-origin' || site === 'none';
+  if (isOwnSite && csrfFits(session, request.headers['x-sallyport-csrf'])) return;
+  throw new GatewayError(
+    'CSRF_REFUSED',
+    'denied',
+    'A write from the browser needs the header X-Sallyport-CSRF with the value of GET /v1/me, and must come from the console.',
+  );
 }
 
 export class TooManyFailures extends Error {

@@ -8,6 +8,7 @@ import type { ManifestStore } from '../manifests/apply.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { AdmissionDesk } from './admission.ts';
+import type { AccessRoles } from './authorization.ts';
 import type { SessionHistory } from './session-history.ts';
 
 export interface ApiContext {
@@ -19,6 +20,7 @@ export interface ApiContext {
   authority: Authority;
   keys: ControlPlaneKeys;
   admission: AdmissionDesk;
+  accessRoles: AccessRoles;
   history: SessionHistory;
   logger: Logger;
   clock: () => number;

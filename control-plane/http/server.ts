@@ -16,12 +16,16 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { questionRoutes } from './routes/questions.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { signInRoutes } from './routes/sign-in.ts';
+import type { SignIn } from './sign-in/sign-in.ts';
 
 export interface HttpServerOptions {
   context: ApiContext;
   adminToken: string;
   verifyContext: VerifyContext;
+  signIn: SignIn;
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
 }
@@ -30,7 +34,7 @@ const bodyBytesMax = 64 * 1024;
 const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
-export async function buildHttpServer({ context, adminToken, verifyContext, tls }: HttpServerOptions): Promise<FastifyInstance> {
+export async function buildHttpServer({ context, adminToken, verifyContext, signIn, tls }: HttpServerOptions): Promise<FastifyInstance> {
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -65,7 +69,8 @@ export async function buildHttpServer({ context, adminToken, verifyContext, tls 
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, problemOf(new GatewayError('ROUTE_UNKNOWN', 'notFound', 'There is nothing here.'))),
   );
-  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock: context.clock });
+  const { clock, accessRoles } = context;
+  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn });
 
   await app.register(swagger, {
     openapi: {
@@ -74,17 +79,25 @@ export async function buildHttpServer({ context, adminToken, verifyContext, tls 
       components: {
         securitySchemes: {
           bearer: { type: 'http', scheme: 'bearer', description: 'The administrator’s token, or one of an identity provider.' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: '__Host-sallyport-session',
+            description: 'Of the console; writes need X-Sallyport-CSRF.',
+          },
         },
       },
-      security: [{ bearer: [] }],
+      security: [{ bearer: [] }, { session: [] }],
     },
     hideUntagged: true,
   });
+  await app.register(signInRoutes(context, signIn));
   await app.register(manifestRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
   await app.register(sessionRoutes(context));
   await app.register(approvalRoutes(context));
+  await app.register(questionRoutes(context));
   await app.register(operationRoutes(context));
   await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;

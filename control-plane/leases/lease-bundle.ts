@@ -8,9 +8,12 @@ import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/sh
 import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
 import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
+import { splitAddress } from '@sallyport/shared/policy/values.ts';
 import type { AgentState } from '../aggregates/agent.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
+import { oidcProviders } from '../manifests/identity-providers.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
+import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
 import { secretContext } from './secret-context.ts';
 
 export const ticketIssuer = 'sallyport';
@@ -64,6 +67,7 @@ export class LeaseBuilder {
     const credentials: Record<string, string> = {};
     const servingKeys: Record<string, string> = {};
     const maskKeys: Record<string, string> = {};
+    const hostCertificates: Record<string, string> = {};
     for (const { manifest, secrets } of resources) {
       const { name } = manifest;
       maskKeys[name] = sealedOnce(`mask-key:${name}`, name, () => this.#keys.derive(`mask-key:${name}`));
@@ -73,16 +77,26 @@ export class LeaseBuilder {
           this.#open('Resource', name, 'tls.key', servingKey.sealed),
         );
       }
+      if (manifest.spec.protocol === 'ssh') {
+        const names = hostNames(manifest, agent.details.hostnames);
+        const host = resourceHostKey(this.#keys, name, names);
+        servingKeys[name] = sealedOnce(`serving-key:${name}`, `ssh ${names.join(' ')}`, () => Buffer.from(host.pem));
+        hostCertificates[name] = host.certificate.toString('base64');
+      }
       const credential = state.manifest('Credential', manifest.spec.credential) as Stored<'Credential'> | undefined;
-      const password = credential?.secrets.password;
-      if (credential !== undefined && password !== undefined) {
-        const { username } = credential.manifest.spec;
-        const of = `${username}\0${password.fingerprint}`;
-        credentials[credential.manifest.name] = sealedOnce(`credential:${credential.manifest.name}`, of, () =>
+      if (credential !== undefined) {
+        const { password, privateKey } = credential.secrets;
+        const { username, certificate } = credential.manifest.spec;
+        const credentialName = credential.manifest.name;
+        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}`;
+        const open = (path: string, sealed: string) => this.#open('Credential', credentialName, path, sealed).toString('utf8');
+        credentials[credentialName] = sealedOnce(`credential:${credentialName}`, of, () =>
           Buffer.from(
             JSON.stringify({
               username,
-              password: this.#open('Credential', credential.manifest.name, 'password', password.sealed).toString('utf8'),
+              password: password === undefined ? '' : open('password', password.sealed),
+              ...(privateKey === undefined ? {} : { privateKey: open('privateKey', privateKey.sealed) }),
+              ...(certificate === true ? { authorityKey: credentialAuthority(this.#keys, credentialName).pem } : {}),
             }),
           ),
         );
@@ -91,7 +105,7 @@ export class LeaseBuilder {
     return {
       agentId,
       tickets: this.#tickets,
-      identityProviders: (state.manifests('IdentityProvider') as Stored<'IdentityProvider'>[]).map(named),
+      identityProviders: oidcProviders(state),
       serviceAccounts: (state.manifests('ServiceAccount') as Stored<'ServiceAccount'>[]).map(named),
       resources: resources.map(({ manifest }) => ({
         name: manifest.name,
@@ -107,6 +121,9 @@ export class LeaseBuilder {
       knownCredentials: this.#knownCredentials(state),
       maskKeys,
       revokedTokens: state.revokedTickets(nowMs),
+      ...(Object.keys(hostCertificates).length === 0
+        ? {}
+        : { ssh: { userAuthority: userAuthority(this.#keys).toString('base64'), hostCertificates } }),
     };
   }
 
@@ -121,14 +138,18 @@ export class LeaseBuilder {
     const names = new Set(stored.map(({ manifest }) => manifest.name));
     for (const name of this.#fingerprints.keys()) if (!names.has(name)) this.#fingerprints.delete(name);
     const fingerprints = stored.flatMap(({ manifest, secrets }) => {
-      const password = secrets.password;
-      if (password === undefined) return [];
+      const sealed = Object.entries(secrets).sort(([a], [b]) => (a < b ? -1 : 1));
+      if (sealed.length === 0) return [];
+      const of = sealed.map(([path, secret]) => `${path}=${secret.fingerprint}`).join(' ');
       const kept = this.#fingerprints.get(manifest.name);
-      if (kept?.of === password.fingerprint) return [kept.value];
-      const secret = this.#open('Credential', manifest.name, 'password', password.sealed);
-      const value = fingerprintCredential(secret.toString('utf8'), this.#fingerprintKey);
-      secret.fill(0);
-      this.#fingerprints.set(manifest.name, { of: password.fingerprint, value });
+      if (kept?.of === of) return [kept.value];
+      const value: CredentialFingerprint = { forms: [] };
+      for (const [path, each] of sealed) {
+        const secret = this.#open('Credential', manifest.name, path, each.sealed);
+        value.forms.push(...fingerprintCredential(secret.toString('utf8').trim(), this.#fingerprintKey).forms);
+        secret.fill(0);
+      }
+      this.#fingerprints.set(manifest.name, { of, value });
       return [value];
     });
     return { key: this.#fingerprintKey.toString('base64'), fingerprints };
@@ -161,6 +182,12 @@ function matches(wanted: Record<string, string>, labels: Record<string, string>)
 
 function selectsResource(selector: ResourceSelector, resource: Manifest<'Resource'>): boolean {
   return selects(selector, resource.name, resource.labels);
+}
+
+/** What clients may call a resource's listener by: the names in its host certificate. */
+function hostNames(resource: Manifest<'Resource'>, hostnames: readonly string[]): string[] {
+  const listen = resource.spec.listen === undefined ? null : splitAddress(resource.spec.listen);
+  return [...new Set([resource.name, ...hostnames, 'localhost', '127.0.0.1', '::1', ...(listen === null ? [] : [listen.host])])];
 }
 
 /** Where the key came from is nothing to the agent, which has it sealed. */

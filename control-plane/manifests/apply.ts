@@ -47,7 +47,17 @@ export class ManifestsInvalid extends GatewayError {
 }
 
 /** What restricts comes before what is restricted, what grants comes last: a reader half-way through sees less, never more. */
-const order: Kind[] = ['IdentityProvider', 'Credential', 'Guard', 'DataPolicy', 'AuditPolicy', 'ServiceAccount', 'Resource', 'Role'];
+const order: Kind[] = [
+  'IdentityProvider',
+  'Credential',
+  'Guard',
+  'DataPolicy',
+  'AuditPolicy',
+  'ServiceAccount',
+  'Resource',
+  'Role',
+  'AccessPolicy',
+];
 
 export class ManifestStore {
   readonly #control: ControlLog;

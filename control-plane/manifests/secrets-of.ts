@@ -6,16 +6,37 @@ export const sealedPlaceholder = '(sealed)';
 
 /** The manifest's secrets by their path in the spec. */
 export function secretsOf(manifest: Manifest): { path: string; source: SecretSource }[] {
-  if (isKind(manifest, 'Credential')) return [{ path: 'password', source: manifest.spec.password }];
+  if (isKind(manifest, 'Credential')) {
+    const { password, privateKey } = manifest.spec;
+    return [
+      ...(password === undefined ? [] : [{ path: 'password', source: password }]),
+      ...(privateKey === undefined ? [] : [{ path: 'privateKey', source: privateKey }]),
+    ];
+  }
   if (isKind(manifest, 'Resource') && manifest.spec.tls !== undefined) return [{ path: 'tls.key', source: manifest.spec.tls.key }];
+  if (isKind(manifest, 'IdentityProvider')) {
+    const { oidc, saml } = manifest.spec;
+    return [
+      ...(oidc?.console?.clientSecret === undefined ? [] : [{ path: 'oidc.console.clientSecret', source: oidc.console.clientSecret }]),
+      ...(saml?.decryptionKey === undefined ? [] : [{ path: 'saml.decryptionKey', source: saml.decryptionKey }]),
+    ];
+  }
   return [];
 }
 
 /** The manifest as it may be stored and shown: plain JSON, without values of secrets. */
 export function withoutSecrets(manifest: Manifest): Manifest {
   const copy = JSON.parse(JSON.stringify(manifest)) as Manifest;
-  if (isKind(copy, 'Credential')) copy.spec.password = shown(copy.spec.password);
+  if (isKind(copy, 'Credential')) {
+    if (copy.spec.password !== undefined) copy.spec.password = shown(copy.spec.password);
+    if (copy.spec.privateKey !== undefined) copy.spec.privateKey = shown(copy.spec.privateKey);
+  }
   if (isKind(copy, 'Resource') && copy.spec.tls !== undefined) copy.spec.tls.key = shown(copy.spec.tls.key);
+  if (isKind(copy, 'IdentityProvider')) {
+    const { oidc, saml } = copy.spec;
+    if (oidc?.console?.clientSecret !== undefined) oidc.console.clientSecret = shown(oidc.console.clientSecret);
+    if (saml?.decryptionKey !== undefined) saml.decryptionKey = shown(saml.decryptionKey);
+  }
   return copy;
 }
 

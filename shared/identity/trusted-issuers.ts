@@ -5,10 +5,10 @@
  * its every job in as a person. Its tokens are judged by the defaults below and are good for the trusted subjects alone.
  */
 import type { Named } from '../policy/bundle.ts';
-import type { IdentityProviderSpec, ServiceAccountSpec } from '../policy/model.ts';
+import type { OidcProviderSpec, ServiceAccountSpec } from '../policy/model.ts';
 
 /** What holds for an issuer that only ServiceAccounts name: the defaults of an IdentityProvider. */
-function workloadProvider(issuer: string): Named<IdentityProviderSpec> {
+function workloadProvider(issuer: string): Named<OidcProviderSpec> {
   return {
     name: `trusts of ${issuer}`,
     spec: {
@@ -25,12 +25,12 @@ function workloadProvider(issuer: string): Named<IdentityProviderSpec> {
 }
 
 interface Trusting {
-  identityProviders: readonly Named<IdentityProviderSpec>[];
+  identityProviders: readonly Named<OidcProviderSpec>[];
   serviceAccounts: readonly Named<ServiceAccountSpec>[];
 }
 
 /** Providers for the issuers that only ServiceAccounts name. Tokens of these make workloads, never persons. */
-export function workloadProviders({ identityProviders, serviceAccounts }: Trusting): Named<IdentityProviderSpec>[] {
+export function workloadProviders({ identityProviders, serviceAccounts }: Trusting): Named<OidcProviderSpec>[] {
   const known = new Set(identityProviders.map(provider => provider.spec.oidc.issuer));
   const trusted = new Set(serviceAccounts.flatMap(account => account.spec.trusts.map(trust => trust.issuer)));
   return [...trusted].filter(issuer => !known.has(issuer)).map(workloadProvider);

@@ -14,7 +14,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { LeaseBundle, Named, PublicJwk } from '../policy/bundle.ts';
-import type { IdentityProviderSpec, Principal, ServiceAccountSpec } from '../policy/model.ts';
+import type { OidcProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '../policy/model.ts';
 import { type Jws, KeySet, parseJws, signatureChecks } from './jws.ts';
 import { workloadProviders } from './trusted-issuers.ts';
 
@@ -65,7 +65,7 @@ export class VerifyContext {
   readonly #keysWaitMs: number;
   #ticketIssuer = '';
   #ticketKeys = new KeySet([]);
-  #providers: readonly Named<IdentityProviderSpec>[] = [];
+  #providers: readonly Named<OidcProviderSpec>[] = [];
   #serviceAccounts: readonly Named<ServiceAccountSpec>[] = [];
   #workloadsOnly: ReadonlySet<string> = new Set();
   readonly #keys = new Map<string, { text: string; set: KeySet }>();
@@ -124,7 +124,7 @@ export class VerifyContext {
     return this.#ticketKeys;
   }
 
-  providersOf(issuer: string): Named<IdentityProviderSpec>[] {
+  providersOf(issuer: string): Named<OidcProviderSpec>[] {
     return this.#providers.filter(provider => provider.spec.oidc.issuer === issuer);
   }
 
@@ -249,13 +249,7 @@ async function verifyIssued(jws: Jws, issuer: string, digest: string, context: V
   return last;
 }
 
-function judgeClaims(
-  claims: Record<string, unknown>,
-  issuer: string,
-  oidc: IdentityProviderSpec['oidc'],
-  digest: string,
-  context: VerifyContext,
-): Outcome {
+function judgeClaims(claims: Record<string, unknown>, issuer: string, oidc: OidcSpec, digest: string, context: VerifyContext): Outcome {
   const { sub } = claims;
   if (!isName(sub)) return refuse('TOKEN_CLAIMS', 'the token has no usable subject');
   const trusting = context.accountsTrusting(issuer, sub);
@@ -278,20 +272,31 @@ function judgeClaims(
   if (trust !== undefined) {
     principal = { kind: 'workload', name: trust.account.name, issuer, subject: sub, groups: [...trust.account.spec.groups], delegation };
   } else {
-    const name = claimAt(claims, oidc.subjectClaim);
-    if (!isName(name)) return refuse('TOKEN_CLAIMS', "the token lacks the identity provider's subject claim");
-    if (oidc.subjectClaim === 'email' && (claims.email_verified === false || claims.email_verified === 'false')) {
-      return refuse('TOKEN_EMAIL_UNVERIFIED', 'the identity provider says that the address was not verified');
-    }
-    const groups = groupsOf(claimAt(claims, oidc.groupsClaim));
-    if (groups === null) return refuse('TOKEN_CLAIMS', 'the groups claim is neither a name nor a list of names');
-    principal = { kind: 'person', name, issuer, subject: sub, groups, delegation };
+    const person = personOf(claims, oidc);
+    if (!person.ok) return person;
+    principal = { ...person.principal, delegation };
   }
   return {
     ok: true,
     result: { ok: true, principal, tokenId, expiresAtMs: times.expiresAtMs },
     goodUntilMs: times.expiresAtMs + oidc.clockSkewMs,
   };
+}
+
+/**
+ * The person that an OpenID provider's verified claims describe. Whether the claims are verified, and meant for us, is the caller's
+ * business; so is whether a service account trusts the subject.
+ */
+export function personOf(claims: Readonly<Record<string, unknown>>, oidc: OidcSpec): { ok: true; principal: Principal } | Refused {
+  const { sub } = claims;
+  const name = claimAt(claims, oidc.subjectClaim);
+  if (!isName(sub) || !isName(name)) return refuse('TOKEN_CLAIMS', "the token lacks the identity provider's subject claim");
+  if (oidc.subjectClaim === 'email' && (claims.email_verified === false || claims.email_verified === 'false')) {
+    return refuse('TOKEN_EMAIL_UNVERIFIED', 'the identity provider says that the address was not verified');
+  }
+  const groups = groupsOf(claimAt(claims, oidc.groupsClaim));
+  if (groups === null) return refuse('TOKEN_CLAIMS', 'the groups claim is neither a name nor a list of names');
+  return { ok: true, principal: { kind: 'person', name, issuer: oidc.issuer, subject: sub, groups, delegation: [] } };
 }
 
 /** A ticket of the control plane. */
@@ -350,7 +355,7 @@ function audienceFits(aud: unknown, accepted: readonly string[]): boolean {
 }
 
 /** The claim of this name; if there is none, the one that the name's dots lead to. Inherited properties are no claims. */
-function claimAt(claims: Record<string, unknown>, name: string): unknown {
+function claimAt(claims: Readonly<Record<string, unknown>>, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name];
   let value: unknown = claims;
   for (const step of name.split('.')) {

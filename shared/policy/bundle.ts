@@ -5,8 +5,8 @@ import type {
   AuditPolicySpec,
   DataPolicySpec,
   GuardSpec,
-  IdentityProviderSpec,
   Manifest,
+  OidcProviderSpec,
   ResourceSpec,
   RoleSpec,
   ServiceAccountSpec,
@@ -21,22 +21,29 @@ export interface LeaseBundle {
   issuedAt: string; // ISO 8601
   expiresAt: string;
   tickets: { issuer: string; keys: PublicJwk[] }; // Sallyport's own ticket issuer
-  identityProviders: Named<IdentityProviderSpec>[];
+  identityProviders: Named<OidcProviderSpec>[];
   serviceAccounts: Named<ServiceAccountSpec>[];
   resources: (Named<ResourceSpec> & { labels: Record<string, string> })[]; // only those that this agent serves
   roles: Named<RoleSpec>[];
   guards: Named<GuardSpec>[];
   dataPolicies: Named<DataPolicySpec>[];
   auditPolicies: Named<AuditPolicySpec>[];
-  /** credential name → sealed JSON `{username, password}` (shared/crypto/seal.ts), base64. */
+  /** credential name → sealed JSON `{username, password, privateKey?, authorityKey?}` (shared/crypto/seal.ts), base64. */
   credentials: Record<string, string>;
-  /** resource name → sealed private key (PEM) of the user's own serving certificate, base64. */
+  /** resource name → sealed private key (PEM) of the user's own serving certificate, or of an ssh resource's host key, base64. */
   servingKeys: Record<string, string>;
   /** Fingerprints of every credential that the control plane holds (shared/detectors/known-credentials.ts). */
   knownCredentials: unknown;
   /** Sealed 32-byte key for `hash` and `fake` masks, base64: resource name → key. Stable per resource. */
   maskKeys: Record<string, string>;
   revokedTokens: string[];
+  /** Absent when no resource speaks SSH. */
+  ssh?: {
+    /** Blob of the authority whose user certificates count, base64. */
+    userAuthority: string;
+    /** resource → certificate of its host key, base64. */
+    hostCertificates: Record<string, string>;
+  };
 }
 
 export interface Named<Spec> {

@@ -41,7 +41,7 @@ export function checkReferences(
         const hint = didYouMean(credential, credentials) || '; add one to the manifests';
         problems.push({ ...at('spec', 'credential'), message: `there is no Credential called ${shown(credential)}${hint}` });
       }
-    } else if (isA(manifest, 'Role')) {
+    } else if (isA(manifest, 'Role') || isA(manifest, 'AccessPolicy')) {
       const accounts = names('ServiceAccount');
       manifest.spec.members.serviceAccounts.forEach((account, index) => {
         if (accounts.includes(account)) return;
@@ -139,12 +139,14 @@ function checkIssuers(located: readonly Located[], all: readonly Manifest[], pro
   };
   for (const manifest of ordered) {
     if (isA(manifest, 'IdentityProvider')) {
-      const { issuer } = manifest.spec.oidc;
+      // OpenID's and SAML's names do not meet: a server of both may use one for both.
+      const protocol = manifest.spec.oidc === undefined ? 'saml' : 'oidc';
+      const issuer = (manifest.spec.oidc ?? manifest.spec.saml)?.issuer ?? '';
       claim(
         issuers,
-        issuer,
+        `${protocol} ${issuer}`,
         manifest,
-        ['spec', 'oidc', 'issuer'],
+        ['spec', protocol, 'issuer'],
         other => `IdentityProvider ${shown(other.name)} already has this issuer`,
       );
     } else if (isA(manifest, 'ServiceAccount')) {

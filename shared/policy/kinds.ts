@@ -4,6 +4,8 @@
  */
 import { DETECTOR_GROUPS, DETECTOR_NAMES, isDetectorOrGroup } from '../detectors/names.ts';
 import type {
+  AccessPolicySpec,
+  AccessRole,
   AuditPolicySpec,
   CredentialSpec,
   DataPolicySpec,
@@ -13,6 +15,7 @@ import type {
   Kind,
   ResourceSpec,
   RoleSpec,
+  RoleSsh,
   ServiceAccountSpec,
   SpecOf,
 } from './model.ts';
@@ -33,6 +36,7 @@ import {
   type Type,
   text,
 } from './schema.ts';
+import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { STATEMENT_NAMES, statementKindsOf } from './statement-kinds.ts';
 import { DEFAULT_AUDIT, DURABILITIES, MASK_KINDS, PREDICATE_ACTIONS, RESPONSE_CAPTURES } from './strictness.ts';
 import {
@@ -40,8 +44,10 @@ import {
   approval,
   certificate,
   condition,
+  destination,
   duration,
   groups,
+  hostKey,
   isLoopback,
   issuer,
   labels,
@@ -66,7 +72,7 @@ const SELECTOR = 'Which resources it is about: all that is given must match; `{}
 
 const resource: Type<ResourceSpec> = mapped(
   object({
-    protocol: required(oneOf(['postgres']), 'What is spoken on the wire.'),
+    protocol: required(oneOf(['postgres', 'ssh']), 'What is spoken on the wire.'),
     upstream: required(
       object({
         address: required(address(), '`host:port` of the resource, as its agents reach it.'),
@@ -85,6 +91,10 @@ const resource: Type<ResourceSpec> = mapped(
           { mode: 'verify-full' },
           '{ mode: verify-full }',
           'TLS to the resource.',
+        ),
+        hostKeys: optional(
+          listOf(hostKey(), { min: 1, max: 16 }),
+          'ssh: the host’s public keys as in known_hosts, `ssh-ed25519 AAAA…`; absent: the first that each agent sees is held.',
         ),
       }),
       'Where the resource is.',
@@ -111,7 +121,14 @@ const resource: Type<ResourceSpec> = mapped(
     if (spec.unknown === 'hold' && spec.approval === undefined)
       return reading.problem(node, '`unknown: hold` needs `approval`, which says who releases the command');
     if (spec.unknown !== 'hold' && spec.approval !== undefined) return reading.problem(node, '`approval` belongs to `unknown: hold`');
-    const { tls, address: upstream } = spec.upstream;
+    const { tls, address: upstream, database, hostKeys } = spec.upstream;
+    if (spec.protocol === 'ssh') {
+      if (database !== undefined) return reading.problem(node, '`database` means nothing to ssh');
+      if (hostKeys === undefined)
+        reading.warn(node, 'without `hostKeys` an agent trusts the first key that it sees; `ssh-keyscan` prints them');
+      return spec;
+    }
+    if (hostKeys !== undefined) return reading.problem(node, '`hostKeys` belongs to `protocol: ssh`');
     const host = splitAddress(upstream)?.host ?? '';
     if (tls.mode !== 'verify-full' && !isLoopback(host)) {
       reading.warn(
@@ -126,14 +143,22 @@ const resource: Type<ResourceSpec> = mapped(
   },
 );
 
-const credential: Type<CredentialSpec> = object({
-  username: required(line(256), 'The user name at the resource.'),
-  password: required(secret(), 'Where its password comes from.'),
-});
+const credential: Type<CredentialSpec> = mapped(
+  object({
+    username: required(line(256), 'The user name at the resource.'),
+    password: optional(secret(), 'Where its password comes from.'),
+    privateKey: optional(secret(), 'ssh: a private key without a passphrase, PEM or OpenSSH’s own format.'),
+    certificate: optional(flag(), 'ssh: the agent issues itself a certificate for each session; `sallyport ssh authority` prints whose.'),
+  }),
+  (spec, node, reading) =>
+    spec.password === undefined && spec.privateKey === undefined && spec.certificate !== true
+      ? reading.problem(node, 'the credential has no `password` (for ssh: `password`, `privateKey` or `certificate: true`)')
+      : spec,
+);
 
 const identityProvider: Type<IdentityProviderSpec> = mapped(
   object({
-    oidc: required(
+    oidc: optional(
       object({
         issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
         audiences: required(listOf(line(512), { min: 1 }), 'Values of `aud`, one of which a token must have.'),
@@ -146,12 +171,54 @@ const identityProvider: Type<IdentityProviderSpec> = mapped(
           'Signature algorithms that are accepted.',
         ),
         clockSkew: defaulted(duration(0, 5 * MINUTE_MS), 30_000, '30s', 'How far its clock may differ from the agent’s.'),
-        clientId: optional(line(512), 'The public client that `sallyport login` uses.'),
+        clientId: optional(line(512), 'The public client that `sallyport login` uses, and the console where `console` is not given.'),
+        console: optional(
+          object({
+            clientId: required(line(512), 'The client that the console signs people in with, by authorization code and PKCE.'),
+            clientSecret: optional(secret(), 'Its secret; absent: a public client.'),
+            scopes: defaulted(
+              listOf(line(256), { min: 1 }),
+              ['openid', 'profile', 'email', 'groups'],
+              '[openid, profile, email, groups]',
+              'Scopes that are asked for, of those that the provider knows.',
+            ),
+          }),
+          'The console’s own client at the provider; its redirect address is the console’s `/auth/callback`.',
+        ),
       }),
       'An OpenID Connect provider.',
     ),
+    saml: optional(
+      object({
+        issuer: required(line(1024), 'The provider’s entity id, letter by letter.'),
+        signInUrl: required(issuer(), 'Where it takes browsers (HTTP-Redirect binding).'),
+        certificates: required(
+          listOf(certificate(), { min: 1, max: 8 }),
+          'Certificates whose keys sign its assertions; two while it changes them.',
+        ),
+        entityId: defaulted(line(1024), 'sallyport', 'sallyport', 'Sallyport’s entity id at the provider.'),
+        subjectAttribute: defaulted(line(256), 'NameID', 'NameID', 'The attribute that names the person; `NameID` is the subject itself.'),
+        groupsAttribute: defaulted(line(256), 'groups', 'groups', 'The attribute with the groups.'),
+        clockSkew: defaulted(duration(0, 5 * MINUTE_MS), 30_000, '30s', 'How far its clock may differ from ours.'),
+        decryptionKey: optional(
+          secret(),
+          'Private key (PEM) that assertions are encrypted for; where it is given, assertions that are not encrypted are refused.',
+        ),
+      }),
+      'A SAML 2.0 provider: for the console and `sallyport login`, not for tokens as passwords.',
+    ),
   }),
-  ({ oidc: { clockSkew, ...oidc } }) => ({ oidc: { ...oidc, clockSkewMs: clockSkew } }),
+  ({ oidc, saml }, node, reading) => {
+    if (oidc !== undefined && saml === undefined) {
+      const { clockSkew, ...rest } = oidc;
+      return { oidc: { ...rest, clockSkewMs: clockSkew } };
+    }
+    if (saml !== undefined && oidc === undefined) {
+      const { clockSkew, ...rest } = saml;
+      return { saml: { ...rest, clockSkewMs: clockSkew } };
+    }
+    return reading.problem(node, 'an identity provider needs exactly one of `oidc` and `saml`');
+  },
 );
 
 const serviceAccount: Type<ServiceAccountSpec> = object({
@@ -168,6 +235,23 @@ const serviceAccount: Type<ServiceAccountSpec> = object({
     'The tokens by which a workload is this account.',
   ),
 });
+
+const roleSsh: Type<RoleSsh> = mapped(
+  object({
+    shell: optional(
+      oneOf(['off', 'governed', 'recorded']),
+      'Interactive shells: refused, judged line by line, or recorded only. Absent: `governed` for persons, `off` for workloads.',
+    ),
+    accounts: optional(listOf(line(64)), 'Accounts that may be asked for with `account+RESOURCE`, beside the credential’s own.'),
+    sftp: optional(flag(), 'Whether files may be moved with sftp and scp. Absent: yes.'),
+    forward: optional(listOf(destination()), '`host:port` with `*`, to which connections may be forwarded. Absent: none.'),
+    remoteForward: optional(listOf(destination()), '`host:port` with `*`, on which the host may listen for the client. Absent: none.'),
+    environment: optional(listOf(line(128)), 'Variables that the client may set, `*` at the end allowed. Absent: `LANG`, `LC_*`, `TERM`.'),
+    uploadMax: optional(size(Number.MAX_SAFE_INTEGER), 'The largest file that may be written by sftp.'),
+    forceCommand: optional(line(4096), 'What the host runs whatever is asked for; goes into the certificate of `certificate: true`.'),
+  }),
+  ({ uploadMax, ...rest }) => ({ ...rest, ...(uploadMax === undefined ? {} : { uploadBytesMax: uploadMax }) }),
+);
 
 const role: Type<RoleSpec> = mapped(
   object({
@@ -198,8 +282,9 @@ const role: Type<RoleSpec> = mapped(
       }),
       'How much a principal may read from a resource.',
     ),
+    ssh: optional(roleSsh, 'What may be done over SSH beside commands.'),
   }),
-  ({ members, resources, when, session, budget }, node, reading) => {
+  ({ members, resources, when, session, budget, ssh }, node, reading) => {
     if (members.groups.length + members.serviceAccounts.length + members.principals.length === 0) {
       return reading.problem(node, '`members` names nobody; give `groups`, `serviceAccounts` or `principals`');
     }
@@ -215,6 +300,7 @@ const role: Type<RoleSpec> = mapped(
         ...(idleTimeout === undefined ? {} : { idleTimeoutMs: idleTimeout }),
       },
       ...(budget === undefined ? {} : { budget: withoutPer(budget) }),
+      ...(ssh === undefined ? {} : { ssh }),
     };
   },
 );
@@ -242,6 +328,13 @@ const guardRule: Type<GuardRule> = mapped(
         where: optional(listOf(oneOf(['none', 'tautology']), { min: 1 }), 'How the weakest update, delete or merge is limited.'),
         multiStatement: optional(flag(), 'Whether one message holds several statements.'),
         maxRows: optional(integer(0, Number.MAX_SAFE_INTEGER), 'Matches when the planner expects more rows than this.'),
+        programs: optional(listOf(line(256), { min: 1 }), 'ssh: programs that would run, by name or path, with `*`.'),
+        arguments: optional(listOf(line(1024), { min: 1 }), 'ssh: an argument of one of them, with `*`.'),
+        reads: optional(listOf(line(4096), { min: 1 }), 'ssh: paths that are read; `*` within a part, `**` over parts.'),
+        writes: optional(listOf(line(4096), { min: 1 }), 'ssh: paths that are written, removed or changed.'),
+        network: optional(listOf(oneOf(NETWORK_KINDS), { min: 1 }), 'ssh: what is done on the network.'),
+        privilege: optional(listOf(oneOf(PRIVILEGES), { min: 1 }), 'ssh: power that it takes or gives.'),
+        opaque: optional(flag(), 'Whether something about it cannot be known.'),
       }),
       'What the rule is about; all keys that are given must match.',
     ),
@@ -357,6 +450,32 @@ const auditPolicy: Type<AuditPolicySpec> = object({
   headBytes: defaulted(size(16_777_216), DEFAULT_AUDIT.headBytes, '65536', 'How much of each with `responses: head`.'),
 });
 
+/** In order of power over others; `admin` includes all. */
+export const ACCESS_ROLES: readonly AccessRole[] = ['viewer', 'approver', 'operator', 'auditor', 'admin'];
+
+const accessPolicy: Type<AccessPolicySpec> = mapped(
+  object({
+    roles: required(
+      listOf(oneOf(['viewer', 'approver', 'operator', 'auditor', 'admin']), { min: 1 }),
+      'What the members may do in Sallyport itself; docs/guides/single-sign-on.md has the table.',
+    ),
+    members: required(
+      object({
+        groups: defaulted(groups(0), [], '[]', 'Groups, of persons and of service accounts.'),
+        serviceAccounts: defaulted(listOf(name()), [], '[]', 'Service accounts by name; never approvers.'),
+        principals: defaulted(listOf(line(256)), [], '[]', 'Persons by name (the provider’s `subjectClaim`).'),
+      }),
+      'Who has the roles; one match is enough.',
+    ),
+  }),
+  (spec, node, reading) => {
+    const { groups: named, serviceAccounts, principals } = spec.members;
+    return named.length + serviceAccounts.length + principals.length > 0
+      ? spec
+      : reading.problem(node, '`members` names nobody; give `groups`, `serviceAccounts` or `principals`');
+  },
+);
+
 /** The schema of every kind's `spec`. */
 export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {
   Resource: resource,
@@ -367,6 +486,7 @@ export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {
   Guard: guard,
   DataPolicy: dataPolicy,
   AuditPolicy: auditPolicy,
+  AccessPolicy: accessPolicy,
 };
 
 export const KINDS: readonly Kind[] = [
@@ -378,6 +498,7 @@ export const KINDS: readonly Kind[] = [
   'Guard',
   'DataPolicy',
   'AuditPolicy',
+  'AccessPolicy',
 ];
 
 export function isKind(word: string): word is Kind {

@@ -5,7 +5,18 @@
  * Parsing, validation and the nearest-name messages are in manifests.ts; this file has types only.
  */
 
-export type Kind = 'Resource' | 'Credential' | 'IdentityProvider' | 'ServiceAccount' | 'Role' | 'Guard' | 'DataPolicy' | 'AuditPolicy';
+import type { ShellMatch } from '../shell/facts.ts';
+
+export type Kind =
+  | 'Resource'
+  | 'Credential'
+  | 'IdentityProvider'
+  | 'ServiceAccount'
+  | 'Role'
+  | 'Guard'
+  | 'DataPolicy'
+  | 'AuditPolicy'
+  | 'AccessPolicy';
 
 export interface Manifest<K extends Kind = Kind> {
   kind: K;
@@ -23,6 +34,7 @@ export interface SpecOf {
   Guard: GuardSpec;
   DataPolicy: DataPolicySpec;
   AuditPolicy: AuditPolicySpec;
+  AccessPolicy: AccessPolicySpec;
 }
 
 /** Which resources something is about; all given must match, and an empty selector matches every resource. */
@@ -32,11 +44,13 @@ export interface ResourceSelector {
 }
 
 export interface ResourceSpec {
-  protocol: 'postgres';
+  protocol: 'postgres' | 'ssh';
   upstream: {
     address: string; // host:port
     database?: string;
     tls: { mode: 'disable' | 'require' | 'verify-full'; ca?: string; serverName?: string }; // ca: PEM, already read
+    /** ssh: the host's keys, `type base64`; absent: the first that is seen is held. */
+    hostKeys?: string[];
   };
   agents: { labels: Record<string, string> }; // {} matches every agent
   listen?: string; // host:port; absent: 127.0.0.1 and a free port
@@ -51,22 +65,56 @@ export interface ResourceSpec {
 
 export type SecretSource = { env: string } | { file: string } | { value: string };
 
+/** How the agent logs in: by password, and for ssh by private key or by certificates that it issues for each session. */
 export interface CredentialSpec {
   username: string;
-  password: SecretSource;
+  password?: SecretSource;
+  /** PEM or OpenSSH's own format, without a passphrase. */
+  privateKey?: SecretSource;
+  /** Certificates of five minutes by an authority of this credential's own (`sallyport ssh authority`). */
+  certificate?: boolean;
 }
 
+/** Exactly one of the two is given. */
 export interface IdentityProviderSpec {
-  oidc: {
+  oidc?: OidcSpec;
+  saml?: SamlSpec;
+}
+
+/** An OpenID provider: the only kind whose tokens agents verify by themselves. */
+export interface OidcProviderSpec {
+  oidc: OidcSpec;
+}
+
+export interface OidcSpec {
     issuer: string;
     audiences: string[];
     subjectClaim: string; // default `sub`
     groupsClaim: string; // default `groups`; dots walk into nested claims
     algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
     clockSkewMs: number; // default 30 s
-    /** Public client that `sallyport login` uses. */
+    /** Public client that `sallyport login` uses, and the console where it has none of its own. */
     clientId?: string;
-  };
+    /** The console's own client at the provider. */
+    console?: { clientId: string; clientSecret?: SecretSource; scopes: string[] };
+}
+
+/** A SAML 2.0 identity provider: people sign in to the console and the command line with it. */
+export interface SamlSpec {
+  /** Its entity id, letter by letter. */
+  issuer: string;
+  /** Where it takes the browser (HTTP-Redirect binding). */
+  signInUrl: string;
+  /** PEM certificates whose keys sign its assertions; several while it rotates. */
+  certificates: string[];
+  /** Our entity id at the provider. */
+  entityId: string;
+  /** Empty: the NameID names the person. */
+  subjectAttribute: string;
+  groupsAttribute: string;
+  clockSkewMs: number;
+  /** Private key (PEM) that encrypted assertions are for; with it, assertions that are not encrypted are refused. */
+  decryptionKey?: SecretSource;
 }
 
 export interface ServiceAccountSpec {
@@ -80,6 +128,27 @@ export interface RoleSpec {
   when?: string; // CEL → bool
   session: { maxDurationMs?: number; idleTimeoutMs?: number };
   budget?: { rows?: number; bytes?: number; perMs: number };
+  /** What the role may do over SSH; absent: the defaults of shared/policy/ssh-access.ts. */
+  ssh?: RoleSsh;
+}
+
+/** What a role may do over SSH beside commands (`exec`), which are always possible where the role admits. */
+export interface RoleSsh {
+  /** Interactive shells; absent: `governed` for persons, `off` for workloads. */
+  shell?: 'off' | 'governed' | 'recorded';
+  /** Accounts of the host that may be asked for with `account+RESOURCE`, beside the credential's own. */
+  accounts?: string[];
+  sftp?: boolean;
+  /** `host:port` with `*`, to which connections may be forwarded (`ssh -L`, `-D`, `-J`). */
+  forward?: string[];
+  /** `host:port` with `*`, on which the host may listen (`ssh -R`). */
+  remoteForward?: string[];
+  /** Names of variables that the client may set, with `*` at the end. */
+  environment?: string[];
+  /** The largest file that may be written, bytes. */
+  uploadBytesMax?: number;
+  /** The command that the host runs whatever the client asks for (a certificate's `force-command`). */
+  forceCommand?: string;
 }
 
 export interface GuardSpec {
@@ -97,7 +166,7 @@ export interface GuardRule {
     where?: ('none' | 'tautology')[];
     multiStatement?: boolean;
     maxRows?: number;
-  };
+  } & ShellMatch; // hosts: programs, paths, connections
   when?: string; // CEL over facts
   action: 'allow' | 'deny' | 'hold';
   message?: string;
@@ -136,6 +205,14 @@ export interface AuditPolicySpec {
   durability: 'strict' | 'buffered';
   responses: 'none' | 'digest' | 'head' | 'full';
   headBytes: number;
+}
+
+/** What somebody may do in Sallyport itself; what they reach through it is a Role's to say. */
+export type AccessRole = 'viewer' | 'approver' | 'operator' | 'auditor' | 'admin';
+
+export interface AccessPolicySpec {
+  roles: AccessRole[];
+  members: { groups: string[]; serviceAccounts: string[]; principals: string[] };
 }
 
 /** Who connects. */

@@ -5,7 +5,7 @@ import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import { Type } from 'typebox';
 import { action } from '../../aggregates/control-log.ts';
 import { ticketAggregate } from '../../aggregates/ticket-revocation.ts';
-import { callerOf, provenanceOf } from '../authentication.ts';
+import { type Caller, callerOf, hasRole, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 import { signTicket, ticketDefaultSeconds, ticketMaxSeconds } from '../ticket.ts';
@@ -29,8 +29,8 @@ export function accessRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         const resources = control.state
           .manifests('Resource')
           .map(({ manifest }) => manifest as Manifest<'Resource'>)
-          .filter(({ name }) => caller.type === 'admin' || admission.isAdmitted(caller.principal, name, nowMs));
-        return { resources: resources.map(manifest => shown(context, manifest, caller.type === 'admin')) };
+          .filter(({ name }) => caller.type === 'admin' || seesAll(caller) || admission.isAdmitted(caller.principal, name, nowMs));
+        return { resources: resources.map(manifest => shown(context, manifest, seesAll(caller))) };
       },
     });
 
@@ -102,6 +102,10 @@ export function accessRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       },
     });
   };
+}
+
+function seesAll(caller: Caller): boolean {
+  return hasRole(caller, 'viewer', 'operator', 'auditor');
 }
 
 function shown({ fleet }: ApiContext, { name, labels, spec }: Manifest<'Resource'>, isAdmin: boolean): schemas.Resource {

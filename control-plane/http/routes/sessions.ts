@@ -4,9 +4,10 @@
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { AccessRole, Principal } from '@sallyport/shared/policy/model.ts';
 import { Type } from 'typebox';
 import type { LiveSessionView } from '../../grpc/agent-connection.ts';
-import { type Caller, callerOf } from '../authentication.ts';
+import { type Caller, callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
@@ -14,6 +15,8 @@ import type { CommandRow, SessionRow } from '../session-history.ts';
 
 const SessionId = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 const commandsMax = 10_000;
+
+const sessionReaders: readonly AccessRole[] = ['viewer', 'operator', 'auditor'];
 
 type Store = { status: 'up' | 'down' | 'none'; detail?: string };
 
@@ -34,7 +37,7 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       handler: async request => {
         const { limit = 50, live: onlyLive = false, ...asked } = request.query;
         const caller = callerOf(request);
-        const own = ownOnly(caller);
+        const own = ownOnly(caller, ...sessionReaders);
         const live = fleet
           .liveSessions()
           .filter(session => isVisible(caller, session))
@@ -92,7 +95,9 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         if (!visible) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'There is no such session.');
         const session = live !== undefined ? shownLive(live, row ?? undefined) : row !== null ? shownPast(row) : null;
         if (session === null) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'There is no such session.');
-        return { session, commands: commands.map(shownCommand), store };
+        // Who runs the place sees that a session is there; what was done in it is for its owner and the auditor.
+        const seesCommands = caller.type === 'admin' || hasRole(caller, 'auditor') || isOwn(caller.principal, session, row?.issuer);
+        return { session, commands: seesCommands ? commands.map(shownCommand) : [], store };
       },
     });
 
@@ -136,7 +141,7 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       },
       handler: async request => {
         const { limit = 50, ...asked } = request.query;
-        const own = ownOnly(callerOf(request));
+        const own = ownOnly(callerOf(request), 'auditor');
         const { value, store } = await orDegraded(context, () => history.commands({ limit, ...asked, ...own }), []);
         return { commands: value.map(shownCommand), store };
       },
@@ -144,15 +149,19 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   };
 }
 
-/** What a person asks for is narrowed to their own, whatever they ask. */
-function ownOnly(caller: Caller): { principal?: string; issuer?: string } {
-  return caller.type === 'admin' ? {} : { principal: caller.principal.name, issuer: caller.principal.issuer };
+/** What is asked for is narrowed to the caller's own, whatever they ask, unless they have one of the roles. */
+function ownOnly(caller: Caller, ...roles: AccessRole[]): { principal?: string; issuer?: string } {
+  return caller.type === 'admin' || hasRole(caller, ...roles) ? {} : { principal: caller.principal.name, issuer: caller.principal.issuer };
 }
 
 /** Live sessions do not say their issuer: a person sees those of their name only when a single provider could have named it so. */
 function isVisible(caller: Caller, { principal }: { principal: string }, issuer?: string): boolean {
-  if (caller.type === 'admin') return true;
-  return principal === caller.principal.name && (issuer === undefined || issuer === caller.principal.issuer);
+  if (caller.type === 'admin' || hasRole(caller, ...sessionReaders)) return true;
+  return isOwn(caller.principal, { principal }, issuer);
+}
+
+function isOwn(caller: Principal, { principal }: { principal: string }, issuer?: string): boolean {
+  return principal === caller.name && (issuer === undefined || issuer === caller.issuer);
 }
 
 async function orDegraded<Value>(
