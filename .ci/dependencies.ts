@@ -34,7 +34,7 @@ const rules: Rule[] = [
     name: 'shared is pure',
     why: 'shared imports neither plane',
     from: /^shared\//,
-    to: /^(agent|control-plane|cli|loadtest|e2e)\//,
+    to: /^(kafka|agent|control-plane|cli|loadtest|e2e)\//,
   },
   {
     name: 'shared does no I/O',
@@ -59,7 +59,14 @@ const rules: Rule[] = [
     name: 'proto stands alone',
     why: 'contracts depend on nothing',
     from: /^proto\//,
-    to: /^(shared|agent|control-plane|cli|e2e|loadtest)\//,
+    to: /^(shared|kafka|agent|control-plane|cli|e2e|loadtest)\//,
+  },
+  {
+    name: 'kafka knows neither plane',
+    why: 'both use it',
+    from: /^kafka\//,
+    except: tests,
+    to: /^(agent|control-plane|cli|loadtest|e2e)\//,
   },
   {
     name: 'protocols stand alone',
@@ -87,6 +94,7 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
 const packages = new Map([
   ['@sallyport/proto', 'proto'],
   ['@sallyport/shared', 'shared'],
+  ['@sallyport/kafka', 'kafka'],
   ['@sallyport/agent', 'agent'],
   ['@sallyport/control-plane', 'control-plane'],
   ['sallyport', 'cli'],

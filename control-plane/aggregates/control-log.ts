@@ -6,6 +6,7 @@
  * `state` who comes after the answer sees the change.
  */
 import { randomUUIDv7 } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
@@ -41,11 +42,17 @@ export function action<State, Request, Event extends DomainEvent>(
 /** Entries folded between two turns of the event loop. */
 const readMax = 500;
 const attemptsMax = 50;
+/** How often events are sent again of which the log could not say whether it has them. */
+const deliveriesMax = 3;
+/** How long a writer waits to see his own events come by. */
+const verdictMsMax = 30_000;
+const retryPauseMs = 250;
 
 export class ControlLog {
   readonly state = new Projection();
   readonly #log: EventLog;
   readonly #clock: () => number;
+  readonly #onEntry: ((entry: Entry, event: RecordedEvent) => void) | undefined;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<(events: RecordedEvent[]) => void>();
   /** Events of our own that are on their way through the log. */
@@ -54,17 +61,26 @@ export class ControlLog {
   #following: Promise<void> = Promise.resolve();
   #fault: GatewayError | null = null;
 
-  private constructor(log: EventLog, clock: () => number) {
+  private constructor(log: EventLog, clock: () => number, onEntry: ((entry: Entry, event: RecordedEvent) => void) | undefined) {
     this.#log = log;
     this.#clock = clock;
+    this.#onEntry = onEntry;
   }
 
   /**
    * Folds the whole log, then follows it.
+   * @param onEntry called with every entry in log order, accepted or not, from the first on.
    * @param onFault called once if the log can no longer be read or understood: the process must end, since its state is stale.
    */
-  static async open(log: EventLog, options: { clock?: () => number; onFault: (error: GatewayError) => void }): Promise<ControlLog> {
-    const control = new ControlLog(log, options.clock ?? Date.now);
+  static async open(
+    log: EventLog,
+    options: {
+      clock?: () => number;
+      onEntry?: (entry: Entry, event: RecordedEvent) => void;
+      onFault: (error: GatewayError) => void;
+    },
+  ): Promise<ControlLog> {
+    const control = new ControlLog(log, options.clock ?? Date.now, options.onEntry);
     const end = await log.endOffset();
     while (control.#position < end) await control.#foldNext();
     control.#following = control.#follow().catch((error: unknown) => {
@@ -152,19 +168,50 @@ export class ControlLog {
       this.#awaited.set(event.eventId, resolve);
       return promise;
     });
+    const seen = Promise.all(verdicts);
     try {
-      await this.#log.append(events.map(encode));
-      const settled = await Promise.all(verdicts);
+      await this.#deliver(events.map(encode), seen);
+      const settled = await within(seen, verdictMsMax);
       if (this.#fault !== null) throw this.#fault;
+      if (settled === null) {
+        throw new GatewayError(
+          'CONTROL_LOG_UNCERTAIN',
+          'unavailable',
+          'The change was sent to the log and has not come back: it may count or not. Look whether it is there before you try again.',
+        );
+      }
       return settled;
     } finally {
       for (const event of events) this.#awaited.delete(event.eventId);
     }
   }
 
+  /**
+   * Appends, again when the log could not say whether it has them: of two deliveries of an event at most one counts, for each expects
+   * the same version. Done as soon as the events were seen.
+   */
+  async #deliver(entries: NewEntry[], seen: Promise<boolean[]>): Promise<void> {
+    for (let delivery = 1; ; delivery++) {
+      try {
+        await this.#log.append(entries);
+        return;
+      } catch (error) {
+        if (!(error instanceof GatewayError && error.code === 'LOG_UNCERTAIN')) throw error;
+        if ((await within(seen, retryPauseMs)) !== null) return;
+        if (delivery >= deliveriesMax) throw error;
+      }
+    }
+  }
+
   async #follow(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      if (await this.#log.waitFor(this.#position, 60_000, this.#stop.signal)) await this.#foldNext();
+      try {
+        if (await this.#log.waitFor(this.#position, 60_000, this.#stop.signal)) await this.#foldNext();
+      } catch (error) {
+        // A log that cannot be reached for a while will be; the state is only old until then.
+        if (!(error instanceof GatewayError && error.kind === 'unavailable' && error.code !== 'LOG_CLOSED')) throw error;
+        await delay(retryPauseMs, undefined, { signal: this.#stop.signal }).catch(() => undefined); // Ended by the signal: the loop sees it.
+      }
     }
   }
 
@@ -176,12 +223,24 @@ export class ControlLog {
       const event = decode(entry);
       const counts = this.state.fold(event);
       if (counts) accepted.push(event);
+      this.#onEntry?.(entry, event);
       const settle = this.#awaited.get(event.eventId);
       if (settle !== undefined) verdicts.push(() => settle(counts));
       this.#position = entry.offset + 1n;
     }
     if (accepted.length > 0) for (const listener of this.#listeners) listener(accepted);
     for (const settle of verdicts) settle();
+  }
+}
+
+/** What it resolves to, or null when that takes longer. */
+async function within<Value>(work: Promise<Value>, limitMs: number): Promise<Value | null> {
+  const { promise, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), limitMs);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
