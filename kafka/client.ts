@@ -1,7 +1,7 @@
 /**
  * What all our uses of the Kafka client share: the options by which it neither loses nor stalls, and what its errors mean.
  *
- * The settings are measured ones (docs/adr/0013-kafka-client.md): short timeouts, so that a dead leader is noticed; retries inside the
+ * The settings are measured ones (docs/adr/0020-kafka-client.md): short timeouts, so that a dead leader is noticed; retries inside the
  * client with the same producer id and sequence, so that the broker recognises what it has already.
  */
 import { isIP } from 'node:net';

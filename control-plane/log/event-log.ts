@@ -3,7 +3,7 @@
  *
  * Two interfaces: `EventLog` for the one who appends, `LogReader` for everyone who follows, also from another process. What is not
  * here: what an entry means, and whether an appended event counts. That is decided by log order, above (aggregates/).
- * Implementations: files (file-log.ts, log-reader.ts). Every implementation passes the suite in conformance.ts.
+ * Implementations: files (file-log.ts, log-reader.ts) and Kafka (kafka-log.ts). Every implementation passes the suite in conformance.ts.
  */
 
 /** One entry. `offset` counts entries of the topic from 0, without holes. */
@@ -38,7 +38,8 @@ export interface EventLog extends LogReader {
   /**
    * Appends entries together, in order, and resolves when they are durable.
    * @returns the offset of the first.
-   * @throws {GatewayError} LOG_ENTRY_TOO_LARGE, LOG_BUSY (queue full), LOG_BROKEN (the disk refused; nothing more is taken), LOG_CLOSED.
+   * @throws {GatewayError} LOG_ENTRY_TOO_LARGE, LOG_BUSY (queue full), LOG_BROKEN (the disk refused; nothing more is taken), LOG_CLOSED,
+   *   LOG_UNCERTAIN (Kafka did not answer in time: append again what can be told from its double).
    *   After LOG_BROKEN it is not known whether the entries are in the log: read again after a restart.
    */
   append(entries: readonly NewEntry[]): Promise<bigint>;

@@ -4,7 +4,7 @@
  * An acknowledged append is on as many brokers as the topic's min.insync.replicas says. One append is one batch in the log, whole or
  * absent. When Kafka does not answer in time, LOG_UNCERTAIN says that the entries may be there: whoever appends must be able to tell
  * his own entry when it comes by (control-log.ts can: an event counts once, whatever is sent twice).
- * Not here: topics with many partitions, which are read by groups (ingest/) and written by key (grpc/kafka-relay.ts).
+ * Not here: topics with many partitions, which are written by key and read a partition at a time.
  */
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
 import { KafkaFetcher } from '@sallyport/kafka/fetcher.ts';
