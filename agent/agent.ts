@@ -111,7 +111,10 @@ export class Agent {
       log: options.log,
       events: {
         sessionStarted: session => this.#stream.sessionStarted(session),
-        sessionEnded: sessionId => this.#stream.sessionEnded(sessionId),
+        sessionEnded: sessionId => {
+          this.#stream.withdrawApprovalsOf(sessionId, 'its session ended');
+          this.#stream.sessionEnded(sessionId);
+        },
         jwksMiss: issuer => void this.#jwks?.missed(issuer),
         approvalRequested: request => this.#stream.requestApproval(request),
         approvalWithdrawn: (approvalId, reason) => this.#stream.withdrawApproval(approvalId, reason),
@@ -134,6 +137,7 @@ export class Agent {
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),
+      onConnected: connected => this.#host.connected(connected),
       onRefused: error => this.#firstLease?.reject(error),
       log: options.log,
     });

@@ -33,6 +33,7 @@ export type ToWorker =
   | { type: 'stats'; id: number }
   | { type: 'drain'; deadlineMs: number }
   | { type: 'stop' };
+  | { type: 'connected'; connected: boolean } // to the control plane
 
 export type FromWorker =
   | { type: 'ready' }
@@ -73,3 +74,4 @@ export interface ApprovalRequest {
   expiresUnixMs: number;
   fingerprint: string;
 }
+  parameters?: string[];

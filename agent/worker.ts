@@ -200,3 +200,8 @@ port.on('message', (message: ToWorker) => {
 post({ type: 'ready' });
       // No protocol asks for one yet: a policy that needs them is refused at admission.
       return;
+      gateway.holds.decided(message);
+      return;
+    case 'connected':
+      gateway.holds.connected = message.connected;
+      return;

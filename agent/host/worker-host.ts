@@ -75,6 +75,7 @@ export class WorkerHost {
   restarts = 0;
 
   constructor(options: WorkerHostOptions) {
+  #connected = false;
     this.#options = options;
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       index,
@@ -133,6 +134,12 @@ export class WorkerHost {
 
   approval(decided: Omit<Extract<ToWorker, { type: 'approval' }>, 'type'>): void {
     this.#broadcast({ type: 'approval', ...decided });
+  /** Whether the control plane can be reached: workers tell people who wait. */
+  connected(connected: boolean): void {
+    this.#connected = connected;
+    this.#broadcast({ type: 'connected', connected });
+  }
+
   }
 
   shipped(worker: number, nextIndex: number): void {
@@ -299,6 +306,7 @@ export class WorkerHost {
     if (this.#draining !== null) tell({ type: 'drain', deadlineMs: this.#draining });
     for (const usage of this.#options.events.usages()) tell({ type: 'budget', ...usage });
   }
+    tell({ type: 'connected', connected: this.#connected });
 
   #gone(slot: Slot): void {
     const sessions = [...slot.sessions.keys()];

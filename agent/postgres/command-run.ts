@@ -26,6 +26,9 @@ export class CommandRun {
   dataClasses: Set<string> | null = null;
   columns: readonly string[] | null = null;
   cancelled = false;
+  /** How long it waited for an approval, and who gave it. */
+  heldUs = 0;
+  approvers: readonly string[] | undefined;
   /** A budget was spent in the middle of its rows: no more of them are released. */
   overBudget = false;
   readonly #capture: AuditPolicySpec['responses'];

@@ -337,9 +337,10 @@ export class PostgresConnection {
     const pid = gateway.registerCancel({
       secret,
       cancel: () => {
-        if (cancelling || upstream.key === null) return;
-        cancelling = true;
+        if (cancelling) return;
         relay.noteCancel('client');
+        if (relay.withdrawHeld('cancelled by the client') || upstream.key === null) return;
+        cancelling = true;
         sendCancel(target, upstream.key)
           // Cancelling is a best effort in the protocol too: a client is never told how it went, and the record says that it asked.
           .catch(() => undefined)

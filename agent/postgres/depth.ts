@@ -5,7 +5,7 @@ export const POSTGRES_DEPTH: EnforcementDepth = {
   statements: true,
   columnMasking: true,
   detectors: true,
-  approvals: false,
+  approvals: true,
   preview: false,
   budgets: true,
   predicates: true,

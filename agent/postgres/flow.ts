@@ -8,6 +8,8 @@
 
 import type { ColumnRule, SessionPolicy } from '@sallyport/shared/policy/decide.ts';
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
+import type { ApprovalSpec } from '@sallyport/shared/policy/model.ts';
+import { strictestApproval } from '@sallyport/shared/policy/strictness.ts';
 import { temporaryMade } from '@sallyport/shared/sql/flow/analyse-flow.ts';
 import type { CatalogRelation } from '@sallyport/shared/sql/flow/catalog.ts';
 import { type ColumnMask, columnMask, columnMasks, systemPredicate } from '@sallyport/shared/sql/flow/masks.ts';
@@ -41,6 +43,8 @@ export interface FlowJudgement {
   facts: CommandFacts;
   /** A refusal, whatever else policy says. */
   refusal: { rule: string; reason: string; message: string } | null;
+  /** People must release it, unless it is refused. */
+  hold: { rule: string; reason: string; message: string; approval: ApprovalSpec } | null;
   /** Names that the snapshot does not hold are all that is unknown: the server will not know them either, or they are new. */
   namesMissing: boolean;
   touchesProtected: boolean;
@@ -74,6 +78,7 @@ export function judgeFlow(
   const refuse = (rule: string, reason: string, message: string) => {
     refusal ??= { rule, reason, message };
   };
+  let hold: FlowJudgement['hold'] = null;
   const reads = new Set<string>();
   const inferences = new Map<string, { column: string; kind: 'equality' | 'other' }>();
   const unknown: string[] = [];
@@ -98,7 +103,15 @@ export function judgeFlow(
       const rule = ruleOfLabel(policy, inference.column);
       const action = systemPredicate(inference.column) ?? rule?.predicates[inference.kind] ?? 'deny';
       if (rule?.action === 'deny') refuse(rule.rule, `rows depend on ${inference.column}`, deniedText([inference.column]));
-      else if (action === 'deny' || action === 'hold') {
+      else if (action === 'hold' && rule?.approval !== undefined) {
+        const message = `Its rows tell values of ${inference.column}.`;
+        hold = {
+          rule: rule.rule,
+          reason: `rows depend on ${inference.column} (${inference.kind})`,
+          message,
+          approval: hold === null ? rule.approval : strictestApproval(hold.approval, rule.approval),
+        };
+      } else if (action === 'deny' || action === 'hold') {
         refuse(
           rule?.rule ?? 'flow/inference',
           `rows depend on ${inference.column} (${inference.kind})`,
@@ -137,6 +150,7 @@ export function judgeFlow(
       opaque: unknown.length === 0 ? facts.opaque : [...new Set([...facts.opaque, ...unknown])],
     },
     refusal,
+    hold,
     namesMissing: unknown.length > 0 && onlyMissing,
     touchesProtected,
     literalSensitive,

@@ -9,12 +9,14 @@
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { ApprovalSpec } from '@sallyport/shared/policy/model.ts';
 import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
 import type { ResultVerdict } from './flow.ts';
 import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
+import { bindingOf, HeldCommand, type HeldWhat } from './held-command.ts';
 import { type Judged, verdictOf } from './judge.ts';
 import {
   decodeBind,
@@ -54,6 +56,10 @@ import { PATH_SETTINGS } from './session-flow.ts';
 const TEXT_BYTES_MAX = 1024 * 1024;
 /** Bind's parameters, together. */
 const BIND_BYTES_MAX = 64 * 1024 * 1024;
+/** What a client may send behind a command that waits for approval before it is read no further. */
+const BEHIND_HELD_MAX = 1024 * 1024;
+/** Bind's values that are kept for a statement that must be approved. */
+const BOUND_KEPT_MAX = 1024 * 1024;
 /** Any other message but CopyData, which streams. */
 const MESSAGE_BYTES_MAX = 64 * 1024;
 
@@ -80,6 +86,9 @@ export class FrontendStream {
   #runStart = 0;
   #buffer: Buffer = Buffer.alloc(0);
   #terminated = false;
+  /** The command that waits for people, or has their answer and is about to go on. */
+  #held: HeldCommand | null = null;
+  #behindHeld = 0;
 
   constructor(relay: Relay) {
     this.#relay = relay;
@@ -90,9 +99,37 @@ export class FrontendStream {
     if (this.#terminated) return;
     if (this.#stalled !== null) {
       this.#waiting.push(chunk);
+      // While people are asked the client is read on, to see whether it goes away, up to a bound.
+      if (this.holds) {
+        this.#behindHeld += chunk.length;
+        if (this.#behindHeld > BEHIND_HELD_MAX) this.#relay.stallFrontend();
+      }
       return;
     }
     this.#process(chunk);
+  }
+
+  /** Does a command wait for people? */
+  get holds(): boolean {
+    return this.#held !== null && !this.#held.settled;
+  }
+
+  /** Takes back the command that waits for people. @returns false: none does. */
+  withdrawHeld(reason: string): boolean {
+    if (!this.holds) return false;
+    this.#held?.withdraw(reason);
+    return true;
+  }
+
+  /** The session ends: what waited is closed in the records. @throws what the sink throws. */
+  abandonHeld(reason: string): void {
+    const held = this.#held;
+    if (held === null) return;
+    this.#terminated = true;
+    this.#held = null;
+    held.withdraw(reason);
+    held.run.status = 'aborted';
+    this.#relay.recordResponse(held.run);
   }
 
   /** An answer came: what waits may be able to go on. */
@@ -235,7 +272,8 @@ export class FrontendStream {
           // Answers that are waited for may lie in the server's buffer until somebody asks for them.
           this.#pieces.push(FLUSH);
           this.#waiting.unshift(buffer.subarray(at));
-          this.#relay.stallFrontend();
+          if (this.holds) this.#behindHeld = 0;
+          else this.#relay.stallFrontend();
           this.#send();
           if (this.#stalled === null) this.#relay.resumeFrontend();
           return;
@@ -355,20 +393,35 @@ export class FrontendStream {
     const judged = this.#judged(start, textEnd);
     const entry = new Expected(Kind.Query, false);
     entry.judged = judged;
-    const allowed = judged.decision.action === 'allow';
+    const mayRun = judged.decision.action !== 'deny';
     // In a failed transaction the server refuses all but its end, in its own words.
     const failed =
-      relay.transactionStatus === 'E' && pipeline.length === 0 && allowed && judged.statements.length > 0 && !this.#endsTransaction(judged);
+      relay.transactionStatus === 'E' && pipeline.length === 0 && mayRun && judged.statements.length > 0 && !this.#endsTransaction(judged);
     if (failed) this.#forgetProbe();
     else if (
-      allowed ? (judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged) : judged.unresolved && judged.statements.length <= 1
+      (mayRun && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) ||
+      (judged.unresolved && judged.statements.length <= 1)
     ) {
       const probe = this.#probeQuery(judged, frameStart, start, textEnd, entry);
       if (probe !== null) return probe;
     }
+    if (judged.decision.action === 'hold' && entry.replacement === null && !failed) {
+      const { binding, appendix } = this.#textBinding(judged, buffer.subarray(start, textEnd));
+      const waits = this.#awaitApproval(judged, binding, () => ({
+        kind: 'query',
+        text: relay.recordable(buffer, start, textEnd),
+        appendix,
+        parameters: undefined,
+        preparedName: undefined,
+        binding,
+      }));
+      if (waits !== null) return waits;
+    }
     let replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
     const missing = replacement !== null && replacement.code !== SqlState.diskFull ? this.#missingName(judged) : null;
     replacement = missing ?? replacement;
+    // It was to be approved, and the transaction has failed: PostgreSQL's words, without asking anybody.
+    if (failed && replacement?.refused === true && judged.decision.action === 'hold') replacement = TRANSACTION_FAILED;
     // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
     pipeline.removeStatement('', null);
     pipeline.removePortal('', null);
@@ -404,23 +457,67 @@ export class FrontendStream {
     preparedName?: string,
   ): Replacement | null {
     const relay = this.#relay;
+    const held = this.#held;
+    if (held !== null) {
+      this.#held = null;
+      if (held.settled && judged.decision.action === 'hold') {
+        entry.run = held.run;
+        this.#gate = Math.max(this.#gate, held.notedIndex);
+        const refusal = held.refusal();
+        if (refusal !== null) relay.gateway.metrics.denied++;
+        return refusal;
+      }
+      this.#closeHeld(held);
+    }
+    if (judged.decision.action === 'hold') {
+      const { rule } = judged.decision;
+      return this.#admit(
+        relay.judge.overruled(judged, rule, `not run: it needs an approval (rule ${rule})`),
+        entry,
+        kind,
+        text,
+        parameters,
+        preparedName,
+      );
+    }
     const { budget } = relay.session;
     if (budget !== null && judged.decision.action !== 'deny' && !endsOnly(judged) && budget.spent) {
       const overruled = relay.judge.overruled(judged, `role/${budget.role}/budget`, budget.describe());
       const refusal = this.#admit(overruled, entry, kind, text, parameters, preparedName);
       return refusal?.code === SqlState.insufficientPrivilege ? { ...refusal, code: SqlState.budgetSpent } : refusal;
     }
+    const unrecorded = this.#recorded(judged, entry, { kind, text, parameters, preparedName });
+    if (unrecorded !== null) return unrecorded;
+    const { decision } = judged;
+    if (decision.action === 'allow') return null;
+    relay.gateway.metrics.denied++;
+    return { code: SqlState.insufficientPrivilege, message: decision.message, refused: true };
+  }
+
+  /** Writes a Command record. @returns what the client is told when it cannot be written. */
+  #recorded(
+    judged: Judged,
+    entry: Expected,
+    body: {
+      kind: string;
+      text: RecordableText;
+      parameters: readonly string[] | undefined;
+      preparedName: string | undefined;
+      approvalId?: string;
+    },
+  ): Replacement | null {
+    const { kind, text, parameters, preparedName, approvalId } = body;
     try {
-      entry.run = relay.recordCommand(judged, {
+      entry.run = this.#relay.recordCommand(judged, {
         kind,
         text: text.text,
         truncated: text.truncated,
         sha256: text.sha256,
+        ...(approvalId === undefined ? {} : { approvalId }),
         ...(parameters === undefined ? {} : { parameters }),
-        ...(preparedName === undefined || preparedName === ''
-          ? {}
-          : { preparedName: Buffer.from(preparedName, 'latin1').toString('utf8') }),
+        ...(preparedName === undefined || preparedName === '' ? {} : { preparedName: readableName(preparedName) }),
       });
+      return null;
     } catch (error) {
       if (error instanceof GatewayError && error.kind === 'unavailable') {
         return {
@@ -431,10 +528,65 @@ export class FrontendStream {
       }
       throw error;
     }
+  }
+
+  /** The policy has changed while people were asked: their answer is to another question. */
+  #closeHeld(held: HeldCommand): void {
+    held.withdraw('the policy has changed');
+    held.run.status = 'refused';
+    held.run.errorText = 'the policy has changed while it waited';
+    this.#relay.recordResponse(held.run);
+  }
+
+  /**
+   * Makes a command wait until people have answered.
+   * @returns null when they have: `#admit` says what.
+   */
+  #awaitApproval(judged: Judged, binding: Uint8Array, what: () => HeldWhat): Outcome | null {
+    const { pipeline } = this.#relay;
     const { decision } = judged;
-    if (decision.action === 'allow') return null;
-    relay.gateway.metrics.denied++;
-    return { code: SqlState.insufficientPrivilege, message: decision.message, refused: true };
+    let held = this.#held;
+    if (
+      held !== null &&
+      (Buffer.compare(held.binding, binding) !== 0 ||
+        decision.action !== 'hold' ||
+        held.rule !== decision.rule ||
+        !sameApproval(held.approval, decision.approval))
+    ) {
+      this.#closeHeld(held);
+      held = null;
+      this.#held = null;
+    }
+    if (held?.settled === true) return null;
+    // What came before is answered first; the notice that says what the client waits for then stands behind it.
+    if (pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
+    if (held === null) {
+      try {
+        held = new HeldCommand(this.#relay, judged, what(), () => this.#relay.heldSettled());
+      } catch (error) {
+        if (error instanceof GatewayError && error.kind === 'unavailable') return null;
+        throw error;
+      }
+      this.#held = held;
+      held.ask('');
+    }
+    return held.settled ? null : this.#stall(() => this.#held?.settled !== false);
+  }
+
+  /** What a text stands for: itself, and what it executes by name. */
+  #textBinding(judged: Judged, text: Uint8Array): { binding: Uint8Array; appendix: string } {
+    const parts: (Uint8Array | string)[] = [text];
+    let appendix = '';
+    for (const { effects } of judged.statements) {
+      for (const effect of effects) {
+        if (effect.type !== 'execute') continue;
+        const statement = this.#relay.pipeline.statements.get(Buffer.from(effect.name).toString('latin1'));
+        if (statement === undefined) continue;
+        parts.push(effect.name, statement.raw ?? statement.text.text);
+        appendix += `\n-- ${this.#relay.cleanText(effect.name)}: ${statement.text.text}`;
+      }
+    }
+    return { binding: bindingOf(parts), appendix };
   }
 
   #functionCall(frameStart: number): Outcome {
@@ -464,14 +616,17 @@ export class FrontendStream {
     const entry = new Expected(Kind.Parse, false);
     entry.judged = judged;
     const missing = this.#missingName(judged);
-    if (judged.decision.action !== 'allow' && missing === null) {
+    if ((judged.decision.action === 'deny' || judged.unresolved) && missing === null) {
       const probe = judged.unresolved ? this.#probeParse(judged, frameStart, parse.textStart, frameEnd, text) : null;
       if (probe !== null) return probe;
+    }
+    if (judged.decision.action === 'deny' && missing === null) {
       const replacement = this.#admit(judged, entry, 'parse', text, undefined, parse.statement);
       if (parse.statement === '') pipeline.removeStatement('', null);
       return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
     }
-    const raw = session.inForce.policy.hasColumnRules ? Buffer.from(buffer.subarray(parse.textStart, parse.textEnd)) : null;
+    const keepsText = session.inForce.policy.hasColumnRules || judged.decision.action === 'hold';
+    const raw = keepsText ? Buffer.from(buffer.subarray(parse.textStart, parse.textEnd)) : null;
     const statement: Statement = {
       name: parse.statement,
       judged,
@@ -562,7 +717,7 @@ export class FrontendStream {
     }
     // What names mean is settled when the portal is made, so that is when it counts.
     const judged = this.#blind === null ? relay.judge.again(statement.judged, session.inForce, statement.raw) : this.#blindRefusal();
-    if (judged.decision.action !== 'allow' && statement.missing === null) {
+    if (judged.decision.action === 'deny' && statement.missing === null) {
       entry.judged = judged;
       const replacement = this.#admit(judged, entry, 'bind', statement.text, undefined, statement.name);
       return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
@@ -577,9 +732,14 @@ export class FrontendStream {
         return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
       }
     }
+    const tail = buffer.subarray(start + bind.portal.length + bind.statement.length + 2, end);
+    const held = judged.decision.action === 'hold' && statement.raw !== null;
     const portal: Portal = {
       name: bind.portal,
       judged,
+      bound: held && tail.length <= BOUND_KEPT_MAX ? Buffer.from(tail) : null,
+      binding: held ? bindingOf([statement.raw ?? '', statement.parameterTypes.join(), tail]) : null,
+      released: null,
       statementIndex: 0,
       statement,
       parameters: this.#parameters(bind.parameters, bind.parameterFormats, statement.parameterTypes),
@@ -721,8 +881,35 @@ export class FrontendStream {
     entry.judged = judged;
     entry.portal = portal;
     const text = portal.statement?.text ?? { text: '', truncated: false };
-    const replacement = this.#admit(judged, entry, 'execute', text, portal.parameters, portal.statement?.name ?? name);
     const missing = portal.statement?.missing ?? null;
+    const preparedName = portal.statement?.name ?? name;
+    let replacement: Replacement | null;
+    if (judged.decision.action === 'hold' && portal.released?.inForce === session.inForce) {
+      // More rows of what was approved.
+      replacement = this.#recorded(judged, entry, {
+        kind: 'execute',
+        text,
+        parameters: portal.parameters,
+        preparedName,
+        approvalId: portal.released.approvalId,
+      });
+    } else {
+      const { binding } = portal;
+      if (judged.decision.action === 'hold' && missing === null && binding !== null) {
+        const waits = this.#awaitApproval(judged, binding, () => ({
+          kind: 'execute',
+          text,
+          appendix: '',
+          parameters: portal.parameters,
+          preparedName: readableName(preparedName),
+          binding,
+        }));
+        if (waits !== null) return waits;
+      }
+      const released = this.#held;
+      replacement = this.#admit(judged, entry, 'execute', text, portal.parameters, preparedName);
+      if (released !== null && replacement === null) portal.released = { inForce: session.inForce, approvalId: released.approvalId };
+    }
     if (missing !== null && replacement !== null && replacement.code !== SqlState.diskFull) {
       entry.replacement = missing;
       pipeline.push(entry);
@@ -1063,6 +1250,21 @@ function endsOnly(judged: Judged): boolean {
 /** SQL that fails as a missing name does. */
 function failingText(missing: Replacement): string {
   return `${missing.code === '34000' ? 'FETCH' : 'EXECUTE'} ${NO_SUCH_NAME}`;
+}
+
+const TRANSACTION_FAILED: Replacement = {
+  code: '25P02',
+  message: 'current transaction is aborted, commands ignored until end of transaction block',
+  refused: false,
+};
+
+function sameApproval(a: ApprovalSpec, b: ApprovalSpec): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** A name as it came, byte by byte, for people. */
+function readableName(name: string): string {
+  return Buffer.from(name, 'latin1').toString('utf8');
 }
 
 const NO_PARAMETERS: readonly string[] = [];

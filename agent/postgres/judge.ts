@@ -2,11 +2,12 @@
  * From a command's text to a decision, once per form of statement: analysis (cached by text without literals), decision, and the
  * part of its record that does not change from run to run are kept together.
  *
- * It decides nothing itself: `decide` does. It adds two refusals of the protocol's own: a text in an encoding that cannot be
- * read, and an approval that would be needed where this protocol offers none.
+ * It decides nothing itself: `decide` does, and information flow (flow.ts). It adds one refusal of the protocol's own: a text in an
+ * encoding that cannot be read.
  */
 import type { Decision } from '@sallyport/shared/policy/decision.ts';
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
+import { strictestApproval } from '@sallyport/shared/policy/strictness.ts';
 import { commandPart } from '@sallyport/shared/records/encode.ts';
 import { type AnalysedStatement, type Analysis, mergeFacts, StatementAnalyser, withPrepared } from '@sallyport/shared/sql/analyse.ts';
 import type { PolicyInForce } from '../session/lease-state.ts';
@@ -218,14 +219,9 @@ export class Judge {
     const facts = flow?.facts ?? textFacts;
     let decision = inForce.policy.decide(facts, new Date());
     // A guard's refusal says more than what flow analysis would say; its permission says less.
-    if (decision.action === 'allow' && flow !== null && flow.refusal !== null) decision = { action: 'deny', ...flow.refusal };
-    if (decision.action === 'hold') {
-      decision = {
-        action: 'deny',
-        rule: decision.rule,
-        reason: `${decision.reason}; approvals are not offered here`,
-        message: decision.message,
-      };
+    if (decision.action !== 'deny' && flow !== null) {
+      if (flow.refusal !== null) decision = { action: 'deny', ...flow.refusal };
+      else if (flow.hold !== null) decision = decision.action === 'hold' ? bothHold(decision, flow.hold) : { action: 'hold', ...flow.hold };
     }
     return {
       inForce,
@@ -236,7 +232,7 @@ export class Judge {
       decision,
       fingerprint,
       statements,
-      unresolved: decision.action === 'deny' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
+      unresolved: decision.action !== 'allow' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
       touchesRecordProtected:
         inForce.recording !== null && inForce.recording.policy.hasColumnRules && facts.objects.some(this.isRecordProtected),
       touchesDenied: inForce.policy.hasColumnRules && flow === null && facts.objects.some(this.hasDenied),
@@ -269,6 +265,16 @@ export class Judge {
     }
     return bytes;
   }
+}
+
+/** A guard holds it, and so does a predicate on a protected column: whoever answers must answer both. */
+function bothHold(guard: Decision & { action: 'hold' }, flow: NonNullable<FlowJudgement['hold']>): Decision {
+  return {
+    ...guard,
+    reason: `${guard.reason}; ${flow.reason}`,
+    message: `${guard.message} ${flow.message}`,
+    approval: strictestApproval(guard.approval, flow.approval),
+  };
 }
 
 function recordedFacts({ statements, objects, columnsRead, inferences }: CommandFacts) {

@@ -12,6 +12,7 @@
  * Pure: no sockets, no policy.
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { PolicyInForce } from '../session/lease-state.ts';
 import type { CommandRun } from './command-run.ts';
 import type { CopyPlan } from './copy-out.ts';
 import type { ResultVerdict } from './flow.ts';
@@ -75,6 +76,12 @@ export interface Portal {
   readonly holdable: boolean;
   /** Which statement of `judged` its rows are of. */
   readonly statementIndex: number;
+  /** What Bind said behind the names, when its statement must be approved; null: it need not be, or is too large to be kept. */
+  readonly bound: Buffer | null;
+  /** Over text and bound values, when its statement must be approved. */
+  readonly binding: Uint8Array | null;
+  /** People have released it under this policy: a further Execute of it goes on with its rows. */
+  released: { inForce: PolicyInForce; approvalId: string } | null;
   confirmed: boolean;
   /** A Describe of it is on the way or answered. */
   described: boolean;

@@ -131,7 +131,7 @@ export class Relay {
     const downstream = this.#downstream;
     const { socket } = this.upstream;
     this.session.onEnd = (cause, reason) => this.#endBecause(cause, reason);
-    this.session.isBusy = () => this.pipeline.length > 0;
+    this.session.isBusy = () => this.pipeline.length > 0 || this.#frontend.holds;
     downstream.setTimeout(0);
     downstream.on('data', (chunk: Buffer) => {
       if (this.#ending) return;
@@ -330,6 +330,7 @@ export class Relay {
       sha256?: Uint8Array | undefined;
       parameters?: readonly string[];
       preparedName?: string;
+      approvalId?: string;
     },
   ): CommandRun {
     const { recorder, inForce } = this.session;
@@ -342,6 +343,7 @@ export class Relay {
         textSha256: body.sha256,
         parameters: body.parameters,
         preparedName: body.preparedName,
+        approvalId: body.approvalId,
       },
       judged.recordPart,
     );
@@ -372,6 +374,8 @@ export class Relay {
         head: run.head,
         headTruncated: run.headTruncated,
         sha256: run.digest(),
+        heldUs: run.heldUs,
+        approvers: run.approvers,
       },
       run.columns === null ? undefined : columnsPart(run.columns),
     );
@@ -386,6 +390,16 @@ export class Relay {
       sendCancel(this.#options.target, key)
         .catch(() => undefined)
         .finally(done);
+  }
+
+  /** Takes back the command that waits for approval. @returns false: none does. */
+  withdrawHeld(reason: string): boolean {
+    return this.#frontend.withdrawHeld(reason);
+  }
+
+  /** An answer to the command that waits for approval has come. */
+  heldSettled(): void {
+    if (!this.#ending) this.#guard(() => this.#frontend.answered());
   }
 
   noteCancel(by: 'client' | 'console' | 'policy'): void {
@@ -561,9 +575,9 @@ export class Relay {
     this.#ending = true;
     this.#downHeld = [];
     this.#upHeld = [];
-    this.#frontend.close();
     this.#backend.close();
     try {
+      this.#frontend.abandonHeld(reason);
       for (;;) {
         const entry = this.pipeline.head;
         if (entry === undefined) break;
@@ -583,6 +597,7 @@ export class Relay {
     } catch {
       // The sink refuses records; the spool closes the session in the evidence when it can write again.
     }
+    this.#frontend.close();
     this.session.close();
     this.#options.onClosed();
   }

@@ -15,6 +15,7 @@ import { nowUnixUs } from './clock.ts';
 import { uuidv7 } from './identifiers.ts';
 import { Budgets } from './budgets.ts';
 import type { LeaseState } from './lease-state.ts';
+import { Holds } from './holds.ts';
 import type { LiveSession } from './live-session.ts';
 import { RateLimit } from './rate-limit.ts';
 
@@ -66,12 +67,15 @@ export class Gateway {
     rows: 0,
     bytesToClient: 0,
     witnessConflicts: 0,
+    held: 0,
   };
   lease: LeaseState | null = null;
   draining = false;
 
   readonly #verify: GatewayOptions['verify'];
   readonly #post: GatewayOptions['post'];
+  readonly budgets: Budgets;
+  readonly holds: Holds;
   readonly budgets: Budgets;
   readonly #workers: number;
   readonly #revoked = new Set<string>();
@@ -91,6 +95,8 @@ export class Gateway {
   }
 
   /** Puts a lease in force for new sessions and for those that live. */
+    this.holds = new Holds(message => this.#post(message));
+    this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
   takeLease(lease: LeaseState, revoked: readonly string[], depthOf: (protocol: string) => EnforcementDepth | undefined): void {
     this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
     this.lease = lease;

@@ -38,6 +38,8 @@ export class LeaseState {
   readonly expiresAtMs: number;
   readonly resources: ReadonlyMap<string, ResourceState>;
   /** Resources that cannot be served, and why. */
+  /** Where people find the console; empty: not known. */
+  readonly consoleUrl: string;
   readonly problems: ReadonlyMap<string, string>;
   readonly #policy: CompiledPolicy;
   readonly #exemptGroups: ReadonlySet<string>;
@@ -52,6 +54,7 @@ export class LeaseState {
     this.#policy = compilePolicy(lease.bundle);
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.#known = knownCredentials(lease.bundle.knownCredentials);
+    this.consoleUrl = lease.bundle.console ?? '';
     const resources = new Map<string, ResourceState>();
     const problems = new Map<string, string>();
     for (const { name, spec } of lease.bundle.resources) {

@@ -8,7 +8,9 @@
  */
 import {
   type CommandBody,
+  type ApprovalNotedBody,
   encodeCancelRequested,
+  encodeApprovalNoted,
   encodeCommand,
   encodeOutputChunk,
   encodeResponse,
@@ -71,3 +73,7 @@ export class SessionRecorder {
     return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data }));
   }
 }
+  approvalNoted(body: ApprovalNotedBody): number {
+    return this.#append(encodeApprovalNoted(this.#next(), body));
+  }
+

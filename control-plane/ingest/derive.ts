@@ -128,7 +128,8 @@ export function commandRow(sessionId: string, context: SessionContext, seq: numb
     rule: asked.rule,
     reason: asked.reason,
     approval_id: asked.approvalId,
-    approvers: asked.approvers,
+    // Who released a command that waited is known when it is answered.
+    approvers: answer === null || answer.approvers.length === 0 ? asked.approvers : answer.approvers,
     status: statusOf(asked, outcome),
     rows: answer?.rows ?? 0n,
     bytes: answer?.bytes ?? 0n,

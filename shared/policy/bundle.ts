@@ -37,6 +37,8 @@ export interface LeaseBundle {
   /** Sealed 32-byte key for `hash` and `fake` masks, base64: resource name → key. Stable per resource. */
   maskKeys: Record<string, string>;
   revokedTokens: string[];
+  /** Base URL of the control plane's console, for people; absent: not known. */
+  console?: string;
   /** Absent when no resource speaks SSH. */
   ssh?: {
     /** Blob of the authority whose user certificates count, base64. */

@@ -2,7 +2,7 @@
  * Which of two answers is the stricter, for every choice that several policies may make about the same thing. Strictest wins:
  * adding a policy can take away, never give.
  */
-import type { AuditPolicySpec, MaskKind, PredicateAction } from './model.ts';
+import type { ApprovalSpec, AuditPolicySpec, MaskKind, PredicateAction } from './model.ts';
 
 /** Strictest first: what leaves less of the value. `hash` keeps equality, `fake` the shape, `partial` some characters. */
 export const MASK_KINDS: readonly MaskKind[] = ['null', 'redact', 'hash', 'fake', 'partial'];
@@ -25,6 +25,16 @@ export function strictestMask(a: MaskKind, b: MaskKind): MaskKind {
 
 export function strictestPredicate(a: PredicateAction, b: PredicateAction): PredicateAction {
   return stricter(PREDICATE_ACTIONS, a, b);
+}
+
+/** What satisfies both: every group of either, the larger quorum of each, the shorter time. */
+export function strictestApproval(a: ApprovalSpec, b: ApprovalSpec): ApprovalSpec {
+  return {
+    from: { groups: [...new Set([...a.from.groups, ...b.from.groups])] },
+    quorum: Math.max(a.quorum, b.quorum),
+    expiresInMs: Math.min(a.expiresInMs, b.expiresInMs),
+    preview: a.preview || b.preview,
+  };
 }
 
 /** What applies where no audit policy does; durable before released, and the beginning of each response kept. */

@@ -68,6 +68,7 @@ export type ResponseBody = Optional<{
   sha256: Uint8Array;
   columns: readonly string[];
   heldUs: number;
+  approvers: readonly string[];
 }>;
 
 export type SessionStartedBody = Optional<{
@@ -367,6 +368,7 @@ function writeResponse(body: ResponseBody): void {
   bytes(13, body.sha256);
   list(14, body.columns);
   number(15, body.heldUs);
+  list(16, body.approvers);
 }
 
 function copyOfBody(): Uint8Array {
@@ -484,4 +486,11 @@ export function encodeOutputChunk(head: RecordHead, body: OutputChunkBody): Uint
   bytes(3, body.data);
   text(4, body.stream);
   return finish(head, FIELD_OUTPUT_CHUNK);
+}
+
+/** A record whose body is encoded already, under its field number; for what is written too seldom to be encoded by hand. */
+export function encodeRecordWithBody(head: RecordHead, field: number, body: Uint8Array): Uint8Array {
+  begin();
+  part(body);
+  return finish(head, field);
 }

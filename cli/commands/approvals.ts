@@ -1,0 +1,95 @@
+/** `sallyport approvals list|show|approve|deny`: commands that wait for people. Answers need the token of a person (SALLYPORT_TOKEN). */
+import { Command } from 'commander';
+import { administratorRequest, type Connection, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { printable, shortened, table } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+
+interface Approval {
+  id: string;
+  state: string;
+  resource: string;
+  sessionId: string;
+  rule: string;
+  text: string;
+  principal: { kind: string; name: string; delegation: string[] };
+  groups: string[];
+  quorum: number;
+  expiresAt: string;
+  approvedBy: string[];
+  reason: string;
+}
+
+type Options = ConnectionOptions & { json?: true };
+
+export function define(terminal: Terminal): Command {
+  const approvals = new Command('sallyport approvals').description('Approvals: commands that wait until people release them.');
+  withConnectionOptions(approvals.command('list'))
+    .description('Lists the commands that wait for an approval which you may see.')
+    .option('--json', 'print JSON')
+    .action(async (options: Options) => {
+      const connection = await connectionOf(options, terminal);
+      const answer = (await administratorRequest(connection, 'GET', '/v1/approvals')) as { approvals: Approval[] };
+      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+      terminal.out(
+        table(
+          answer.approvals,
+          [
+            { title: 'APPROVAL', value: approval => approval.id },
+            { title: 'RESOURCE', value: approval => approval.resource },
+            { title: 'PRINCIPAL', value: approval => approval.principal.name },
+            { title: 'RULE', value: approval => approval.rule },
+            { title: 'GROUPS', value: approval => approval.groups.join(',') },
+            { title: 'UNTIL', value: approval => approval.expiresAt },
+            { title: 'COMMAND', value: approval => shortened(printable(approval.text), 60) },
+          ],
+          terminal.style,
+          'nothing waits for an approval',
+        ),
+      );
+    });
+  withConnectionOptions(approvals.command('show'))
+    .description('Shows one approval.')
+    .argument('<id>', 'id of the approval')
+    .option('--json', 'print JSON')
+    .action(async (id: string, options: Options) => {
+      const connection = await connectionOf(options, terminal);
+      const approval = (await administratorRequest(connection, 'GET', `/v1/approvals/${encodeURIComponent(id)}`)) as Approval;
+      print(terminal, approval, options);
+    });
+  for (const answer of ['approve', 'deny'] as const) {
+    withConnectionOptions(approvals.command(answer))
+      .description(answer === 'approve' ? 'Approves a command; never one of your own.' : 'Denies a command.')
+      .argument('<id>', 'id of the approval')
+      .option('--reason <TEXT>', 'why, for the record')
+      .option('--json', 'print JSON')
+      .action(async (id: string, options: Options & { reason?: string }) => {
+        const connection = await connectionOf(options, terminal);
+        const body = options.reason === undefined ? {} : { reason: options.reason };
+        const approval = await administratorRequest(connection, 'POST', `/v1/approvals/${encodeURIComponent(id)}/${answer}`, body);
+        print(terminal, approval as Approval, options);
+      });
+  }
+  return approvals;
+}
+
+/** People answer as themselves: a token in SALLYPORT_TOKEN goes before the administrator's. */
+async function connectionOf(options: Options, terminal: Terminal): Promise<Connection> {
+  const connection = await findConnection(options, terminal);
+  const token = terminal.env.SALLYPORT_TOKEN || undefined;
+  return token === undefined ? connection : { ...connection, api: { ...connection.api, token } };
+}
+
+function print(terminal: Terminal, approval: Approval, options: Options): void {
+  if (options.json) {
+    terminal.out(JSON.stringify(approval, null, 2));
+    return;
+  }
+  const by = approval.approvedBy.length === 0 ? '' : ` by ${approval.approvedBy.join(', ')}`;
+  terminal.out(`${approval.id}: ${approval.state}${printable(by)}`);
+  terminal.out(
+    `  ${printable(approval.principal.name)} on ${printable(approval.resource)}, rule ${printable(approval.rule)}, until ${approval.expiresAt}`,
+  );
+  terminal.out(`  ${approval.quorum} of each of: ${printable(approval.groups.join(', '))}`);
+  if (approval.reason !== '') terminal.out(`  ${printable(approval.reason)}`);
+  for (const line of approval.text.split('\n')) terminal.out(`  | ${printable(line)}`);
+}
