@@ -78,12 +78,17 @@ export async function checkManifests(files: readonly ManifestFile[]): Promise<Pa
 export function checkSecrets(manifests: readonly Manifest[], env: Readonly<Record<string, string | undefined>>): void {
   for (const manifest of manifests) {
     if (manifest.kind !== 'Credential') continue;
-    const { password } = (manifest as Manifest<'Credential'>).spec;
-    if (!('env' in password) || env[password.env]) continue;
-    throw new GatewayError(
-      'CREDENTIAL_MISSING',
-      'invalid',
-      `credential ${manifest.name} takes its password from the environment variable ${password.env}, which is not set. Set it and start again.`,
-    );
+    const { password, privateKey } = (manifest as Manifest<'Credential'>).spec;
+    for (const [what, source] of [
+      ['password', password],
+      ['private key', privateKey],
+    ] as const) {
+      if (source === undefined || !('env' in source) || env[source.env]) continue;
+      throw new GatewayError(
+        'CREDENTIAL_MISSING',
+        'invalid',
+        `credential ${manifest.name} takes its ${what} from the environment variable ${source.env}, which is not set. Set it and start again.`,
+      );
+    }
   }
 }

@@ -61,6 +61,7 @@ export function openLease(
   const problems: Record<string, string> = {};
   const credentials: OpenedLease['credentials'] = {};
   const maskKeys: OpenedLease['maskKeys'] = {};
+  const hostKeys: Record<string, string> = {};
   const serving: OpenedLease['serving'] = {
     '*': { certificate: `${enrolment.servingCertificate.trimEnd()}\n${enrolment.ca}`, key: keys.servingKey },
   };
@@ -75,7 +76,9 @@ export function openLease(
         unseal(bundle.credentials[spec.credential], `credential:${spec.credential}`),
         spec.credential,
       );
-      if (spec.tls !== undefined) {
+      if (spec.protocol === 'ssh') {
+        hostKeys[name] = Buffer.from(unseal(bundle.servingKeys[name], `serving-key:${name}`)).toString('utf8');
+      } else if (spec.tls !== undefined) {
         serving[name] = {
           certificate: spec.tls.certificate,
           key: Buffer.from(unseal(bundle.servingKeys[name], `serving-key:${name}`)).toString('utf8'),
@@ -85,7 +88,7 @@ export function openLease(
       problems[name] = errorText(error);
     }
   }
-  return { lease: { bundle, credentials, maskKeys, serving }, problems };
+  return { lease: { bundle, credentials, maskKeys, serving, hostKeys }, problems };
 }
 
 /** Keeps a lease as it came: signed, and with its secrets sealed. */
@@ -141,7 +144,7 @@ function parseBundle(bytes: Uint8Array): LeaseBundle {
   return value as LeaseBundle;
 }
 
-function parseCredential(bytes: Uint8Array, name: string): { username: string; password: string } {
+function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credentials'][string] {
   let value: unknown = null;
   try {
     value = JSON.parse(Buffer.from(bytes).toString('utf8'));
@@ -149,9 +152,14 @@ function parseCredential(bytes: Uint8Array, name: string): { username: string; p
     // Not repeated in an error: it is the secret.
   }
   bytes.fill(0);
-  const { username, password } = (value ?? {}) as Record<string, unknown>;
+  const { username, password, privateKey, authorityKey } = (value ?? {}) as Record<string, unknown>;
   if (typeof username !== 'string' || typeof password !== 'string') {
     throw new GatewayError('CREDENTIAL_MALFORMED', 'unavailable', `the credential ${name} in the lease cannot be read`);
   }
-  return { username, password };
+  return {
+    username,
+    password,
+    ...(typeof privateKey === 'string' ? { privateKey } : {}),
+    ...(typeof authorityKey === 'string' ? { authorityKey } : {}),
+  };
 }

@@ -51,7 +51,10 @@ export class Listener {
   private constructor(options: ListenerOptions) {
     this.resource = options.resource;
     this.#options = options;
-    this.#limits = options.limits ?? LISTENER_LIMITS;
+    this.#limits = options.limits ?? {
+      ...LISTENER_LIMITS,
+      authenticationMs: options.protocol.authenticationMs ?? LISTENER_LIMITS.authenticationMs,
+    };
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: false }, socket =>
       this.#accept(socket),
     );

@@ -42,6 +42,9 @@ export class LiveSession {
   /** What the role gives over SSH. */
   sshAccess: RoleSsh | undefined;
 
+  /** What the role gives over SSH. */
+  sshAccess: RoleSsh | undefined;
+
   readonly #gateway: Gateway;
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
@@ -62,6 +65,7 @@ export class LiveSession {
     this.lastActiveAtMs = now;
     this.#maxDurationMs = grant.admission.session.maxDurationMs;
     this.#idleTimeoutMs = grant.admission.session.idleTimeoutMs;
+    this.sshAccess = grant.admission.ssh;
     this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
     this.recorder = new SessionRecorder(gateway.sink, this.id);
     gateway.sessionOpened(this);
@@ -104,6 +108,7 @@ export class LiveSession {
     }
     this.#maxDurationMs = admission.session.maxDurationMs;
     this.#idleTimeoutMs = admission.session.idleTimeoutMs;
+    this.sshAccess = admission.ssh;
     this.inForce = lease.policyFor(this.principal, this.resource.name);
   }
 

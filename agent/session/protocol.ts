@@ -23,6 +23,8 @@ export interface Protocol {
   readonly name: string;
   /** What this protocol can enforce; policies that ask for more are refused at admission. */
   readonly depth: EnforcementDepth;
+  /** From accept to authenticated, where people type their passwords; absent: the listener's own bound. */
+  readonly authenticationMs?: number;
   /** Takes over an accepted socket. Never throws; every failure ends this socket alone. */
   serve(socket: Socket, context: ConnectionContext): void;
 }

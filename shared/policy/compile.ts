@@ -8,6 +8,7 @@
 import { expandDetectors } from '../detectors/names.ts';
 import type { LeaseBundle } from './bundle.ts';
 import { compileExpression, type Expression, type ExpressionScope } from './cel.ts';
+import { type CompiledShellMatch, compileShellMatch } from '../shell/match.ts';
 import type {
   ApprovalSpec,
   AuditPolicySpec,
@@ -40,6 +41,7 @@ export interface CompiledRule {
   where: readonly string[] | null;
   multiStatement: boolean | null;
   maxRows: number | null;
+  shell: CompiledShellMatch | null;
   when: Condition;
   /** Something in `match` was not understood. */
   broken: boolean;
@@ -171,13 +173,14 @@ function compileRule(guard: string, priority: number, rule: GuardRule, problems:
     action: rule.action,
     priority,
     kinds,
-    namesUnknown: match.statements?.includes('unknown') ?? false,
+    namesUnknown: match.statements?.includes('unknown') === true || match.opaque === true,
     tables: objects.filter(pattern => pattern.parts.length === 2),
     columns: objects.filter(pattern => pattern.parts.length === 3),
     functions: match.functions === undefined ? null : compiled(match.functions, FUNCTION_FORMS).map(inAnySchema),
     where: match.where ?? null,
     multiStatement: match.multiStatement ?? null,
     maxRows: match.maxRows ?? null,
+    shell: compileShellMatch(match),
     when,
     broken,
     source: rule,

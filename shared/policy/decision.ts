@@ -1,5 +1,5 @@
 /** The outcome of judging a command: always with the rule and the reason. */
-import type { ApprovalSpec } from './model.ts';
+import type { ApprovalSpec, RoleSsh } from './model.ts';
 
 export type Decision =
   | { action: 'allow'; rule: string; reason: string }
@@ -13,6 +13,7 @@ export type Admission =
       role: string;
       session: { maxDurationMs?: number; idleTimeoutMs?: number };
       budget?: { rows?: number; bytes?: number; perMs: number };
+      ssh?: RoleSsh;
     }
   | { admitted: false; code: 'NO_GRANT' | 'CONDITION_FALSE' | 'UNKNOWN_RESOURCE' | 'ENFORCEMENT_DEPTH'; reason: string };
 
@@ -26,6 +27,8 @@ export interface EnforcementDepth {
   predicates: boolean;
   /** Does it count rows and bytes against a role's budget? Absent: no. */
   budgets?: boolean;
+  /** Does it know programs, paths and connections (`match.programs` …)? Absent: no. */
+  host?: boolean;
   /** Can it ask for the planner's estimate (`match.maxRows`)? Absent: no. */
   estimates?: boolean;
   capture: ('none' | 'digest' | 'head' | 'full')[];

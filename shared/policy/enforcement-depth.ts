@@ -24,6 +24,7 @@ export function missingDepth(
     if (rule.action === 'hold' && !depth.approvals) return cannot(name, 'approvals');
     if (rule.action === 'hold' && rule.source.approval?.preview === true && !depth.preview) return cannot(name, 'previews');
     if (rule.maxRows !== null && depth.estimates !== true) return cannot(name, 'row estimates');
+    if (rule.shell !== null && depth.host !== true) return cannot(name, 'programs, paths or connections to be known');
   }
   if (resource.spec.unknown === 'hold' && !depth.approvals) return cannot('`unknown: hold` of the resource', 'approvals');
   if (resource.spec.unknown === 'hold' && resource.spec.approval?.preview === true && !depth.preview) {

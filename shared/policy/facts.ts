@@ -1,3 +1,5 @@
+import type { ShellAnalysis } from '../shell/facts.ts';
+
 /**
  * What the policy engine may know of a command. Protocols make facts; `decide` reads them; CEL expressions see the same
  * names (docs/reference/facts.md). Dotted names quote a part that holds a dot, a double quote or a star, as `joinName` of
@@ -29,4 +31,8 @@ export interface CommandFacts {
   inferences: readonly { column: string; kind: 'equality' | 'other' }[];
   /** Set when the planner's estimate was asked for. */
   estimatedRows?: number;
+  /** What it does on a host: a shell text's commands, a file operation or a forwarded connection in the same form. */
+  shell?: ShellAnalysis;
+  /** The account on the host. */
+  account?: string;
 }

@@ -7,6 +7,7 @@
  */
 import type { CompiledRule } from './compile.ts';
 import type { CommandFacts } from './facts.ts';
+import { matchCompiled } from '../shell/match.ts';
 import { type Match, matchName, type NamePattern, splitName } from './patterns.ts';
 
 /** @param opaque the command cannot be judged fully, so it counts as being of kind `unknown` as well. */
@@ -18,6 +19,7 @@ export function matchRule(rule: CompiledRule, facts: CommandFacts, opaque: boole
   if (rule.where !== null && !rule.where.includes(facts.where)) return false;
   if (rule.multiStatement !== null && rule.multiStatement !== facts.multiStatement) return false;
   if (rule.maxRows !== null && !matchRows(rule.maxRows, facts.estimatedRows, allows)) return false;
+  if (rule.shell !== null && (facts.shell === undefined || !matchCompiled(facts.shell, rule.shell, rule.action))) return false;
   if (rule.functions !== null && !matchFunctions(rule.functions, facts.functions, allows) && !rule.broken) return false;
   if (rule.tables.length + rule.columns.length > 0) {
     return (allows ? coversObjects(rule, facts) : touchesObjects(rule, facts)) || (rule.broken && !allows);

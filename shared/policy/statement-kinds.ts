@@ -134,6 +134,17 @@ export const STATEMENT_KINDS: readonly string[] = [
   // the wire's own
   'function-call', // the FunctionCall message
   'replication', // START_REPLICATION and its family
+  // hosts
+  'ssh-exec', // a command
+  'ssh-shell', // an interactive shell begins
+  'ssh-line', // a line that is typed in it
+  'ssh-subsystem', // another than sftp
+  'ssh-forward', // a connection through the host
+  'ssh-remote-forward', // the host listens and connects back
+  'sftp-list', // names and attributes
+  'sftp-read',
+  'sftp-write', // contents
+  'sftp-change', // removing, renaming, linking, attributes, folders
   'empty', // nothing but white space and comments
   'other', // parsed, but none of the above
   'unknown', // could not be parsed, or cannot be judged fully
@@ -151,6 +162,8 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
   create: family('create'),
   alter: family('alter'),
   drop: family('drop'),
+  ssh: family('ssh'),
+  sftp: family('sftp'),
 };
 
 const DML = [...family('insert', 'update', 'delete', 'merge', 'copy-from'), 'truncate'];

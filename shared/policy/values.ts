@@ -2,7 +2,8 @@
  * The values that several kinds of manifests share, with their checks: names, labels, addresses, URLs, conditions, patterns,
  * secrets, certificates. Each check's message is a predicate of which the field is the subject.
  */
-import { GatewayError } from '../errors.ts';
+import { errorText, GatewayError } from '../errors.ts';
+import { parsePublicKeyLine } from '../ssh/keys.ts';
 import { compileExpression, type ExpressionScope } from './cel.ts';
 import type { ApprovalSpec, ResourceSelector, SecretSource } from './model.ts';
 import { isPattern, needsQuotedIdentifier, parsePattern } from './patterns.ts';
@@ -93,6 +94,27 @@ export function address(): Type<string> {
     const split = splitAddress(value);
     if (split === null) return `is no address: ${shown(value)}; write it as \`host:port\``;
     return split.port === 0 ? 'needs a port other than 0; leave the field out for any free port' : null;
+  });
+}
+
+/** `host:port` of a forwarded connection; `*` stands for any run of characters in the host, and for any port. */
+export function destination(): Type<string> {
+  return text(value =>
+    /^(?:\[[0-9A-Fa-f:.*]+\]|[A-Za-z0-9*][A-Za-z0-9*._-]{0,252}):(?:\d{1,5}|\*)$/.test(value)
+      ? null
+      : `is no destination: ${shown(value)}; write it as \`host:port\`, with \`*\` where any will do`,
+  );
+}
+
+/** A line of known_hosts or authorized_keys without its host and options. */
+export function hostKey(): Type<string> {
+  return text(value => {
+    try {
+      parsePublicKeyLine(value);
+      return null;
+    } catch (error) {
+      return `is no SSH public key: ${errorText(error)}`;
+    }
   });
 }
 
