@@ -9,12 +9,10 @@ import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bun
 import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
 import { splitAddress } from '@sallyport/shared/policy/values.ts';
-import { splitAddress } from '@sallyport/shared/policy/values.ts';
 import type { AgentState } from '../aggregates/agent.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
-import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
 import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
 import { secretContext } from './secret-context.ts';
 
@@ -184,12 +182,6 @@ function matches(wanted: Record<string, string>, labels: Record<string, string>)
 
 function selectsResource(selector: ResourceSelector, resource: Manifest<'Resource'>): boolean {
   return selects(selector, resource.name, resource.labels);
-}
-
-/** What clients may call a resource's listener by: the names in its host certificate. */
-function hostNames(resource: Manifest<'Resource'>, hostnames: readonly string[]): string[] {
-  const listen = resource.spec.listen === undefined ? null : splitAddress(resource.spec.listen);
-  return [...new Set([resource.name, ...hostnames, 'localhost', '127.0.0.1', '::1', ...(listen === null ? [] : [listen.host])])];
 }
 
 /** What clients may call a resource's listener by: the names in its host certificate. */

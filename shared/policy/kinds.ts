@@ -16,7 +16,6 @@ import type {
   ResourceSpec,
   RoleSpec,
   RoleSsh,
-  RoleSsh,
   ServiceAccountSpec,
   SpecOf,
 } from './model.ts';
@@ -37,7 +36,6 @@ import {
   type Type,
   text,
 } from './schema.ts';
-import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { STATEMENT_NAMES, statementKindsOf } from './statement-kinds.ts';
 import { DEFAULT_AUDIT, DURABILITIES, MASK_KINDS, PREDICATE_ACTIONS, RESPONSE_CAPTURES } from './strictness.ts';
@@ -255,23 +253,6 @@ const roleSsh: Type<RoleSsh> = mapped(
   ({ uploadMax, ...rest }) => ({ ...rest, ...(uploadMax === undefined ? {} : { uploadBytesMax: uploadMax }) }),
 );
 
-const roleSsh: Type<RoleSsh> = mapped(
-  object({
-    shell: optional(
-      oneOf(['off', 'governed', 'recorded']),
-      'Interactive shells: refused, judged line by line, or recorded only. Absent: `governed` for persons, `off` for workloads.',
-    ),
-    accounts: optional(listOf(line(64)), 'Accounts that may be asked for with `account+RESOURCE`, beside the credential’s own.'),
-    sftp: optional(flag(), 'Whether files may be moved with sftp and scp. Absent: yes.'),
-    forward: optional(listOf(destination()), '`host:port` with `*`, to which connections may be forwarded. Absent: none.'),
-    remoteForward: optional(listOf(destination()), '`host:port` with `*`, on which the host may listen for the client. Absent: none.'),
-    environment: optional(listOf(line(128)), 'Variables that the client may set, `*` at the end allowed. Absent: `LANG`, `LC_*`, `TERM`.'),
-    uploadMax: optional(size(Number.MAX_SAFE_INTEGER), 'The largest file that may be written by sftp.'),
-    forceCommand: optional(line(4096), 'What the host runs whatever is asked for; goes into the certificate of `certificate: true`.'),
-  }),
-  ({ uploadMax, ...rest }) => ({ ...rest, ...(uploadMax === undefined ? {} : { uploadBytesMax: uploadMax }) }),
-);
-
 const role: Type<RoleSpec> = mapped(
   object({
     members: required(
@@ -347,13 +328,6 @@ const guardRule: Type<GuardRule> = mapped(
         where: optional(listOf(oneOf(['none', 'tautology']), { min: 1 }), 'How the weakest update, delete or merge is limited.'),
         multiStatement: optional(flag(), 'Whether one message holds several statements.'),
         maxRows: optional(integer(0, Number.MAX_SAFE_INTEGER), 'Matches when the planner expects more rows than this.'),
-        programs: optional(listOf(line(256), { min: 1 }), 'ssh: programs that would run, by name or path, with `*`.'),
-        arguments: optional(listOf(line(1024), { min: 1 }), 'ssh: an argument of one of them, with `*`.'),
-        reads: optional(listOf(line(4096), { min: 1 }), 'ssh: paths that are read; `*` within a part, `**` over parts.'),
-        writes: optional(listOf(line(4096), { min: 1 }), 'ssh: paths that are written, removed or changed.'),
-        network: optional(listOf(oneOf(NETWORK_KINDS), { min: 1 }), 'ssh: what is done on the network.'),
-        privilege: optional(listOf(oneOf(PRIVILEGES), { min: 1 }), 'ssh: power that it takes or gives.'),
-        opaque: optional(flag(), 'Whether something about it cannot be known.'),
         programs: optional(listOf(line(256), { min: 1 }), 'ssh: programs that would run, by name or path, with `*`.'),
         arguments: optional(listOf(line(1024), { min: 1 }), 'ssh: an argument of one of them, with `*`.'),
         reads: optional(listOf(line(4096), { min: 1 }), 'ssh: paths that are read; `*` within a part, `**` over parts.'),
