@@ -20,9 +20,9 @@ import { acceptLease, loadLease, openLease, type SignedLease, saveLease } from '
 import { type Shipment, Shipper } from './control/shipper.ts';
 import { type DataLock, lockData } from './host/data-lock.ts';
 import { ListenPorts } from './host/listen-ports.ts';
+import { UsageJournal } from './host/usage-journal.ts';
 import { WorkerHost } from './host/worker-host.ts';
 import { type Metric, metricsText, workerMetrics } from './http/metrics.ts';
-import { UsageJournal } from './host/usage-journal.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { JwksCache } from './identity/jwks-cache.ts';
 import type { Log } from './log.ts';
@@ -64,9 +64,9 @@ export class Agent {
   readonly #lock: DataLock;
   readonly #keys: AgentKeys;
   readonly #ports: ListenPorts;
+  readonly #usage: UsageJournal;
   #enrolment: EnrolmentState;
   #client: ControlPlaneClient;
-  readonly #usage: UsageJournal;
   readonly #host: WorkerHost;
   readonly #stream: ControlStream;
   readonly #shipper: Shipper;
@@ -85,22 +85,15 @@ export class Agent {
   #draining = false;
   #stopped: Promise<void> | null = null;
 
-  private constructor(
-    options: AgentOptions,
-    lock: DataLock,
-    keys: AgentKeys,
-    ports: ListenPorts,
-    usage: UsageJournal,
-    enrolment: EnrolmentState,
-  ) {
+  private constructor(options: AgentOptions, lock: DataLock, keys: AgentKeys, ports: ListenPorts, usage: UsageJournal, enrolment: EnrolmentState) {
     this.#options = options;
     this.#log = options.log;
     this.#lock = lock;
     this.#keys = keys;
     this.#ports = ports;
+    this.#usage = usage;
     this.#enrolment = enrolment;
     this.#client = this.#newClient();
-    this.#usage = usage;
     this.#shipper = new Shipper({ relay: () => this.#client.relay(), agentId: () => this.#enrolment.agentId, log: options.log });
     this.#host = new WorkerHost({
       count: options.workers,
@@ -119,13 +112,12 @@ export class Agent {
         approvalRequested: request => this.#stream.requestApproval(request),
         approvalWithdrawn: (approvalId, reason) => this.#stream.withdrawApproval(approvalId, reason),
         durable: (worker, nextIndex) => this.#durable(worker, nextIndex),
+        usage: (key, rows, bytes, atMs) => this.#usage.add(key, rows, bytes, atMs),
+        usages: () => this.#usage.entries(),
         died: worker => this.#forgetShipment(worker),
         listenersChanged: () => this.#listenersChanged?.(),
       },
     });
-        checkpoint: (ledger, statement, signature) => this.#stream.checkpoint(ledger, statement, signature),
-        usage: (key, rows, bytes, atMs) => this.#usage.add(key, rows, bytes, atMs),
-        usages: () => this.#usage.entries(),
     this.#stream = new ControlStream({
       connect: () => this.#client.connect(),
       version: options.version,
@@ -133,11 +125,11 @@ export class Agent {
       sessions: () => this.#host.sessions(),
       health: () => this.#health(),
       onLease: signed => this.#takeLease(signed),
+      onConnected: connected => this.#host.connected(connected),
       onKill: (sessionId, reason) => this.#host.kill(sessionId, reason),
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),
-      onConnected: connected => this.#host.connected(connected),
       onRefused: error => this.#firstLease?.reject(error),
       log: options.log,
     });
@@ -153,13 +145,13 @@ export class Agent {
     try {
       const keys = await loadKeys(path.join(options.dataDir, 'keys.json'));
       const ports = await ListenPorts.open(path.join(options.dataDir, 'ports.json'));
+      const usage = await UsageJournal.open(path.join(options.dataDir, 'usage.jsonl'), Date.now(), why =>
+        options.log.error({ why }, 'what principals have read is not on disk; budgets count in memory'),
+      );
       const enrolment = await enrol(options, keys);
       agent = new Agent(options, lock, keys, ports, usage, enrolment);
       await agent.#begin();
       return agent;
-      const usage = await UsageJournal.open(path.join(options.dataDir, 'usage.jsonl'), Date.now(), why =>
-        options.log.error({ why }, 'what principals have read is not on disk; budgets count in memory'),
-      );
     } catch (error) {
       if (agent === null) await lock.release();
       else await agent.stop(0);
@@ -237,12 +229,12 @@ export class Agent {
     this.#client.close();
     await this.#jwks?.close();
     await this.#http?.close();
+    await this.#usage.close();
     await this.#lock.release();
   }
 
   #spoolDir(worker: number): string {
     return path.join(this.#options.dataDir, 'spool', `worker-${worker}`);
-    await this.#usage.close();
   }
 
   #newClient(): ControlPlaneClient {

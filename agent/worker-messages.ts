@@ -15,12 +15,10 @@ export interface WorkerData {
 /** A lease with its secrets opened. */
 export interface OpenedLease {
   bundle: LeaseBundle;
-  credentials: Record<string, { username: string; password: string; privateKey?: string; authorityKey?: string }>;
+  credentials: Record<string, { username: string; password: string }>;
   maskKeys: Record<string, Uint8Array>; // 32 bytes each
   /** resource → PEM chain and key that clients see; `*` is the agent's own from the control plane's CA. */
   serving: Record<string, { certificate: string; key: string }>;
-  /** ssh resource → its host key, PEM. */
-  hostKeys?: Record<string, string>;
 }
 
 export type ToWorker =
@@ -30,12 +28,12 @@ export type ToWorker =
   | { type: 'kill'; sessionId: string; reason: string }
   | { type: 'cancel'; pid: number; secret: Uint8Array } // a CancelRequest that arrived at another worker
   | { type: 'approval'; approvalId: string; state: 'approved' | 'denied' | 'expired'; by: string[]; reason: string; binding: Uint8Array }
+  | { type: 'connected'; connected: boolean } // to the control plane
   | { type: 'shipped'; nextIndex: number } // records before it are in the log: their segments may go
   | { type: 'budget'; key: string; rows: number; bytes: number; atMs: number } // what other workers' sessions used, or was used before a restart
   | { type: 'stats'; id: number }
   | { type: 'drain'; deadlineMs: number }
   | { type: 'stop' };
-  | { type: 'connected'; connected: boolean } // to the control plane
 
 export type FromWorker =
   | { type: 'ready' }
@@ -75,5 +73,5 @@ export interface ApprovalRequest {
   previewJson: string;
   expiresUnixMs: number;
   fingerprint: string;
-}
   parameters?: string[];
+}

@@ -131,6 +131,7 @@ async function stop(): Promise<void> {
   for (const { listener } of listeners.values()) listener.close();
   endSessions();
   gateway.flushRefusals();
+  gateway.budgets.flush();
   await new Promise(resolve => setTimeout(resolve, FAREWELL_MS));
   for (const { listener } of listeners.values()) listener.destroy();
   try {
@@ -153,7 +154,6 @@ function stats(id: number): void {
     spoolBroken: broken ? 1 : 0,
     spoolFull: full ? 1 : 0,
     heapBytes: process.memoryUsage().heapUsed,
-  gateway.budgets.flush();
   };
   post({ type: 'stats', id, metrics });
 }
@@ -189,6 +189,11 @@ port.on('message', (message: ToWorker) => {
       void stop();
       return;
     case 'approval':
+      gateway.holds.decided(message);
+      return;
+    case 'connected':
+      gateway.holds.connected = message.connected;
+      return;
     case 'budget':
       gateway.budgets.heard(message.key, message.rows, message.bytes, message.atMs);
       return;
@@ -198,10 +203,3 @@ port.on('message', (message: ToWorker) => {
 });
 
 post({ type: 'ready' });
-      // No protocol asks for one yet: a policy that needs them is refused at admission.
-      return;
-      gateway.holds.decided(message);
-      return;
-    case 'connected':
-      gateway.holds.connected = message.connected;
-      return;

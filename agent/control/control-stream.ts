@@ -33,8 +33,8 @@ export interface ControlStreamOptions {
   health: () => Promise<Fields<Health>>;
   /** A failure must not reach the stream: what is handed on is handed on. */
   onLease: (lease: SignedLease) => void;
-  onKill: (sessionId: string, reason: string) => void;
   onConnected?: (connected: boolean) => void;
+  onKill: (sessionId: string, reason: string) => void;
   onApproval: (decided: {
     approvalId: string;
     state: 'approved' | 'denied' | 'expired';
@@ -75,11 +75,9 @@ export class ControlStream {
   #silence: NodeJS.Timeout | null = null;
   /** Approval requests without a decision, to be repeated. */
   readonly #approvals = new Map<string, Fields<ApprovalRequested>>();
-
   /** What was withdrawn while nobody could be told. */
   readonly #withdrawals = new Map<string, string>();
-  /** The newest checkpoint of each ledger (one per spool) that is not in the control plane's log yet. */
-  readonly #checkpoints = new Map<string, { number: number; statement: Uint8Array; signature: Uint8Array }>();
+
   constructor(options: ControlStreamOptions) {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff(250, 10_000);
@@ -142,8 +140,8 @@ export class ControlStream {
       previewJson: request.previewJson,
       expiresUnixUs: BigInt(request.expiresUnixMs) * 1000n,
       fingerprint: request.fingerprint,
-    };
       parameters: request.parameters ?? [],
+    };
     if (this.#approvals.size >= APPROVALS_MAX) {
       const oldest = this.#approvals.keys().next();
       if (!oldest.done) this.#approvals.delete(oldest.value);
@@ -152,31 +150,19 @@ export class ControlStream {
     this.#send({ case: 'approvalRequested', value: { $typeName: 'sallyport.agent.v1.ApprovalRequested', ...message } });
   }
 
-  withdrawApproval(approvalId: string, reason: string): void {
-  /** Tells a checkpoint, now and after every reconnect, until it or a later one of its ledger is logged. */
-  checkpoint(ledger: string, statement: Uint8Array, signature: Uint8Array): void {
-    const number = decodeStatement(statement)?.number ?? 0;
-    this.#checkpoints.set(ledger, { number, statement, signature });
-    this.#send({ case: 'checkpointed', value: { $typeName: 'sallyport.agent.v1.Checkpointed', statement, signature } });
-  }
-
-  /** Are all checkpoints in the control plane's log? */
-  get checkpointsLogged(): boolean {
-    return this.#checkpoints.size === 0;
-  }
-
   /** A session is gone, perhaps with its worker: nobody waits for its approvals. */
   withdrawApprovalsOf(sessionId: string, reason: string): void {
     for (const [approvalId, request] of this.#approvals) if (request.sessionId === sessionId) this.withdrawApproval(approvalId, reason);
   }
 
+  withdrawApproval(approvalId: string, reason: string): void {
     this.#approvals.delete(approvalId);
-    this.#send({ case: 'approvalWithdrawn', value: { $typeName: 'sallyport.agent.v1.ApprovalWithdrawn', approvalId, reason } });
     if (this.#established) this.#tellWithdrawn(approvalId, reason);
     else if (this.#withdrawals.size < APPROVALS_MAX) this.#withdrawals.set(approvalId, reason);
   }
 
   #tellWithdrawn(approvalId: string, reason: string): void {
+    this.#send({ case: 'approvalWithdrawn', value: { $typeName: 'sallyport.agent.v1.ApprovalWithdrawn', approvalId, reason } });
   }
 
   #open(): void {
@@ -187,10 +173,10 @@ export class ControlStream {
       if (this.#call !== call) return;
       if (!this.#established) {
         this.#established = true;
-        if (this.#silence !== null) clearTimeout(this.#silence);
         this.#options.onConnected?.(true);
         for (const [approvalId, reason] of this.#withdrawals) this.#tellWithdrawn(approvalId, reason);
         this.#withdrawals.clear();
+        if (this.#silence !== null) clearTimeout(this.#silence);
         this.#backoff.reset();
         this.#options.log.info({}, 'connected to the control plane');
       }
@@ -235,11 +221,11 @@ export class ControlStream {
   #drop(): void {
     const call = this.#call;
     this.#call = null;
+    if (this.#established) this.#options.onConnected?.(false);
     this.#established = false;
     for (const timer of [this.#retry, this.#healthTimer, this.#gather, this.#silence]) if (timer !== null) clearTimeout(timer);
     this.#retry = null;
     this.#healthTimer = null;
-    if (this.#established) this.#options.onConnected?.(false);
     this.#gather = null;
     // A call that is dropped may still fail; nobody is interested any more.
     call?.on('error', () => undefined);

@@ -19,7 +19,6 @@ export interface WorkerHostEvents {
   approvalRequested(request: ApprovalRequest): void;
   approvalWithdrawn(approvalId: string, reason: string): void;
   durable(worker: number, nextIndex: number): void;
-  checkpoint(ledger: string, statement: Uint8Array, signature: Uint8Array): void;
   /** A session was given this much. */
   usage(key: string, rows: number, bytes: number, atMs: number): void;
   /** All that was given before, for a worker that begins. */
@@ -73,9 +72,9 @@ export class WorkerHost {
   #statsId = 0;
   readonly #statsWaiting = new Map<number, (worker: number, metrics: Record<string, number>) => void>();
   restarts = 0;
+  #connected = false;
 
   constructor(options: WorkerHostOptions) {
-  #connected = false;
     this.#options = options;
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       index,
@@ -132,14 +131,14 @@ export class WorkerHost {
     this.#broadcast({ type: 'kill', sessionId, reason });
   }
 
-  approval(decided: Omit<Extract<ToWorker, { type: 'approval' }>, 'type'>): void {
-    this.#broadcast({ type: 'approval', ...decided });
   /** Whether the control plane can be reached: workers tell people who wait. */
   connected(connected: boolean): void {
     this.#connected = connected;
     this.#broadcast({ type: 'connected', connected });
   }
 
+  approval(decided: Omit<Extract<ToWorker, { type: 'approval' }>, 'type'>): void {
+    this.#broadcast({ type: 'approval', ...decided });
   }
 
   shipped(worker: number, nextIndex: number): void {
@@ -300,13 +299,13 @@ export class WorkerHost {
   #welcome(slot: Slot, worker: Worker): void {
     slot.ready = true;
     const tell = (message: ToWorker) => worker.postMessage(message);
+    for (const usage of this.#options.events.usages()) tell({ type: 'budget', ...usage });
     for (const [issuer, keys] of this.#jwks) tell({ type: 'jwks', issuer, keys });
+    tell({ type: 'connected', connected: this.#connected });
     if (this.#lease !== null) tell(this.#lease);
     if (this.#revoked.size > 0) tell({ type: 'revoked', tokenIds: [...this.#revoked] });
     if (this.#draining !== null) tell({ type: 'drain', deadlineMs: this.#draining });
-    for (const usage of this.#options.events.usages()) tell({ type: 'budget', ...usage });
   }
-    tell({ type: 'connected', connected: this.#connected });
 
   #gone(slot: Slot): void {
     const sessions = [...slot.sessions.keys()];
@@ -358,13 +357,6 @@ export class WorkerHost {
       case 'durable':
         events.durable(slot.index, message.nextIndex);
         return;
-      case 'checkpoint':
-        events.checkpoint(message.ledger, message.statement, message.signature);
-        return;
-      case 'stats':
-        this.#statsWaiting.get(message.id)?.(slot.index, message.metrics);
-        return;
-      case 'stopped':
       case 'usage': {
         const { key, rows, bytes } = message;
         const atMs = Date.now();
@@ -372,6 +364,10 @@ export class WorkerHost {
         this.#broadcast({ type: 'budget', key, rows, bytes, atMs }, slot.index);
         return;
       }
+      case 'stats':
+        this.#statsWaiting.get(message.id)?.(slot.index, message.metrics);
+        return;
+      case 'stopped':
         slot.stopped = true;
         slot.onStopped?.();
         return;

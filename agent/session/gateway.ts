@@ -11,11 +11,11 @@ import { encodeSessionRefused } from '@sallyport/shared/records/encode.ts';
 import type { RecordSink } from '@sallyport/shared/records/sink.ts';
 import type { FromWorker } from '../worker-messages.ts';
 import { type AuthorisationOutcome, authorise, type TokenVerdict } from './authorisation.ts';
-import { nowUnixUs } from './clock.ts';
-import { uuidv7 } from './identifiers.ts';
 import { Budgets } from './budgets.ts';
-import type { LeaseState } from './lease-state.ts';
+import { nowUnixUs } from './clock.ts';
 import { Holds } from './holds.ts';
+import { uuidv7 } from './identifiers.ts';
+import type { LeaseState } from './lease-state.ts';
 import type { LiveSession } from './live-session.ts';
 import { RateLimit } from './rate-limit.ts';
 
@@ -63,20 +63,19 @@ export class Gateway {
     sessionsRefused: 0,
     commands: 0,
     denied: 0,
+    held: 0,
     maskedValues: 0,
     rows: 0,
     bytesToClient: 0,
     witnessConflicts: 0,
-    held: 0,
   };
   lease: LeaseState | null = null;
+  readonly budgets: Budgets;
+  readonly holds: Holds;
   draining = false;
 
   readonly #verify: GatewayOptions['verify'];
   readonly #post: GatewayOptions['post'];
-  readonly budgets: Budgets;
-  readonly holds: Holds;
-  readonly budgets: Budgets;
   readonly #workers: number;
   readonly #revoked = new Set<string>();
   readonly #cancelTargets = new Map<number, CancelTarget>();
@@ -91,14 +90,13 @@ export class Gateway {
     this.#workers = options.workers;
     this.#verify = options.verify;
     this.#post = options.post;
+    this.holds = new Holds(message => this.#post(message));
+    this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
     this.report = options.report ?? (() => undefined);
   }
 
   /** Puts a lease in force for new sessions and for those that live. */
-    this.holds = new Holds(message => this.#post(message));
-    this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
   takeLease(lease: LeaseState, revoked: readonly string[], depthOf: (protocol: string) => EnforcementDepth | undefined): void {
-    this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
     this.lease = lease;
     this.#revoked.clear();
     this.revoke(revoked);
@@ -124,20 +122,14 @@ export class Gateway {
     return true;
   }
 
-  /** @param verify in place of the verification of tokens, for proofs that a protocol checks itself. */
-  async authorise(
-    token: string,
-    resource: string,
-    depth: EnforcementDepth,
-    verify: GatewayOptions['verify'] = this.#verify,
-  ): Promise<AuthorisationOutcome> {
+  async authorise(token: string, resource: string, depth: EnforcementDepth): Promise<AuthorisationOutcome> {
     if (this.draining) return { authorised: false, code: 'DRAINING', reason: 'the agent is draining' };
     return authorise({
       token,
       resource,
       depth,
       lease: this.lease,
-      verify,
+      verify: this.#verify,
       isRevoked: id => this.#revoked.has(id),
       now: new Date(),
     });

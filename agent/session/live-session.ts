@@ -4,9 +4,7 @@
  * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
  * told to end is the protocol's: it registers `onEnd`.
  */
-import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
-import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
-import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
+import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
 import { SessionBudget, usageKey } from './budgets.ts';
@@ -39,12 +37,6 @@ export class LiveSession {
   /** How much may be read; null: as much as there is. */
   budget: SessionBudget | null = null;
 
-  /** What the role gives over SSH. */
-  sshAccess: RoleSsh | undefined;
-
-  /** What the role gives over SSH. */
-  sshAccess: RoleSsh | undefined;
-
   readonly #gateway: Gateway;
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
@@ -65,22 +57,21 @@ export class LiveSession {
     this.lastActiveAtMs = now;
     this.#maxDurationMs = grant.admission.session.maxDurationMs;
     this.#idleTimeoutMs = grant.admission.session.idleTimeoutMs;
-    this.sshAccess = grant.admission.ssh;
     this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
     this.recorder = new SessionRecorder(gateway.sink, this.id);
+    this.#useBudget(this.role, grant.admission.budget);
     gateway.sessionOpened(this);
   }
 
-    this.#useBudget(this.role, grant.admission.budget);
-  get ended(): boolean {
-    return this.#ended;
-  }
   #useBudget(role: string, budget: Budget | undefined): void {
     if (budget === undefined) this.budget = null;
     else if (JSON.stringify(budget) !== JSON.stringify(this.budget?.meter.budget) || this.budget?.role !== role)
       this.budget = new SessionBudget(this.#gateway.budgets, usageKey(this.principal, this.resource.name), role, budget);
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
 
   /** Writes the first record. @returns its index: nothing is released to the client before it is durable. */
   recordStarted(client: Record<string, string>): number {
@@ -108,7 +99,7 @@ export class LiveSession {
     }
     this.#maxDurationMs = admission.session.maxDurationMs;
     this.#idleTimeoutMs = admission.session.idleTimeoutMs;
-    this.sshAccess = admission.ssh;
+    this.#useBudget(admission.role, admission.budget);
     this.inForce = lease.policyFor(this.principal, this.resource.name);
   }
 
@@ -124,8 +115,6 @@ export class LiveSession {
 
   /** The protocol is done: both sockets are closed, the last record is written. */
   close(): void {
-    this.#useBudget(admission.role, admission.budget);
-    this.sshAccess = admission.ssh;
     if (this.#ended) return;
     this.#ended = true;
     this.#gateway.sessionClosed(this);

@@ -7,10 +7,10 @@
  * recorded, and the caller must not forward.
  */
 import {
-  type CommandBody,
   type ApprovalNotedBody,
-  encodeCancelRequested,
+  type CommandBody,
   encodeApprovalNoted,
+  encodeCancelRequested,
   encodeCommand,
   encodeOutputChunk,
   encodeResponse,
@@ -69,11 +69,11 @@ export class SessionRecorder {
     return this.#append(encodeCancelRequested(this.#next(), { commandSeq, by }));
   }
 
-  outputChunk(commandSeq: number, offset: number, data: Uint8Array): number {
-    return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data }));
-  }
-}
   approvalNoted(body: ApprovalNotedBody): number {
     return this.#append(encodeApprovalNoted(this.#next(), body));
   }
 
+  outputChunk(commandSeq: number, offset: number, data: Uint8Array): number {
+    return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data }));
+  }
+}

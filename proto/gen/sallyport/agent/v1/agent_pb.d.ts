@@ -605,6 +605,13 @@ export declare type ApprovalRequested = Message<"sallyport.agent.v1.ApprovalRequ
    * @generated from field: string fingerprint = 12;
    */
   fingerprint: string;
+
+  /**
+   * bound values, masked
+   *
+   * @generated from field: repeated string parameters = 13;
+   */
+  parameters: string[];
 };
 
 /**

@@ -566,6 +566,13 @@ export declare type Response = Message<"sallyport.records.v1.Response"> & {
    * @generated from field: uint64 held_us = 15;
    */
   heldUs: bigint;
+
+  /**
+   * who released it, when it had to wait
+   *
+   * @generated from field: repeated string approvers = 16;
+   */
+  approvers: string[];
 };
 
 /**
