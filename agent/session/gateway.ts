@@ -122,14 +122,20 @@ export class Gateway {
     return true;
   }
 
-  async authorise(token: string, resource: string, depth: EnforcementDepth): Promise<AuthorisationOutcome> {
+  /** @param verify in place of the verification of tokens, for proofs that a protocol checks itself. */
+  async authorise(
+    token: string,
+    resource: string,
+    depth: EnforcementDepth,
+    verify: GatewayOptions['verify'] = this.#verify,
+  ): Promise<AuthorisationOutcome> {
     if (this.draining) return { authorised: false, code: 'DRAINING', reason: 'the agent is draining' };
     return authorise({
       token,
       resource,
       depth,
       lease: this.lease,
-      verify: this.#verify,
+      verify,
       isRevoked: id => this.#revoked.has(id),
       now: new Date(),
     });

@@ -4,7 +4,7 @@
  * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
  * told to end is the protocol's: it registers `onEnd`.
  */
-import type { Principal } from '@sallyport/shared/policy/model.ts';
+import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
 import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
 import { SessionBudget, usageKey } from './budgets.ts';
@@ -37,6 +37,9 @@ export class LiveSession {
   /** How much may be read; null: as much as there is. */
   budget: SessionBudget | null = null;
 
+  /** What the role gives over SSH. */
+  sshAccess: RoleSsh | undefined;
+
   readonly #gateway: Gateway;
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
@@ -57,6 +60,7 @@ export class LiveSession {
     this.lastActiveAtMs = now;
     this.#maxDurationMs = grant.admission.session.maxDurationMs;
     this.#idleTimeoutMs = grant.admission.session.idleTimeoutMs;
+    this.sshAccess = grant.admission.ssh;
     this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
     this.recorder = new SessionRecorder(gateway.sink, this.id);
     this.#useBudget(this.role, grant.admission.budget);
@@ -100,6 +104,7 @@ export class LiveSession {
     this.#maxDurationMs = admission.session.maxDurationMs;
     this.#idleTimeoutMs = admission.session.idleTimeoutMs;
     this.#useBudget(admission.role, admission.budget);
+    this.sshAccess = admission.ssh;
     this.inForce = lease.policyFor(this.principal, this.resource.name);
   }
 
