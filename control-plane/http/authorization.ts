@@ -41,6 +41,9 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/sessions/:id': 'signed-in',
   'POST /v1/sessions/:id/kill': ['operator'],
   'GET /v1/commands': 'signed-in',
+  'GET /v1/search/sessions': 'signed-in',
+  'GET /v1/search/commands': 'signed-in',
+  'GET /v1/sessions/:id/commands/:seq': 'signed-in',
 
   'GET /v1/evidence/questions': ['auditor'],
   'POST /v1/evidence/questions/:name': ['auditor'],

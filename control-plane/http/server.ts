@@ -17,6 +17,7 @@ import { consoleRoutes } from './routes/console.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { questionRoutes } from './routes/questions.ts';
+import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import type { SignIn } from './sign-in/sign-in.ts';
@@ -96,6 +97,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
   await app.register(sessionRoutes(context));
+  await app.register(searchRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(questionRoutes(context));
   await app.register(operationRoutes(context));

@@ -70,6 +70,10 @@ export interface SessionHistory {
   commandsOf(sessionId: string, limit: number): Promise<CommandRow[]>;
   /** The newest first. */
   commands(filter: HistoryFilter): Promise<CommandRow[]>;
+  /** For the modules that make their own queries (session-search.ts and others): values as parameters only. */
+  rows<Row>(query: string, parameters: Record<string, unknown>): Promise<Row[]>;
+  /** Counts the commands of sessions. */
+  withSums(rows: Omit<SessionRow, 'commands' | 'denied' | 'masked_values'>[]): Promise<SessionRow[]>;
   /** @throws {GatewayError} STORE_UNAVAILABLE. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -94,9 +98,9 @@ export function sessionHistory(url: string | null, user: string, password: strin
   return new ClickHouseHistory(client);
 }
 
-const sessionColumns =
+export const sessionColumns =
   'session_id, status, started_at, ended_at, agent, resource, protocol, principal, principal_kind, issuer, groups, delegation, client_address, role, token_id, code, reason';
-const commandColumns =
+export const commandColumns =
   'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers';
 
 class ClickHouseHistory implements SessionHistory {
@@ -108,7 +112,7 @@ class ClickHouseHistory implements SessionHistory {
   }
 
   async sessions(filter: HistoryFilter): Promise<SessionRow[]> {
-    return this.#withSums(
+    return this.withSums(
       await this.#query<SessionRow>(
         `SELECT ${sessionColumns} FROM sallyport.sessions ${where(filter, 'started_at')} ORDER BY started_at DESC LIMIT {limit:UInt32}`,
         { ...filter },
@@ -120,7 +124,7 @@ class ClickHouseHistory implements SessionHistory {
     const rows = await this.#query<SessionRow>(`SELECT ${sessionColumns} FROM sallyport.sessions WHERE session_id = {id:String} LIMIT 1`, {
       id,
     });
-    return (await this.#withSums(rows))[0] ?? null;
+    return (await this.withSums(rows))[0] ?? null;
   }
 
   commandsOf(sessionId: string, limit: number): Promise<CommandRow[]> {
@@ -136,6 +140,10 @@ class ClickHouseHistory implements SessionHistory {
     });
   }
 
+  rows<Row>(query: string, parameters: Record<string, unknown>): Promise<Row[]> {
+    return this.#query(query, parameters);
+  }
+
   async ping(): Promise<void> {
     const result = await this.#client.ping();
     if (!result.success) throw unavailable(result.error);
@@ -146,8 +154,8 @@ class ClickHouseHistory implements SessionHistory {
   }
 
   /** The sessions' commands are counted by a query of their own: joined, the store would read all commands there are. */
-  async #withSums(rows: SessionRow[]): Promise<SessionRow[]> {
-    if (rows.length === 0) return rows;
+  async withSums(rows: Omit<SessionRow, 'commands' | 'denied' | 'masked_values'>[]): Promise<SessionRow[]> {
+    if (rows.length === 0) return [];
     const sums = await this.#query<Pick<SessionRow, 'session_id' | 'commands' | 'denied' | 'masked_values'>>(
       `SELECT session_id, count() AS commands, countIf(decision = 'deny') AS denied, sum(masked_values) AS masked_values
        FROM sallyport.commands WHERE session_id IN {ids:Array(String)} GROUP BY session_id`,
@@ -177,6 +185,8 @@ class NoHistory implements SessionHistory {
   readonly session = noStore;
   readonly commandsOf = noStore;
   readonly commands = noStore;
+  readonly rows = noStore;
+  readonly withSums = noStore;
   readonly ping = noStore;
 
   async close(): Promise<void> {

@@ -189,7 +189,7 @@ function shownLive(session: LiveSessionView, row: SessionRow | undefined): schem
   };
 }
 
-function shownPast(row: SessionRow): schemas.Session {
+export function shownPast(row: SessionRow): schemas.Session {
   return {
     ...{ sessionId: row.session_id, live: false, status: row.status, resource: row.resource, principal: row.principal },
     ...{ principalKind: row.principal_kind, clientAddress: row.client_address, agent: row.agent, role: row.role },
@@ -200,7 +200,7 @@ function shownPast(row: SessionRow): schemas.Session {
   };
 }
 
-function shownCommand(row: CommandRow): schemas.RecordedCommand {
+export function shownCommand(row: CommandRow): schemas.RecordedCommand {
   return {
     ...{ sessionId: row.session_id, seq: row.seq, at: row.at, resource: row.resource, principal: row.principal, kind: row.kind },
     ...{ text: row.text, statements: row.statements, objects: row.objects, decision: row.decision, rule: row.rule, reason: row.reason },
