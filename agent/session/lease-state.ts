@@ -2,7 +2,7 @@
  * A lease as sessions use it: the compiled policy and, by resource, what is needed to serve it. Immutable; a new lease makes a
  * new one.
  */
-import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
@@ -16,11 +16,13 @@ import type { OpenedLease } from '../worker-messages.ts';
 export interface ResourceState {
   readonly name: string;
   readonly spec: ResourceSpec;
-  readonly credential: { readonly username: string; readonly password: string };
+  readonly credential: Readonly<OpenedLease['credentials'][string]>;
   /** Key of `hash` and `fake` masks, 32 bytes. */
   readonly maskKey: Uint8Array;
   /** What clients see in the TLS handshake. */
   readonly secureContext: SecureContext;
+  /** What clients see in the SSH handshake, and whose user certificates count; null for other protocols. */
+  readonly ssh: { readonly hostKey: KeyObject; readonly hostCertificate: Buffer; readonly userAuthority: Buffer } | null;
 }
 
 /** A principal's policy on one resource, with the detectors that it asks for. */
@@ -39,6 +41,8 @@ export class LeaseState {
   /** Where people find the console; empty: not known. */
   readonly consoleUrl: string;
   readonly resources: ReadonlyMap<string, ResourceState>;
+  /** Where people can sign in while a connection waits for them; null: nowhere. */
+  readonly signInProvider: { readonly issuer: string; readonly clientId: string } | null;
   /** Resources that cannot be served, and why. */
   readonly problems: ReadonlyMap<string, string>;
   readonly #policy: CompiledPolicy;
@@ -54,6 +58,7 @@ export class LeaseState {
     if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
     this.#policy = compilePolicy(lease.bundle);
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
+    this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
     const resources = new Map<string, ResourceState>();
     const problems = new Map<string, string>();
@@ -96,6 +101,14 @@ export class LeaseState {
   }
 }
 
+function signInProvider(providers: OpenedLease['bundle']['identityProviders']): LeaseState['signInProvider'] {
+  for (const { spec } of providers) {
+    const { issuer, clientId } = spec.oidc;
+    if (clientId !== undefined) return { issuer, clientId };
+  }
+  return null;
+}
+
 function resourceState(name: string, spec: ResourceSpec, lease: OpenedLease): ResourceState {
   const credential = lease.credentials[spec.credential];
   if (credential === undefined)
@@ -107,7 +120,20 @@ function resourceState(name: string, spec: ResourceSpec, lease: OpenedLease): Re
   if (serving === undefined)
     throw new GatewayError('SERVING_CERTIFICATE_MISSING', 'unavailable', 'there is no certificate to serve clients with');
   const secureContext = createSecureContext({ cert: serving.certificate, key: serving.key, minVersion: 'TLSv1.2', honorCipherOrder: true });
-  return { name, spec, credential, maskKey, secureContext };
+  return { name, spec, credential, maskKey, secureContext, ssh: spec.protocol === 'ssh' ? sshState(name, lease) : null };
+}
+
+function sshState(name: string, lease: OpenedLease): ResourceState['ssh'] {
+  const hostKey = lease.hostKeys?.[name];
+  const certificate = lease.bundle.ssh?.hostCertificates[name];
+  const authority = lease.bundle.ssh?.userAuthority;
+  if (hostKey === undefined || certificate === undefined || authority === undefined)
+    throw new GatewayError('HOST_KEY_MISSING', 'unavailable', 'the host key is not in the lease');
+  return {
+    hostKey: createPrivateKey(hostKey),
+    hostCertificate: Buffer.from(certificate, 'base64'),
+    userAuthority: Buffer.from(authority, 'base64'),
+  };
 }
 
 /** A session's own key for digests that must not be guessed back from outside. */

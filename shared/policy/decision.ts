@@ -24,9 +24,9 @@ export interface EnforcementDepth {
   detectors: boolean;
   approvals: boolean;
   preview: boolean;
-  predicates: boolean;
   /** Does it count rows and bytes against a role's budget? Absent: no. */
   budgets?: boolean;
+  predicates: boolean;
   /** Does it know programs, paths and connections (`match.programs` …)? Absent: no. */
   host?: boolean;
   /** Can it ask for the planner's estimate (`match.maxRows`)? Absent: no. */
