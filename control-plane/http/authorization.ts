@@ -53,8 +53,8 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /v1/agents/:id/revoke': ['operator'],
   'GET /v1/manifests/:kind': ['viewer', 'operator', 'auditor'],
   'GET /v1/manifests/:kind/:name': ['viewer', 'operator', 'auditor'],
-  'POST /v1/apply': ['auditor', 'admin'], // an auditor: AuditPolicies alone (separation-of-duties.ts)
-  'DELETE /v1/manifests/:kind/:name': ['auditor', 'admin'],
+  'POST /v1/apply': ['admin'],
+  'DELETE /v1/manifests/:kind/:name': ['admin'],
   'GET /v1/status': ['viewer', 'operator', 'auditor'],
 };
 

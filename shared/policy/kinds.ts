@@ -158,7 +158,7 @@ const credential: Type<CredentialSpec> = mapped(
 
 const identityProvider: Type<IdentityProviderSpec> = mapped(
   object({
-    oidc: optional(
+    oidc: required(
       object({
         issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
         audiences: required(listOf(line(512), { min: 1 }), 'Values of `aud`, one of which a token must have.'),
@@ -188,37 +188,8 @@ const identityProvider: Type<IdentityProviderSpec> = mapped(
       }),
       'An OpenID Connect provider.',
     ),
-    saml: optional(
-      object({
-        issuer: required(line(1024), 'The provider’s entity id, letter by letter.'),
-        signInUrl: required(issuer(), 'Where it takes browsers (HTTP-Redirect binding).'),
-        certificates: required(
-          listOf(certificate(), { min: 1, max: 8 }),
-          'Certificates whose keys sign its assertions; two while it changes them.',
-        ),
-        entityId: defaulted(line(1024), 'sallyport', 'sallyport', 'Sallyport’s entity id at the provider.'),
-        subjectAttribute: defaulted(line(256), 'NameID', 'NameID', 'The attribute that names the person; `NameID` is the subject itself.'),
-        groupsAttribute: defaulted(line(256), 'groups', 'groups', 'The attribute with the groups.'),
-        clockSkew: defaulted(duration(0, 5 * MINUTE_MS), 30_000, '30s', 'How far its clock may differ from ours.'),
-        decryptionKey: optional(
-          secret(),
-          'Private key (PEM) that assertions are encrypted for; where it is given, assertions that are not encrypted are refused.',
-        ),
-      }),
-      'A SAML 2.0 provider: for the console and `sallyport login`, not for tokens as passwords.',
-    ),
   }),
-  ({ oidc, saml }, node, reading) => {
-    if (oidc !== undefined && saml === undefined) {
-      const { clockSkew, ...rest } = oidc;
-      return { oidc: { ...rest, clockSkewMs: clockSkew } };
-    }
-    if (saml !== undefined && oidc === undefined) {
-      const { clockSkew, ...rest } = saml;
-      return { saml: { ...rest, clockSkewMs: clockSkew } };
-    }
-    return reading.problem(node, 'an identity provider needs exactly one of `oidc` and `saml`');
-  },
+  ({ oidc: { clockSkew, ...oidc } }) => ({ oidc: { ...oidc, clockSkewMs: clockSkew } }),
 );
 
 const serviceAccount: Type<ServiceAccountSpec> = object({
