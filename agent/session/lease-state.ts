@@ -38,11 +38,11 @@ export interface PolicyInForce {
 export class LeaseState {
   readonly version: number;
   readonly expiresAtMs: number;
+  /** Where people can sign in while a connection waits for them; null: nowhere. */
+  readonly signInProvider: { readonly issuer: string; readonly clientId: string } | null;
   /** Where people find the console; empty: not known. */
   readonly consoleUrl: string;
   readonly resources: ReadonlyMap<string, ResourceState>;
-  /** Where people can sign in while a connection waits for them; null: nowhere. */
-  readonly signInProvider: { readonly issuer: string; readonly clientId: string } | null;
   /** Resources that cannot be served, and why. */
   readonly problems: ReadonlyMap<string, string>;
   readonly #policy: CompiledPolicy;
