@@ -28,6 +28,87 @@ const DIGIT_RUN = 32;
 const SEPARATOR = 64;
 const SYMBOLS = 72;
 
+/** Inputs of the automaton: a digit, a letter, a separator (its code added), anything else. */
+const DIGIT_INPUT = 0;
+const LETTER_INPUT = 1;
+const SEPARATOR_INPUT = 2;
+const OTHER_INPUT = 7;
+const INPUT_BITS = 3;
+const ROOT_STATE = 1;
+
+/** Byte → input of the automaton. */
+const inputOf: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const kind = CLASS[byte] as number;
+  if ((kind & DIGIT) !== 0) return DIGIT_INPUT;
+  if ((kind & ALPHA) !== 0) return LETTER_INPUT;
+  const code = separatorCode[byte] as number;
+  return code === 0 ? OTHER_INPUT : SEPARATOR_INPUT + code - 1;
+});
+
+/**
+ * The tree as a table that takes one byte at a time: a state is a node and the run of digits or letters read since.
+ *
+ * @returns `step[state << 3 | input]`, 0 for a dead end, and the node that a run ends at when it ends in a state (0: none).
+ */
+function buildSteps(moves: Uint16Array, nodes: number): { step: Uint16Array; nodeOf: Uint16Array } {
+  const step: number[] = new Array<number>(2 << INPUT_BITS).fill(0);
+  const nodeOf: number[] = [0, 0];
+  const fresh = new Map<number, number>([[0, ROOT_STATE]]);
+  const runs = new Map<number, number>();
+  const pending: (() => void)[] = [];
+  const newState = (node: number): number => {
+    for (let i = 0; i < 1 << INPUT_BITS; i++) step.push(0);
+    return nodeOf.push(node) - 1;
+  };
+  const longest = (node: number, kind: number): number => {
+    for (let length = 31; length > 0; length--) if (moves[node * SYMBOLS + kind + length] !== 0) return length;
+    return 0;
+  };
+  const link = (state: number, input: number, target: number): void => {
+    step[(state << INPUT_BITS) | input] = target;
+  };
+  /** The state after `length` digits (kind 32) or letters (kind 0) behind `node`; 0 when no form goes on so. */
+  function runState(node: number, kind: number, length: number): number {
+    if (length > longest(node, kind)) return 0;
+    const key = node * SYMBOLS + kind + length;
+    const known = runs.get(key);
+    if (known !== undefined) return known;
+    const child = moves[key] as number;
+    const state = newState(child);
+    runs.set(key, state);
+    pending.push(() => {
+      link(state, kind === DIGIT_RUN ? DIGIT_INPUT : LETTER_INPUT, runState(node, kind, length + 1));
+      if (child === 0) return;
+      link(state, kind === DIGIT_RUN ? LETTER_INPUT : DIGIT_INPUT, runState(child, kind === DIGIT_RUN ? 0 : DIGIT_RUN, 1));
+      for (let code = 1; code <= SEPARATORS.length; code++) {
+        const behind = moves[child * SYMBOLS + SEPARATOR + code] as number;
+        if (behind !== 0) link(state, SEPARATOR_INPUT + code - 1, freshState(behind));
+      }
+    });
+    return state;
+  }
+  /** The state at a node before its next run. */
+  function freshState(node: number): number {
+    let state = fresh.get(node);
+    if (state === undefined) {
+      state = newState(0);
+      fresh.set(node, state);
+      open(state, node);
+    }
+    return state;
+  }
+  function open(state: number, node: number): void {
+    pending.push(() => {
+      link(state, DIGIT_INPUT, runState(node, DIGIT_RUN, 1));
+      link(state, LETTER_INPUT, runState(node, 0, 1));
+    });
+  }
+  open(ROOT_STATE, 0);
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) next();
+  if (nodes > 0xffff || nodeOf.length > 0xffff) throw new RangeError('the forms make too many states');
+  return { step: Uint16Array.from(step), nodeOf: Uint16Array.from(nodeOf) };
+}
+
 /** Called at a word of a phrase; returns true when it took the word and what follows. */
 export interface WordHook {
   /** The words it wants: digits alone, or beginning with two letters (and of digits and letters). */
@@ -118,6 +199,7 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     }
   }
   const moves = Uint16Array.from(next);
+  const { step, nodeOf } = buildSteps(moves, rulesOf.length);
   for (const rule of rules) if (rule.context !== undefined) registerContext(rule.context);
   const needsContext = rulesOf.map(list => list?.some(rule => rule.context !== undefined) === true);
   const alwaysContext = rulesOf.map(list => list?.every(rule => rule.context !== undefined) === true);
@@ -143,11 +225,28 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     return found;
   }
 
+  /** Walks the tree from `start` on, byte by byte; returns the end of the longest finding, or -1. */
+  function walk(scan: Scan, start: number): number {
+    const { bytes, end } = scan;
+    let found = -1;
+    let state = ROOT_STATE;
+    for (let i = start; i < end; i++) {
+      const input = inputOf[bytes[i] as number] as number;
+      if (input >= SEPARATOR_INPUT) {
+        const node = nodeOf[state] as number;
+        if (node !== 0 && rulesOf[node] !== undefined && judge(scan, node, start, i)) found = i;
+      }
+      state = step[(state << INPUT_BITS) | input] as number;
+      if (state === 0) return found;
+    }
+    const node = nodeOf[state] as number;
+    return node !== 0 && rulesOf[node] !== undefined && judge(scan, node, start, end) ? end : found;
+  }
+
   /**
-   * Walks the tree from `start` on; returns the end of the longest finding, or -1. `stop` cuts the first word short: wire mode
-   * gives the word without its last letter.
+   * The same for wire mode, run by run. `stop` cuts the first word short: wire mode gives the word without its last letter.
    */
-  function walk(scan: Scan, start: number, stop: number): number {
+  function walkWire(scan: Scan, start: number, stop: number): number {
     const { bytes, end, wire } = scan;
     let found = -1;
     let node = 0;
@@ -193,7 +292,7 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
   /** Tries the phrase that begins with the word [start, end); returns the end of what was found, or -1. */
   function tryWord(scan: Scan, start: number, end: number): number {
     const { bytes } = scan;
-    const found = walk(scan, start, end);
+    const found = scan.wire ? walkWire(scan, start, end) : walk(scan, start);
     if (found >= 0) return found;
     const first = CLASS[bytes[start] as number] as number;
     if ((first & DIGIT) !== 0) {
