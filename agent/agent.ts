@@ -7,6 +7,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
@@ -15,9 +16,10 @@ import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-
 import { ControlStream } from './control/control-stream.ts';
 import { certificateExpired, type EnrolmentState, join, loadEnrolment, renew, renewAtMs } from './control/enrolment.ts';
 import { parseJoinToken } from './control/join-token.ts';
-import { type AgentKeys, loadKeys } from './control/keys.ts';
+import { type AgentKeys, loadKeys, signingKeyPem } from './control/keys.ts';
 import { acceptLease, loadLease, openLease, type SignedLease, saveLease } from './control/lease.ts';
 import { type Shipment, Shipper } from './control/shipper.ts';
+import { Ledger } from './evidence/ledger.ts';
 import { type DataLock, lockData } from './host/data-lock.ts';
 import { ListenPorts } from './host/listen-ports.ts';
 import { UsageJournal } from './host/usage-journal.ts';
@@ -85,7 +87,14 @@ export class Agent {
   #draining = false;
   #stopped: Promise<void> | null = null;
 
-  private constructor(options: AgentOptions, lock: DataLock, keys: AgentKeys, ports: ListenPorts, usage: UsageJournal, enrolment: EnrolmentState) {
+  private constructor(
+    options: AgentOptions,
+    lock: DataLock,
+    keys: AgentKeys,
+    ports: ListenPorts,
+    usage: UsageJournal,
+    enrolment: EnrolmentState,
+  ) {
     this.#options = options;
     this.#log = options.log;
     this.#lock = lock;
@@ -98,6 +107,8 @@ export class Agent {
     this.#host = new WorkerHost({
       count: options.workers,
       agentName: enrolment.name,
+      agentId: enrolment.agentId,
+      evidenceKey: signingKeyPem(keys),
       spoolDir: worker => this.#spoolDir(worker),
       spoolBytesMax: options.spoolBytesMax,
       program: options.workerProgram ?? new URL('worker.ts', import.meta.url),
@@ -112,6 +123,7 @@ export class Agent {
         approvalRequested: request => this.#stream.requestApproval(request),
         approvalWithdrawn: (approvalId, reason) => this.#stream.withdrawApproval(approvalId, reason),
         durable: (worker, nextIndex) => this.#durable(worker, nextIndex),
+        checkpoint: (ledger, statement, signature) => this.#stream.checkpoint(ledger, statement, signature),
         usage: (key, rows, bytes, atMs) => this.#usage.add(key, rows, bytes, atMs),
         usages: () => this.#usage.entries(),
         died: worker => this.#forgetShipment(worker),
@@ -398,9 +410,25 @@ export class Agent {
       if (worker === undefined || Number(worker) < this.#options.workers) continue;
       const spool = await openSpool({ dir: path.join(dir, name), bytesMax: this.#options.spoolBytesMax });
       this.#adopted.push(spool);
+      this.#closeLedger(spool);
       const shipment = this.#shipper.add(path.join(dir, name), nextIndex => spool.shipped(nextIndex));
       this.#shipper.durable(shipment, spool.durableIndex);
     }
+  }
+
+  /** The last checkpoint of a spool that gets no new records. */
+  #closeLedger(spool: Spool): void {
+    const ledger = new Ledger({
+      agentId: this.#enrolment.agentId,
+      ledger: spool.id,
+      sink: spool,
+      state: spool.recovery.ledger,
+      sign: message => signEd25519(this.#keys.signingKey, message),
+      onCheckpoint: (statement, signature) => this.#stream.checkpoint(spool.id, statement, signature),
+      nowUnixUs: () => Date.now() * 1000,
+    });
+    for (const head of spool.recovery.uncovered) ledger.note(head);
+    ledger.cut();
   }
 
   // Reports

@@ -8,6 +8,9 @@ export interface WorkerData {
   index: number; // 0-based; it is in every cancel key this worker hands out
   workers: number;
   agentName: string;
+  agentId: string;
+  /** PEM, PKCS#8, Ed25519: signs checkpoints of this worker's spool. */
+  evidenceKey: string;
   spoolDir: string; // this worker's own folder
   spoolBytesMax: number;
 }
@@ -47,6 +50,7 @@ export type FromWorker =
   | { type: 'cancel'; worker: number; pid: number; secret: Uint8Array }
   | { type: 'approvalRequested'; request: ApprovalRequest }
   | { type: 'approvalWithdrawn'; approvalId: string; reason: string }
+  | { type: 'checkpoint'; ledger: string; statement: Uint8Array; signature: Uint8Array } // on disk; the newest covers those before it
   | { type: 'durable'; nextIndex: number } // records before it are on disk in this worker's spool
   | { type: 'usage'; key: string; rows: number; bytes: number }
   | { type: 'stats'; id: number; metrics: Record<string, number> }

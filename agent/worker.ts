@@ -4,10 +4,15 @@
  *
  * A fault that nobody caught ends the worker: the host starts another one, whose spool closes the sessions in the evidence.
  */
+import { createPrivateKey } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError, unreachable } from '@sallyport/shared/errors.ts';
 import { loadParser } from '@sallyport/shared/sql/parser.ts';
+import { CheckpointClock } from './evidence/checkpoint-clock.ts';
+import { Ledger } from './evidence/ledger.ts';
 import { VerifyContext, verifyToken } from './identity/verify.ts';
+import { nowUnixUs } from './session/clock.ts';
 import { Gateway } from './session/gateway.ts';
 import { LeaseState } from './session/lease-state.ts';
 import { Listener, splitHostPort } from './session/listener.ts';
@@ -18,6 +23,12 @@ import type { FromWorker, ToWorker, WorkerData } from './worker-messages.ts';
 const SWEEP_MS = 1000;
 /** After `stop`, sessions have this long to tell their clients. */
 const FAREWELL_MS = 200;
+
+function reportFault(error: GatewayError): void {
+  process.stderr.write(
+    `${JSON.stringify({ level: 50, time: Date.now(), worker: data.index, code: error.code, msg: error.message, cause: error.cause === undefined ? undefined : errorText(error.cause) })}\n`,
+  );
+}
 
 const port = parentPort;
 if (port === null) throw new GatewayError('WORKER_ALONE', 'internal', 'worker.ts runs in a worker thread only');
@@ -30,6 +41,17 @@ const spool = await openSpool({
   bytesMax: data.spoolBytesMax,
   onDurable: nextIndex => post({ type: 'durable', nextIndex }),
 });
+const evidenceKey = createPrivateKey(data.evidenceKey);
+const ledger = new Ledger({
+  agentId: data.agentId,
+  ledger: spool.id,
+  sink: spool,
+  state: spool.recovery.ledger,
+  sign: message => signEd25519(evidenceKey, message),
+  onCheckpoint: (statement, signature) => post({ type: 'checkpoint', ledger: spool.id, statement, signature }),
+  nowUnixUs,
+});
+const checkpoints = new CheckpointClock(ledger, () => gateway.noteHeads(), reportFault);
 const verifyContext = new VerifyContext({ onKeysMissing: issuer => post({ type: 'jwksMiss', issuer }) });
 
 const gateway = new Gateway({
@@ -39,11 +61,11 @@ const gateway = new Gateway({
   sink: spool,
   verify: token => verifyToken(token, verifyContext),
   post,
-  report: error =>
-    process.stderr.write(
-      `${JSON.stringify({ level: 50, time: Date.now(), worker: data.index, code: error.code, msg: error.message, cause: error.cause === undefined ? undefined : errorText(error.cause) })}\n`,
-    ),
+  report: reportFault,
+  noteHead: head => checkpoints.note(head),
 });
+for (const head of spool.recovery.uncovered) checkpoints.note(head);
+checkpoints.start();
 
 /** resource → its listener and the address that was asked for. */
 const listeners = new Map<string, { address: string; protocol: string; listener: Listener }>();
@@ -134,6 +156,7 @@ async function stop(): Promise<void> {
   gateway.budgets.flush();
   await new Promise(resolve => setTimeout(resolve, FAREWELL_MS));
   for (const { listener } of listeners.values()) listener.destroy();
+  checkpoints.stop();
   try {
     await spool.close();
   } catch (error) {

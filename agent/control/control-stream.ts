@@ -17,6 +17,7 @@ import {
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { PrincipalKind } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { errorText, type GatewayError, unreachable } from '@sallyport/shared/errors.ts';
+import { decodeStatement } from '@sallyport/shared/evidence/checkpoint.ts';
 import type { Log } from '../log.ts';
 import type { ApprovalRequest, LiveSessionInfo } from '../worker-messages.ts';
 import { Backoff } from './backoff.ts';
@@ -77,6 +78,8 @@ export class ControlStream {
   readonly #approvals = new Map<string, Fields<ApprovalRequested>>();
   /** What was withdrawn while nobody could be told. */
   readonly #withdrawals = new Map<string, string>();
+  /** The newest checkpoint of each ledger (one per spool) that is not in the control plane's log yet. */
+  readonly #checkpoints = new Map<string, { number: number; statement: Uint8Array; signature: Uint8Array }>();
 
   constructor(options: ControlStreamOptions) {
     this.#options = options;
@@ -150,6 +153,18 @@ export class ControlStream {
     this.#send({ case: 'approvalRequested', value: { $typeName: 'sallyport.agent.v1.ApprovalRequested', ...message } });
   }
 
+  /** Tells a checkpoint, now and after every reconnect, until it or a later one of its ledger is logged. */
+  checkpoint(ledger: string, statement: Uint8Array, signature: Uint8Array): void {
+    const number = decodeStatement(statement)?.number ?? 0;
+    this.#checkpoints.set(ledger, { number, statement, signature });
+    this.#send({ case: 'checkpointed', value: { $typeName: 'sallyport.agent.v1.Checkpointed', statement, signature } });
+  }
+
+  /** Are all checkpoints in the control plane's log? */
+  get checkpointsLogged(): boolean {
+    return this.#checkpoints.size === 0;
+  }
+
   /** A session is gone, perhaps with its worker: nobody waits for its approvals. */
   withdrawApprovalsOf(sessionId: string, reason: string): void {
     for (const [approvalId, request] of this.#approvals) if (request.sessionId === sessionId) this.withdrawApproval(approvalId, reason);
@@ -192,6 +207,9 @@ export class ControlStream {
     this.#send({ case: 'hello', value: this.#hello() });
     for (const message of this.#approvals.values()) {
       this.#send({ case: 'approvalRequested', value: { $typeName: 'sallyport.agent.v1.ApprovalRequested', ...message } });
+    }
+    for (const { statement, signature } of this.#checkpoints.values()) {
+      this.#send({ case: 'checkpointed', value: { $typeName: 'sallyport.agent.v1.Checkpointed', statement, signature } });
     }
     void this.#tellHealth(call);
   }
@@ -278,6 +296,11 @@ export class ControlStream {
       case 'revocations':
         this.#options.onRevoked(body.value.tokenIds);
         return;
+      case 'checkpointLogged': {
+        const { ledger, number } = body.value;
+        if ((this.#checkpoints.get(ledger)?.number ?? Number.POSITIVE_INFINITY) <= Number(number)) this.#checkpoints.delete(ledger);
+        return;
+      }
       case 'drain':
         this.#options.onDrain(Number(body.value.deadlineUnixUs / 1000n));
         return;

@@ -68,6 +68,11 @@ export function signingPublicKey(keys: AgentKeys): Uint8Array {
   return new Uint8Array(createPublicKey(keys.signingKey).export({ format: 'der', type: 'spki' }).subarray(-32));
 }
 
+/** The evidence key as PEM, for the threads that sign with it. */
+export function signingKeyPem(keys: AgentKeys): string {
+  return pem(keys.signingKey);
+}
+
 /** A PKCS#10 certificate request, DER, signed by the key itself. Names in it are not what the CA goes by. */
 export async function certificateRequest(keyPem: string, commonName: string): Promise<Uint8Array> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;

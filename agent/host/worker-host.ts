@@ -19,6 +19,7 @@ export interface WorkerHostEvents {
   approvalRequested(request: ApprovalRequest): void;
   approvalWithdrawn(approvalId: string, reason: string): void;
   durable(worker: number, nextIndex: number): void;
+  checkpoint(ledger: string, statement: Uint8Array, signature: Uint8Array): void;
   /** A session was given this much. */
   usage(key: string, rows: number, bytes: number, atMs: number): void;
   /** All that was given before, for a worker that begins. */
@@ -32,6 +33,8 @@ export interface WorkerHostEvents {
 export interface WorkerHostOptions {
   count: number;
   agentName: string;
+  agentId: string;
+  evidenceKey: string;
   spoolDir: (worker: number) => string;
   spoolBytesMax: number;
   /** The worker's program. */
@@ -246,6 +249,8 @@ export class WorkerHost {
       index: slot.index,
       workers: this.#slots.length,
       agentName: options.agentName,
+      agentId: options.agentId,
+      evidenceKey: options.evidenceKey,
       spoolDir: options.spoolDir(slot.index),
       spoolBytesMax: options.spoolBytesMax,
     };
@@ -356,6 +361,9 @@ export class WorkerHost {
         return;
       case 'durable':
         events.durable(slot.index, message.nextIndex);
+        return;
+      case 'checkpoint':
+        events.checkpoint(message.ledger, message.statement, message.signature);
         return;
       case 'usage': {
         const { key, rows, bytes } = message;

@@ -4,7 +4,9 @@
  * It knows no protocol and owns no socket.
  */
 import { timingSafeEqual } from 'node:crypto';
+import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import type { GatewayError } from '@sallyport/shared/errors.ts';
+import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { encodeSessionRefused } from '@sallyport/shared/records/encode.ts';
@@ -28,6 +30,8 @@ export interface GatewayOptions {
   post: (message: FromWorker) => void;
   /** Takes faults of the gateway itself, for the log. */
   report?: (error: GatewayError) => void;
+  /** Takes where sessions stand, for checkpoints; absent where there are none. */
+  noteHead?: (head: Head) => void;
 }
 
 export interface Refusal {
@@ -77,6 +81,7 @@ export class Gateway {
   readonly #verify: GatewayOptions['verify'];
   readonly #post: GatewayOptions['post'];
   readonly #workers: number;
+  readonly #noteHead: ((head: Head) => void) | undefined;
   readonly #revoked = new Set<string>();
   readonly #cancelTargets = new Map<number, CancelTarget>();
   readonly #refusals = new RateLimit(REFUSALS_PER_SECOND);
@@ -93,6 +98,7 @@ export class Gateway {
     this.holds = new Holds(message => this.#post(message));
     this.budgets = new Budgets((key, rows, bytes) => this.#post({ type: 'usage', key, rows, bytes }));
     this.report = options.report ?? (() => undefined);
+    this.#noteHead = options.noteHead;
   }
 
   /** Puts a lease in force for new sessions and for those that live. */
@@ -173,22 +179,30 @@ export class Gateway {
   #appendRefusal(refusal: Refusal): void {
     try {
       const now = nowUnixUs();
-      this.sink.append(
-        encodeSessionRefused(
-          { sessionId: uuidv7(Math.floor(now / 1000)), seq: 0, atUnixUs: now },
-          {
-            resource: refusal.resource,
-            protocol: refusal.protocol,
-            agent: this.agentName,
-            clientAddress: refusal.clientAddress,
-            code: refusal.code,
-            reason: refusal.reason,
-            principal: refusal.principal,
-            client: refusal.client,
-            told: refusal.told,
-          },
-        ),
+      const sessionId = uuidv7(Math.floor(now / 1000));
+      const record = encodeSessionRefused(
+        { sessionId, seq: 0, atUnixUs: now },
+        {
+          resource: refusal.resource,
+          protocol: refusal.protocol,
+          agent: this.agentName,
+          clientAddress: refusal.clientAddress,
+          code: refusal.code,
+          reason: refusal.reason,
+          principal: refusal.principal,
+          client: refusal.client,
+          told: refusal.told,
+        },
       );
+      this.sink.append(record);
+      this.#noteHead?.({
+        sessionId,
+        records: 1,
+        hash: sha256(record),
+        ended: true,
+        principalTag: headTag('principal', sessionId, refusal.principal?.name ?? '', sha256),
+        resourceTag: headTag('resource', sessionId, refusal.resource, sha256),
+      });
     } catch {
       // The spool is full or broken; its owner reports that. Nobody was let in.
     }
@@ -212,7 +226,18 @@ export class Gateway {
   }
 
   sessionClosed(session: LiveSession): void {
+    const head = session.head();
+    if (head !== null) this.#noteHead?.(head);
     if (this.sessions.delete(session.id)) this.#post({ type: 'sessionEnded', sessionId: session.id });
+  }
+
+  /** Notes where the sessions stand that were recorded of since they were noted last. */
+  noteHeads(): void {
+    if (this.#noteHead === undefined) return;
+    for (const session of this.sessions.values()) {
+      const head = session.head();
+      if (head !== null) this.#noteHead(head);
+    }
   }
 
   /** Reserves a process id for a session's cancel key. */

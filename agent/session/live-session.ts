@@ -4,6 +4,8 @@
  * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
  * told to end is the protocol's: it registers `onEnd`.
  */
+import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
+import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
 import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
 import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
@@ -44,6 +46,8 @@ export class LiveSession {
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
   #ended = false;
+  #headSeq = 0;
+  #tags: Pick<Head, 'principalTag' | 'resourceTag'> | null = null;
 
   constructor(gateway: Gateway, authorization: SessionAuthorization, options: { protocol: string; clientAddress: string }) {
     const grant = authorization.consume();
@@ -75,6 +79,18 @@ export class LiveSession {
 
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Where the session's records stand, for a checkpoint; null when nothing was recorded since the last call. */
+  head(): Head | null {
+    const { nextSeq, lastHash, isEnded: ended } = this.recorder;
+    if (nextSeq === this.#headSeq) return null;
+    this.#headSeq = nextSeq;
+    this.#tags ??= {
+      principalTag: headTag('principal', this.id, this.principal.name, sha256),
+      resourceTag: headTag('resource', this.id, this.resource.name, sha256),
+    };
+    return { sessionId: this.id, records: nextSeq, hash: lastHash, ended, ...this.#tags };
   }
 
   /** Writes the first record. @returns its index: nothing is released to the client before it is durable. */

@@ -1,11 +1,12 @@
 /**
  * The records of one session, with contiguous sequence numbers.
  *
- * It encodes and appends; it neither chains records by their hashes (two hashes a command are a tenth of the agent's time; the
- * evidence of a run of records is made where runs are written), nor masks (callers hand over masked text only) nor waits for the disk (output-commit is the
- * protocol's, by the index that is returned). When the sink refuses a record, the sequence number is not used up: nothing was
+ * It encodes, chains and appends: each record holds the SHA-256 of the one before it, and the last hash is the session's head, which
+ * checkpoints vouch for (agent/evidence). It neither masks (callers hand over masked text only) nor waits for the disk (output-commit
+ * is the protocol's, by the index that is returned). When the sink refuses a record, the sequence number is not used up: nothing was
  * recorded, and the caller must not forward.
  */
+import { sha256Into } from '@sallyport/shared/crypto/sha256.ts';
 import {
   type ApprovalNotedBody,
   type CommandBody,
@@ -25,11 +26,19 @@ import { nowUnixUs } from './clock.ts';
 
 export class SessionRecorder {
   readonly sink: RecordSink;
-  readonly #head: { sessionId: string; seq: number; atUnixUs: number };
+  /** SHA-256 of the last record; meaningless before the first. */
+  readonly lastHash: Uint8Array = new Uint8Array(32);
+  readonly #head: { sessionId: string; seq: number; atUnixUs: number; previousHash: Uint8Array | undefined };
+  #ended = false;
 
   constructor(sink: RecordSink, sessionId: string) {
     this.sink = sink;
-    this.#head = { sessionId, seq: 0, atUnixUs: 0 };
+    this.#head = { sessionId, seq: 0, atUnixUs: 0, previousHash: undefined };
+  }
+
+  /** Has the session's last record been written? */
+  get isEnded(): boolean {
+    return this.#ended;
   }
 
   /** The sequence number of the next record. */
@@ -45,6 +54,9 @@ export class SessionRecorder {
   /** @returns the record's index in the sink. @throws what the sink throws; then nothing was recorded. */
   #append(record: Uint8Array): number {
     const index = this.sink.append(record);
+    // Hashed after it was taken: a record that was refused is not in the chain.
+    sha256Into(record, this.lastHash);
+    this.#head.previousHash = this.lastHash;
     this.#head.seq++;
     return index;
   }
@@ -54,7 +66,9 @@ export class SessionRecorder {
   }
 
   ended(body: SessionEndedBody): number {
-    return this.#append(encodeSessionEnded(this.#next(), body));
+    const index = this.#append(encodeSessionEnded(this.#next(), body));
+    this.#ended = true;
+    return index;
   }
 
   command(body: CommandBody, fixed: Uint8Array | undefined): number {

@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fromBinary } from '@bufbuild/protobuf';
 import { RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { readRecordLink } from '@sallyport/shared/evidence/record-bytes.ts';
 import { contentOf } from './crash-contents.testing.ts';
-import { readRecordHead } from './open-sessions.ts';
 import { SpoolReader } from './reader.ts';
 import { openSpool } from './spool.ts';
 
@@ -51,7 +51,7 @@ test('kill -9 at random moments: every record reported durable is there, byte fo
       at = batch.firstIndex;
       for (const bytes of fromBinary(RecordBatchSchema, Buffer.concat(batch.encoded)).records) {
         if (at < recovered) assert.ok(Buffer.compare(bytes, contentOf(at)) === 0, `record ${at}`);
-        else assert.equal(readRecordHead(Buffer.from(bytes))?.body, 12);
+        else assert.equal(readRecordLink(bytes)?.body, 12);
         at++;
       }
     }

@@ -1,9 +1,19 @@
 /**
- * Which sessions a run of records leaves open: a fold over records, of which it reads only the head (session, seq, kind of body).
- * It is how a spool knows, after a crash, whose end was never written.
+ * Which sessions a run of records leaves open, and which no checkpoint vouches for yet: a fold over records, of which it reads the head
+ * (session, seq, kind of body) and little else. It is how a spool knows, after a crash, whose end was never written, and where its
+ * ledger of checkpoints stands.
  */
-import { createHash } from 'node:crypto';
-import { encodeSessionEnded } from '@sallyport/shared/records/encode.ts';
+import { sha256, sha256Into } from '@sallyport/shared/crypto/sha256.ts';
+import { decodeHead, type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
+import {
+  BODY_CHECKPOINT,
+  BODY_SESSION_ENDED,
+  BODY_SESSION_REFUSED,
+  BODY_SESSION_STARTED,
+  eachField,
+  readRecordLink,
+} from '@sallyport/shared/evidence/record-bytes.ts';
+import { encodeGap, encodeSessionEnded } from '@sallyport/shared/records/encode.ts';
 
 export interface OpenSession {
   nextSeq: number;
@@ -11,127 +21,140 @@ export interface OpenSession {
   lastAtUnixUs: number;
   /** SHA-256 of the session's last record, hex. */
   lastHash: string;
+  /** Its last record is there; kept until a checkpoint vouches for it. */
+  ended?: boolean;
+  /** Hex; of the session's beginning. */
+  principalTag?: string;
+  resourceTag?: string;
+  /** Records that the disk lost, from and up to (both lost). */
+  lost?: [number, number];
 }
 
-interface Head {
-  sessionId: string;
-  seq: number;
-  atUnixUs: number;
-  body: number; // field number of the body, 0 when there is none
+/** Where a spool's ledger stands. */
+export interface LedgerState {
+  /** Of the next checkpoint. */
+  number: number;
+  /** SHA-256 of the last statement, hex; empty before the first. */
+  previous: string;
 }
 
-const SESSION_REFUSED = 11;
-const SESSION_ENDED = 12;
 const COMMAND = 13;
-
-/** Where `varint` reads next. */
-let cursor = 0;
-
-/** @returns -1 at the end of the bytes, or after ten bytes without an end. */
-function varint(bytes: Uint8Array): number {
-  let byte = bytes[cursor++];
-  if (byte === undefined) return -1;
-  if (byte < 0x80) return byte;
-  let value = byte & 0x7f;
-  let scale = 0x80;
-  for (let i = 1; i < 10; i++) {
-    byte = bytes[cursor++];
-    if (byte === undefined) return -1;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) return value;
-    scale *= 0x80;
-  }
-  return -1;
-}
-
-/**
- * Reads the head of an encoded Record.
- * @returns null when the bytes are no Record; nothing is thrown.
- */
-export function readRecordHead(bytes: Buffer): Head | null {
-  const head: Head = { sessionId: '', seq: 0, atUnixUs: 0, body: 0 };
-  cursor = 0;
-  while (cursor < bytes.length) {
-    const tag = varint(bytes);
-    const field = Math.floor(tag / 8);
-    if (field < 1) return null;
-    if (tag % 8 === 0) {
-      const value = varint(bytes);
-      if (value < 0) return null;
-      if (field === 2) head.seq = value;
-      else if (field === 3) head.atUnixUs = value;
-    } else if (tag % 8 === 2) {
-      const length = varint(bytes);
-      const end = cursor + length;
-      if (length < 0 || end > bytes.length) return null;
-      if (field === 1) head.sessionId = bytes.toString('latin1', cursor, end);
-      else if (field >= 10 && field <= 18) head.body = field;
-      cursor = end;
-    } else {
-      return null;
-    }
-  }
-  return head;
-}
 
 export class OpenSessions {
   readonly #open: Map<string, OpenSession>;
   /** The last record of each session of the run being read, to be hashed once. */
   readonly #last = new Map<string, Buffer>();
+  #ledger: LedgerState;
 
-  constructor(open: Iterable<[string, OpenSession]> = []) {
+  constructor(open: Iterable<[string, OpenSession]> = [], ledger: LedgerState = { number: 0, previous: '' }) {
     this.#open = new Map(open);
+    this.#ledger = ledger;
+  }
+
+  get ledger(): LedgerState {
+    return this.#ledger;
   }
 
   /** Takes one record; call `settle` before the bytes are reused. */
   take(record: Buffer): void {
-    const head = readRecordHead(record);
-    if (head === null || head.sessionId === '') return;
-    if (head.body === SESSION_ENDED || head.body === SESSION_REFUSED) {
-      this.#open.delete(head.sessionId);
-      this.#last.delete(head.sessionId);
+    const link = readRecordLink(record);
+    if (link === null || link.sessionId === '') return;
+    if (link.body === BODY_CHECKPOINT) {
+      this.#takeCheckpoint(record, link);
       return;
     }
-    const session = this.#open.get(head.sessionId);
+    let session = this.#open.get(link.sessionId);
     if (session === undefined) {
-      this.#open.set(head.sessionId, {
-        nextSeq: head.seq + 1,
-        commands: head.body === COMMAND ? 1 : 0,
-        lastAtUnixUs: head.atUnixUs,
-        lastHash: '',
-      });
-    } else {
-      session.nextSeq = head.seq + 1;
-      session.lastAtUnixUs = head.atUnixUs;
-      if (head.body === COMMAND) session.commands++;
+      session = { nextSeq: 0, commands: 0, lastAtUnixUs: 0, lastHash: '' };
+      this.#open.set(link.sessionId, session);
     }
-    this.#last.set(head.sessionId, record);
+    if (link.seq > session.nextSeq) session.lost = [session.lost?.[0] ?? session.nextSeq, link.seq - 1];
+    session.nextSeq = link.seq + 1;
+    session.lastAtUnixUs = link.atUnixUs;
+    if (link.body === COMMAND) session.commands++;
+    if (link.body === BODY_SESSION_STARTED || link.body === BODY_SESSION_REFUSED) tag(session, link.sessionId, record, link);
+    if (link.body === BODY_SESSION_ENDED || link.body === BODY_SESSION_REFUSED) session.ended = true;
+    this.#last.set(link.sessionId, record);
   }
 
   /** Hashes what `take` kept views of. */
   settle(): void {
     for (const [sessionId, record] of this.#last) {
       const session = this.#open.get(sessionId);
-      if (session !== undefined) session.lastHash = createHash('sha256').update(record).digest('hex');
+      if (session !== undefined) session.lastHash = Buffer.from(sha256(record)).toString('hex');
     }
     this.#last.clear();
   }
 
+  /** Sessions without an end, and those whose end no checkpoint vouches for. */
   entries(): [string, OpenSession][] {
     this.settle();
     return [...this.#open];
   }
+
+  /** The checkpoint vouches for the sessions that its heads call ended: nothing more need be remembered of them. */
+  #takeCheckpoint(record: Buffer, { seq, bodyStart, bodyEnd }: { seq: number; bodyStart: number; bodyEnd: number }): void {
+    eachField(record, bodyStart, bodyEnd, (field, _value, start, end) => {
+      if (field === 1) {
+        this.#ledger = { number: seq + 1, previous: Buffer.from(sha256(record.subarray(start, end))).toString('hex') };
+      } else if (field === 3) {
+        const head = decodeHead(record.subarray(start, end));
+        if (head?.ended !== true) return;
+        this.#open.delete(head.sessionId);
+        this.#last.delete(head.sessionId);
+      }
+    });
+  }
 }
 
-/** The record that closes a session whose agent died. Its bytes are a view, valid until the next record is encoded. */
-export function sessionEndedByCrash(sessionId: string, session: OpenSession, nowUnixUs: number): Uint8Array {
-  return encodeSessionEnded(
-    {
-      sessionId,
-      seq: session.nextSeq,
-      atUnixUs: Math.max(nowUnixUs, session.lastAtUnixUs),
-      previousHash: Buffer.from(session.lastHash, 'hex'),
-    },
-    { reason: 'agent crashed', commands: session.commands, errorCode: 'AGENT_CRASHED' },
-  );
+/** Reads the resource (field 1 or 1) and the principal's name (3.2 of a start, 7.2 of a refusal). */
+function tag(session: OpenSession, sessionId: string, record: Buffer, link: { body: number; bodyStart: number; bodyEnd: number }): void {
+  const principalField = link.body === BODY_SESSION_STARTED ? 3 : 7;
+  let resource = '';
+  let principal = '';
+  eachField(record, link.bodyStart, link.bodyEnd, (field, _value, start, end) => {
+    if (field === 1) resource = record.toString('utf8', start, end);
+    else if (field === principalField) {
+      eachField(record, start, end, (inner, _inner, from, to) => {
+        if (inner === 2) principal = record.toString('utf8', from, to);
+      });
+    }
+  });
+  session.principalTag = Buffer.from(headTag('principal', sessionId, principal, sha256)).toString('hex');
+  session.resourceTag = Buffer.from(headTag('resource', sessionId, resource, sha256)).toString('hex');
+}
+
+/** The head of a session as the spool holds it. */
+export function headOf(sessionId: string, session: OpenSession): Head {
+  return {
+    sessionId,
+    records: session.nextSeq,
+    hash: Buffer.from(session.lastHash, 'hex'),
+    ended: session.ended === true,
+    principalTag: Buffer.from(session.principalTag ?? '', 'hex'),
+    resourceTag: Buffer.from(session.resourceTag ?? '', 'hex'),
+  };
+}
+
+/**
+ * Closes a session whose agent died: says what the disk lost of it, if anything, and that it has ended.
+ * @param append takes each record before the next is encoded. @returns the index of the last.
+ */
+export function closeCrashed(sessionId: string, session: OpenSession, nowUnixUs: number, append: (record: Uint8Array) => number): number {
+  const hash = Buffer.from(session.lastHash, 'hex');
+  const head = () => ({ sessionId, seq: session.nextSeq, atUnixUs: Math.max(nowUnixUs, session.lastAtUnixUs), previousHash: hash });
+  const write = (record: Uint8Array): number => {
+    const index = append(record);
+    sha256Into(record, hash);
+    session.nextSeq++;
+    session.lastHash = hash.toString('hex');
+    return index;
+  };
+  if (session.lost !== undefined) {
+    const [fromSeq, toSeq] = session.lost;
+    write(encodeGap(head(), { fromSeq, toSeq, reason: 'the disk of the agent lost them' }));
+  }
+  const end = encodeSessionEnded(head(), { reason: 'agent crashed', commands: session.commands, errorCode: 'AGENT_CRASHED' });
+  session.ended = true;
+  return write(end);
 }

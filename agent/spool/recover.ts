@@ -10,7 +10,7 @@ import path from 'node:path';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { SegmentFile, SpoolDisk } from './disk.ts';
 import { eachRecord, segmentName, segmentNumber } from './format.ts';
-import { type OpenSession, OpenSessions } from './open-sessions.ts';
+import { type LedgerState, type OpenSession, OpenSessions } from './open-sessions.ts';
 import { SegmentScanner, scanHeader } from './scan.ts';
 
 export const CHECKPOINT_NAME = 'checkpoint.json';
@@ -22,8 +22,10 @@ export interface Checkpoint {
   throughSegment: number;
   /** The index after the last record of those segments. */
   nextIndex: number;
-  /** Sessions that those segments left open. */
+  /** Sessions that those segments left open, or without a checkpoint. */
   open: [string, OpenSession][];
+  /** Where the ledger of checkpoints stood at their end. */
+  ledger?: LedgerState;
 }
 
 /** A segment with records. */
@@ -60,7 +62,7 @@ export async function recoverSpool(dir: string, disk: SpoolDisk): Promise<Recove
   const numbers = names.map(segmentNumber).filter(number => number !== null);
   numbers.sort((a, b) => a - b);
 
-  const open = new OpenSessions(checkpoint?.open);
+  const open = new OpenSessions(checkpoint?.open, checkpoint?.ledger);
   const segments: RecoveredSegment[] = [];
   const empty: Recovered['empty'] = [];
   const lost: Recovered['lost'] = [];
@@ -135,9 +137,10 @@ function parseCheckpoint(bytes: Buffer | null): Checkpoint | null {
 
 function isCheckpoint(value: unknown): value is Checkpoint {
   if (typeof value !== 'object' || value === null) return false;
-  const { version, spoolId, throughSegment, nextIndex, open } = value as Record<string, unknown>;
+  const { version, spoolId, throughSegment, nextIndex, open, ledger } = value as Record<string, unknown>;
   return (
     version === 1 &&
+    (ledger === undefined || isLedger(ledger)) &&
     typeof spoolId === 'string' &&
     Number.isSafeInteger(throughSegment) &&
     Number.isSafeInteger(nextIndex) &&
@@ -154,4 +157,10 @@ function isCheckpoint(value: unknown): value is Checkpoint {
         typeof entry[1].lastHash === 'string',
     )
   );
+}
+
+function isLedger(value: unknown): value is LedgerState {
+  if (typeof value !== 'object' || value === null) return false;
+  const { number, previous } = value as Record<string, unknown>;
+  return Number.isSafeInteger(number) && typeof previous === 'string';
 }

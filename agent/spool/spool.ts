@@ -13,6 +13,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { Head } from '@sallyport/shared/evidence/checkpoint.ts';
 import type { RecordSink } from '@sallyport/shared/records/sink.ts';
 import { nodeDisk, type SegmentFile, type SpoolDisk } from './disk.ts';
 import {
@@ -24,7 +25,7 @@ import {
   writeRecordHeader,
   writeSegmentHeader,
 } from './format.ts';
-import { OpenSessions, sessionEndedByCrash } from './open-sessions.ts';
+import { closeCrashed, headOf, type LedgerState, OpenSessions } from './open-sessions.ts';
 import { CHECKPOINT_NAME, type Checkpoint, foldSegment, type Recovered, recoverSpool } from './recover.ts';
 
 export interface SpoolOptions {
@@ -57,6 +58,9 @@ export interface SpoolStats {
 export interface RecoveryReport {
   closedSessions: string[];
   lost: { fromIndex: number; toIndex: number }[];
+  /** Ended sessions that no checkpoint vouches for yet. */
+  uncovered: Head[];
+  ledger: LedgerState;
 }
 
 const SEGMENT_BYTES_MAX = 16 * 1024 * 1024;
@@ -126,7 +130,7 @@ export class Spool implements RecordSink {
   /** Records with an index below this are on disk. */
   durableIndex: number;
   /** What recovery did. */
-  readonly recovery: RecoveryReport = { closedSessions: [], lost: [] };
+  readonly recovery: RecoveryReport = { closedSessions: [], lost: [], uncovered: [], ledger: { number: 0, previous: '' } };
 
   readonly #options: SpoolOptions;
   readonly #disk: SpoolDisk;
@@ -197,9 +201,13 @@ export class Spool implements RecordSink {
     const now = this.#options.nowUnixUs ?? (() => Date.now() * 1000);
     let last = -1;
     for (const [sessionId, session] of recovered.open.entries()) {
-      last = this.append(sessionEndedByCrash(sessionId, session, now()));
-      this.recovery.closedSessions.push(sessionId);
+      if (session.ended !== true) {
+        last = closeCrashed(sessionId, session, now(), record => this.append(record));
+        this.recovery.closedSessions.push(sessionId);
+      }
+      this.recovery.uncovered.push(headOf(sessionId, session));
     }
+    this.recovery.ledger = recovered.open.ledger;
     if (last >= 0) await this.durable(last);
     this.#reserve = 0;
     this.#options.onDurable?.(this.durableIndex);
@@ -545,7 +553,7 @@ export class Spool implements RecordSink {
 
   /** Folds acknowledged segments into the checkpoint, then deletes them. */
   async #reclaim(): Promise<void> {
-    const open = new OpenSessions(this.#checkpoint.open);
+    const open = new OpenSessions(this.#checkpoint.open, this.#checkpoint.ledger);
     while (this.#reclaimable()) {
       const segment = this.#segments[0] as Segment;
       const file = segment.file ?? (await this.#disk.open(this.#path(segment.number)));
@@ -557,6 +565,7 @@ export class Spool implements RecordSink {
         throughSegment: segment.number,
         nextIndex: segment.nextIndex,
         open: open.entries().map(([id, session]) => [id, { ...session }]),
+        ledger: open.ledger,
       };
       await this.#disk.replaceFile(path.join(this.#options.dir, CHECKPOINT_NAME), JSON.stringify(this.#checkpoint));
       this.#segments.shift();

@@ -9,9 +9,11 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, approvalAggregate } from './approval.ts';
+import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
+import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
 
 /** An event with its envelope, decoded. */
@@ -59,6 +61,8 @@ const aggregates = new Map<string, Folding>(
     folding(agentAggregate),
     folding(approvalAggregate),
     folding(ticketAggregate),
+    folding(checkpointAggregate),
+    folding(timestampAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));
@@ -121,6 +125,16 @@ export class Projection {
   /** Tickets that were revoked and have not ended by themselves yet. */
   revokedTickets(nowMs: number): string[] {
     return [...this.#revokedTickets].filter(([, expiresAtMs]) => expiresAtMs > nowMs).map(([jti]) => jti);
+  }
+
+  /** The newest checkpoint of every ledger of evidence. */
+  checkpoints(): CheckpointState {
+    return this.stream(`${checkpointAggregate.name}/log`).state as CheckpointState;
+  }
+
+  /** Heads of this log that a time-stamping authority has signed. */
+  timestamps(): TimestampState {
+    return this.stream(`${timestampAggregate.name}/log`).state as TimestampState;
   }
 
   /** Everything that was folded, for comparison. */

@@ -3,6 +3,7 @@
  *
  * - kek: AES-256 key-encryption key. Secrets at rest are sealed to it as envelopes (a fresh data key per secret, wrapped by the kek).
  * - lease.key: Ed25519, signs leases. ticket.key: Ed25519, signs tickets. They are apart so that neither passes for the other.
+ * - evidence.key: Ed25519, signs the heads of the control log's tree; auditors pin its public half.
  * - derivation.key: input of HKDF for keys that must stay the same for ever: masks, fingerprints.
  *
  * Losing them loses what they seal: a backup of the event log needs this folder beside it.
@@ -27,6 +28,9 @@ export interface ControlPlaneKeys {
   /** Raw Ed25519, 32 bytes. */
   readonly leasePublicKey: Uint8Array;
   readonly ticketKey: KeyObject;
+  readonly evidenceKey: KeyObject;
+  /** Raw Ed25519, 32 bytes. */
+  readonly evidencePublicKey: Uint8Array;
   /** Seals a secret for rest. `context` is authenticated: a sealed value opens only where it was sealed for. @returns base64. */
   sealAtRest(plaintext: Uint8Array, context: string): string;
   /** @throws {GatewayError} SECRET_UNSEALABLE: another kek, another context, or damage. */
@@ -45,12 +49,15 @@ export async function openKeys(dir: string): Promise<ControlPlaneKeys> {
   }
   const leaseKey = await ed25519(join(dir, 'lease.key'));
   const ticketKey = await ed25519(join(dir, 'ticket.key'));
+  const evidenceKey = await ed25519(join(dir, 'evidence.key'));
   const derive = (purpose: string) => Buffer.from(hkdfSync('sha256', derivation, 'sallyport-derive-v1', purpose, 32));
   const fingerprintKey = derive('secret-fingerprint');
   return {
     leaseKey,
     leasePublicKey: rawPublic(leaseKey),
     ticketKey,
+    evidenceKey,
+    evidencePublicKey: rawPublic(evidenceKey),
     sealAtRest: (plaintext, context) => sealEnvelope(kek, plaintext, context),
     openAtRest: (sealed, context) => openEnvelope(kek, sealed, context),
     fingerprint: (plaintext, context) => createHmac('sha256', fingerprintKey).update(`${context}\0`).update(plaintext).digest('base64url'),

@@ -487,3 +487,10 @@ export function encodeOutputChunk(head: RecordHead, body: OutputChunkBody): Uint
   text(4, body.stream);
   return finish(head, FIELD_OUTPUT_CHUNK);
 }
+
+/** A record whose body is encoded already, under its field number; for what is written too seldom to be encoded by hand. */
+export function encodeRecordWithBody(head: RecordHead, field: number, body: Uint8Array): Uint8Array {
+  begin();
+  part(body);
+  return finish(head, field);
+}

@@ -220,6 +220,12 @@ export declare type AgentMessage = Message<"sallyport.agent.v1.AgentMessage"> & 
      */
     value: ApprovalWithdrawn;
     case: "approvalWithdrawn";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.Checkpointed checkpointed = 20;
+     */
+    value: Checkpointed;
+    case: "checkpointed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -444,6 +450,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
      */
     value: Drain;
     case: "drain";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.CheckpointLogged checkpoint_logged = 20;
+     */
+    value: CheckpointLogged;
+    case: "checkpointLogged";
   } | { case: undefined; value?: undefined };
 };
 
@@ -701,6 +713,54 @@ export declare type RelayAck = Message<"sallyport.agent.v1.RelayAck"> & {
  * Use `create(RelayAckSchema)` to create a new message.
  */
 export declare const RelayAckSchema: GenMessage<RelayAck>;
+
+/**
+ * The newest checkpoint of one ledger; it covers those before it, and is repeated until it is in the control plane's log.
+ *
+ * @generated from message sallyport.agent.v1.Checkpointed
+ */
+export declare type Checkpointed = Message<"sallyport.agent.v1.Checkpointed"> & {
+  /**
+   * an encoded sallyport.records.v1.CheckpointStatement
+   *
+   * @generated from field: bytes statement = 1;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.Checkpointed.
+ * Use `create(CheckpointedSchema)` to create a new message.
+ */
+export declare const CheckpointedSchema: GenMessage<Checkpointed>;
+
+/**
+ * @generated from message sallyport.agent.v1.CheckpointLogged
+ */
+export declare type CheckpointLogged = Message<"sallyport.agent.v1.CheckpointLogged"> & {
+  /**
+   * @generated from field: string ledger = 1;
+   */
+  ledger: string;
+
+  /**
+   * this checkpoint and all before it
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.CheckpointLogged.
+ * Use `create(CheckpointLoggedSchema)` to create a new message.
+ */
+export declare const CheckpointLoggedSchema: GenMessage<CheckpointLogged>;
 
 /**
  * Called over TLS that the agent checks against the CA fingerprint in its join token; it has no certificate yet.

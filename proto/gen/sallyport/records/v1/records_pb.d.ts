@@ -104,6 +104,12 @@ export declare type Record = Message<"sallyport.records.v1.Record"> & {
      */
     value: OutputChunk;
     case: "outputChunk";
+  } | {
+    /**
+     * @generated from field: sallyport.records.v1.Checkpoint checkpoint = 19;
+     */
+    value: Checkpoint;
+    case: "checkpoint";
   } | { case: undefined; value?: undefined };
 };
 
@@ -702,6 +708,151 @@ export declare type OutputChunk = Message<"sallyport.records.v1.OutputChunk"> & 
  * Use `create(OutputChunkSchema)` to create a new message.
  */
 export declare const OutputChunkSchema: GenMessage<OutputChunk>;
+
+/**
+ * What an agent signs every few seconds: how far each of its sessions is, and the hash of its last record. Checkpoints are records
+ * of a session of their own, the spool's ledger (session_id is the spool's id, seq the checkpoint's number); they carry no
+ * previous_hash, since the statements are chained. docs/evidence.md says what they prove.
+ *
+ * @generated from message sallyport.records.v1.Checkpoint
+ */
+export declare type Checkpoint = Message<"sallyport.records.v1.Checkpoint"> & {
+  /**
+   * an encoded CheckpointStatement
+   *
+   * @generated from field: bytes statement = 1;
+   */
+  statement: Uint8Array;
+
+  /**
+   * Ed25519 by the agent's evidence key over "sallyport-checkpoint-v1\0" and the statement
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * encoded SessionHead messages
+   *
+   * @generated from field: repeated bytes heads = 3;
+   */
+  heads: Uint8Array[];
+};
+
+/**
+ * Describes the message sallyport.records.v1.Checkpoint.
+ * Use `create(CheckpointSchema)` to create a new message.
+ */
+export declare const CheckpointSchema: GenMessage<Checkpoint>;
+
+/**
+ * @generated from message sallyport.records.v1.CheckpointStatement
+ */
+export declare type CheckpointStatement = Message<"sallyport.records.v1.CheckpointStatement"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * the spool's id
+   *
+   * @generated from field: string ledger = 2;
+   */
+  ledger: string;
+
+  /**
+   * contiguous from 0 within the ledger
+   *
+   * @generated from field: uint64 number = 3;
+   */
+  number: bigint;
+
+  /**
+   * @generated from field: int64 at_unix_us = 4;
+   */
+  atUnixUs: bigint;
+
+  /**
+   * SHA-256 of the statement before; empty at 0
+   *
+   * @generated from field: bytes previous = 5;
+   */
+  previous: Uint8Array;
+
+  /**
+   * Merkle tree hash (RFC 9162 2.1) over `heads`
+   *
+   * @generated from field: bytes heads_root = 6;
+   */
+  headsRoot: Uint8Array;
+
+  /**
+   * how many
+   *
+   * @generated from field: uint64 heads = 7;
+   */
+  heads: bigint;
+};
+
+/**
+ * Describes the message sallyport.records.v1.CheckpointStatement.
+ * Use `create(CheckpointStatementSchema)` to create a new message.
+ */
+export declare const CheckpointStatementSchema: GenMessage<CheckpointStatement>;
+
+/**
+ * Where a session stands.
+ *
+ * @generated from message sallyport.records.v1.SessionHead
+ */
+export declare type SessionHead = Message<"sallyport.records.v1.SessionHead"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * records 0..records-1 exist
+   *
+   * @generated from field: uint64 records = 2;
+   */
+  records: bigint;
+
+  /**
+   * SHA-256 of the last of them
+   *
+   * @generated from field: bytes hash = 3;
+   */
+  hash: Uint8Array;
+
+  /**
+   * there are no more
+   *
+   * @generated from field: bool ended = 4;
+   */
+  ended: boolean;
+
+  /**
+   * SHA-256 of "principal", session id and the principal's name, separated by NUL, first 16 bytes
+   *
+   * @generated from field: bytes principal_tag = 5;
+   */
+  principalTag: Uint8Array;
+
+  /**
+   * the same with "resource" and the resource's name
+   *
+   * @generated from field: bytes resource_tag = 6;
+   */
+  resourceTag: Uint8Array;
+};
+
+/**
+ * Describes the message sallyport.records.v1.SessionHead.
+ * Use `create(SessionHeadSchema)` to create a new message.
+ */
+export declare const SessionHeadSchema: GenMessage<SessionHead>;
 
 /**
  * A run of records as an agent's spool holds it and ships it. Its position makes a re-sent batch recognisable.

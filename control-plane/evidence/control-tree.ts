@@ -1,0 +1,87 @@
+/**
+ * The Merkle tree over the control log: one leaf an entry, in log order, so that every replica has the same tree. Signs its heads.
+ *
+ * Fed by the fold over the log (`take`), from the first entry on. It keeps about 64 bytes an entry for the tree, and for each entry
+ * when it was written; which entries are whose is kept by stream. Entries themselves are read from the log when they are asked for.
+ */
+import type { KeyObject } from 'node:crypto';
+import { sha256, signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
+import { controlLeaf } from '@sallyport/shared/evidence/control-leaf.ts';
+import { MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
+import { formatLogKey, type LogKey, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
+import type { RecordedEvent } from '../aggregates/projection.ts';
+
+export class ControlTree {
+  readonly tree: MerkleTree = new MerkleTree(sha256);
+  readonly key: LogKey;
+  readonly #privateKey: KeyObject;
+  readonly #clock: () => number;
+  /** Milliseconds since 1970, never falling: what is after a moment is found by halving. */
+  readonly #at: number[] = [];
+  readonly #streams = new Map<string, number[]>();
+  #signed: { size: number; note: string } | null = null;
+
+  constructor(privateKey: KeyObject, publicKey: Uint8Array, clock: () => number) {
+    const name = Buffer.from(sha256(publicKey)).toString('hex').slice(0, 16);
+    this.key = { origin: `sallyport-control-${name}`, publicKey };
+    this.#privateKey = privateKey;
+    this.#clock = clock;
+  }
+
+  take(value: Uint8Array, event: RecordedEvent): void {
+    const index = this.tree.size;
+    this.tree.append(controlLeaf(event.stream, event.type, sha256(value)));
+    this.#at.push(Math.max(this.#at.at(-1) ?? 0, Number(event.atUnixUs / 1000n)));
+    const indexes = this.#streams.get(event.stream);
+    if (indexes === undefined) this.#streams.set(event.stream, [index]);
+    else indexes.push(index);
+  }
+
+  get size(): number {
+    return this.tree.size;
+  }
+
+  /** The public key as people pin it. */
+  get verifierKey(): string {
+    return formatLogKey(this.key, sha256);
+  }
+
+  /** The signed head of the tree as it is now. */
+  head(): { size: number; root: Uint8Array; note: string } {
+    const { size } = this.tree;
+    const root = this.tree.root();
+    if (this.#signed?.size !== size) {
+      const at = new Date(this.#clock()).toISOString();
+      const note = signTreeHead({ origin: this.key.origin, size, root, at }, this.key, text => signEd25519(this.#privateKey, text), sha256);
+      this.#signed = { size, note };
+    }
+    return { size, root, note: this.#signed.note };
+  }
+
+  /** The first entry that was written at or after a moment; `size` when there is none. */
+  firstAt(atMs: number): number {
+    let low = 0;
+    let high = this.#at.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#at[middle] as number) < atMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** When an entry was written, milliseconds since 1970. */
+  atMs(index: number): number {
+    return this.#at[index] ?? 0;
+  }
+
+  /** Places of a stream's entries, ascending. */
+  entriesOf(stream: string): readonly number[] {
+    return this.#streams.get(stream) ?? [];
+  }
+
+  /** Streams whose name begins so. */
+  *streams(prefix: string): Iterable<string> {
+    for (const stream of this.#streams.keys()) if (stream.startsWith(prefix)) yield stream;
+  }
+}

@@ -1,0 +1,68 @@
+/** What verification says: findings that break the evidence, notes that do not, and what was counted. */
+
+export type FindingCode =
+  | 'FILE_MALFORMED' // a line that cannot be read
+  | 'FILE_CUT' // the file ends before its last line
+  | 'TREE_HEAD_FORGED' // the head of the control log is not signed by the key
+  | 'SPLIT_VIEW' // two signed heads for one size of the log
+  | 'LOG_REWRITTEN' // an older head is no beginning of this one
+  | 'LOG_ROLLED_BACK' // the log is shorter than it was
+  | 'ENTRY_ALTERED' // entries of the control log do not lead to its head
+  | 'KEY_UNKNOWN' // no proven entry names the agent's key
+  | 'CHECKPOINT_FORGED' // a checkpoint is not signed by its agent
+  | 'CHECKPOINT_MISSING' // numbers of a ledger are skipped, or its end is cut
+  | 'CHECKPOINT_FORK' // two different checkpoints with one number
+  | 'CHECKPOINT_UNLOGGED' // a checkpoint that no entry of the control log covers
+  | 'HEADS_ALTERED' // a checkpoint's list of sessions is not the one that was signed
+  | 'SESSION_MISSING'
+  | 'SESSION_UNPROVEN' // no checkpoint vouches for it
+  | 'RECORD_ALTERED'
+  | 'RECORDS_MISSING'
+  | 'RECORD_REORDERED'
+  | 'RECORD_REPEATED'
+  | 'RECORD_FOREIGN' // a record of another session
+  | 'RECORD_ADDED' // after the session's end
+  | 'STORE_ALTERED'; // what people query is not what was recorded
+
+export type NoteCode =
+  | 'KEY_NOT_PINNED'
+  | 'ROOT_NOT_COMPARED'
+  | 'WITHHELD'
+  | 'GAP_DECLARED'
+  | 'AGENT_CRASHED'
+  | 'NOT_YET_COVERED'
+  | 'SHREDDED';
+
+export interface Finding {
+  code: FindingCode;
+  /** A sentence for people. */
+  message: string;
+  session?: string;
+  seq?: number;
+  /** The last of a run that begins with `seq`. */
+  toSeq?: number;
+  ledger?: string;
+  /** Of a checkpoint in its ledger. */
+  number?: number;
+  /** Of an entry in the control log. */
+  entry?: number;
+}
+
+export interface Note {
+  code: NoteCode;
+  message: string;
+  session?: string;
+}
+
+export interface Report {
+  /** No findings. */
+  ok: boolean;
+  findings: Finding[];
+  /** Findings beyond those listed. */
+  more: number;
+  notes: Note[];
+  counts: { lines: number; sessions: number; records: number; checkpoints: number; entries: number };
+  treeHead: { origin: string; size: number; root: string; at: string } | null;
+  /** Was the key one that the verifier was given? */
+  pinned: boolean;
+}

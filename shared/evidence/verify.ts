@@ -1,0 +1,609 @@
+/**
+ * Verifies an evidence file (docs/reference/evidence-format.md), line by line, in memory that does not grow with the records.
+ *
+ * Pure: hashing and signature checks are given, so the same code runs in the CLI and in a browser. Whom to trust is the caller's: a
+ * pinned key of the control plane, and tree heads that were noted earlier.
+ *
+ * The order of a file is fixed (header, head of the control log, entries, checkpoints, sessions, end), so that what is needed to judge a
+ * line is known when it comes: entries give the agents' keys and the logged checkpoints, checkpoints give where each session must stand,
+ * records are then chained up to that.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
+import { base64, fromBase64 } from './base64.ts';
+import { decodeHead, decodeStatement, type Head, headsRoot, headTag, type Statement, signedBytes } from './checkpoint.ts';
+import { controlLeaf } from './control-leaf.ts';
+import { isConsistent, leafHash, rootFromInclusion, rootFromRange, type Sha256, sameBytes } from './merkle.ts';
+import type { Finding, Note, Report } from './report.ts';
+import { type SessionWalk, walkSession } from './session-walk.ts';
+import { type LogKey, openTreeHead, parseLogKey, parseTreeHead, type TreeHead, type VerifyEd25519 } from './tree-head.ts';
+
+export interface VerifierOptions {
+  sha256: Sha256;
+  verifyEd25519: VerifyEd25519;
+  /** The control plane's key as the auditor pinned it; without it the file's own is believed, and the report says so. */
+  key?: LogKey;
+  /** Signed tree heads that the auditor kept, as notes. */
+  roots?: readonly string[];
+}
+
+const FORMAT = 'sallyport-evidence/1';
+const FINDINGS_MAX = 1000;
+const RECORD_LINE = '{"type":"record","bytes":"';
+/** What is newer than this when the file is made may not have reached the log yet. */
+const FRESH_MS = 60_000;
+
+interface Scope {
+  sessions?: string[];
+  person?: string;
+  resource?: string;
+  from?: string;
+  to?: string;
+}
+
+type Line = Record<string, unknown>;
+
+interface Ledger {
+  last: Statement;
+  lastHash: Uint8Array;
+  /** The newest number whose statement is in the control log. */
+  covered: number;
+}
+
+/** Where a session must stand by the newest checkpoint that names it. */
+interface Expected extends Head {
+  seen: boolean;
+}
+
+export class EvidenceVerifier {
+  readonly #options: VerifierOptions;
+  readonly #sha256: Sha256;
+  readonly #findings: Finding[] = [];
+  #more = 0;
+  readonly #notes: Note[] = [];
+  readonly #counts = { lines: 0, sessions: 0, records: 0, checkpoints: 0, entries: 0 };
+  #scope: Scope | null = null;
+  #madeAtMs = 0;
+  #key: LogKey | null = null;
+  #treeHead: TreeHead | null = null;
+  #range: { from: number; to: number; proof: Uint8Array[]; leaves: Uint8Array[]; effects: (() => void)[] } | null = null;
+  #withheld = 0;
+  readonly #agentKeys = new Map<string, { key: Uint8Array; name: string }>();
+  /** ledger → number → SHA-256 of the statement in the control log. */
+  readonly #logged = new Map<string, Map<number, Uint8Array>>();
+  readonly #ledgers = new Map<string, Ledger>();
+  readonly #expected = new Map<string, Expected>();
+  #walk: SessionWalk | null = null;
+  readonly #shredded = new Map<string, string>();
+  readonly #anchors = new Map<number, Uint8Array>();
+  #ended = false;
+  #broken = false;
+
+  constructor(options: VerifierOptions) {
+    this.#options = options;
+    this.#sha256 = options.sha256;
+  }
+
+  /** Takes the next line, without its line feed. Records, nearly all there are, are done with when it returns. */
+  take(line: string): void | Promise<void> {
+    this.#counts.lines++;
+    if (this.#walk !== null && line.startsWith(RECORD_LINE) && line.endsWith('"}')) {
+      const bytes = fromBase64(line.slice(RECORD_LINE.length, -2));
+      if (bytes !== null) {
+        this.#counts.records++;
+        this.#walk.take(bytes);
+        return;
+      }
+    }
+    return this.#takeOther(line);
+  }
+
+  /** Call once after the last line. */
+  async finish(): Promise<Report> {
+    this.#endSession();
+    if (!this.#ended) this.#find({ code: 'FILE_CUT', message: 'The file has no last line: it was cut, or its export did not finish.' });
+    this.#checkLedgers();
+    this.#checkScope();
+    await this.#checkRoots();
+    if (this.#options.key === undefined && this.#key !== null) {
+      this.#note({
+        code: 'KEY_NOT_PINNED',
+        message: 'The control plane’s key was taken from the file itself. Get it another way and give it (--key) to be sure who signed.',
+      });
+    }
+    if (this.#withheld > 0) {
+      this.#note({
+        code: 'WITHHELD',
+        message: `${this.#withheld} entries of the control log are given by stream, type and hash only, because they may hold secrets.`,
+      });
+    }
+    const { treeHead } = this.#summary();
+    return {
+      ok: this.#findings.length === 0,
+      findings: this.#findings,
+      more: this.#more,
+      notes: this.#notes,
+      counts: this.#counts,
+      treeHead,
+      pinned: this.#options.key !== undefined,
+    };
+  }
+
+  #summary() {
+    const head = this.#treeHead;
+    return { treeHead: head === null ? null : { origin: head.origin, size: head.size, root: base64(head.root), at: head.at } };
+  }
+
+  #find(finding: Finding): void {
+    if (this.#findings.length < FINDINGS_MAX) this.#findings.push(finding);
+    else this.#more++;
+  }
+
+  #note(note: Note): void {
+    if (this.#notes.length < FINDINGS_MAX) this.#notes.push(note);
+  }
+
+  #malformed(why: string): void {
+    // One broken line may make every following one look wrong.
+    if (this.#broken) return;
+    this.#broken = true;
+    this.#find({ code: 'FILE_MALFORMED', message: `Line ${this.#counts.lines} of the file cannot be used: ${why}.` });
+  }
+
+  async #takeOther(text: string): Promise<void> {
+    let line: Line;
+    try {
+      const value: unknown = JSON.parse(text);
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('not an object');
+      line = value as Line;
+    } catch {
+      this.#malformed('it is not a JSON object');
+      return;
+    }
+    if (this.#ended) {
+      this.#malformed('the file goes on after its last line');
+      return;
+    }
+    if (this.#scope === null && line['type'] !== 'header') {
+      this.#malformed('a file begins with its header');
+      return;
+    }
+    if (line['type'] !== 'entry') this.#endRange();
+    if (line['type'] !== 'record') this.#endSession();
+    switch (line['type']) {
+      case 'header':
+        this.#header(line);
+        return;
+      case 'tree-head':
+        await this.#treeHeadLine(line);
+        return;
+      case 'anchor':
+        await this.#anchor(line);
+        return;
+      case 'range':
+        this.#beginRange(line);
+        return;
+      case 'entry':
+        this.#entry(line);
+        return;
+      case 'checkpoint':
+        await this.#checkpoint(line);
+        return;
+      case 'session':
+        this.#session(line);
+        return;
+      case 'store-deviation':
+        this.#deviation(line);
+        return;
+      case 'end':
+        this.#ended = true;
+        if (line['lines'] !== this.#counts.lines)
+          this.#find({
+            code: 'FILE_CUT',
+            message: `The file has ${this.#counts.lines} lines, its last one says ${String(line['lines'])}: lines were taken out or added.`,
+          });
+        return;
+      default:
+        this.#malformed(`${JSON.stringify(line['type'] ?? null)} is no type of line`);
+    }
+  }
+
+  #header(line: Line): void {
+    if (this.#scope !== null) return this.#malformed('there is a second header');
+    if (line['format'] !== FORMAT) return this.#malformed(`its format is not ${FORMAT}`);
+    this.#scope = (typeof line['scope'] === 'object' && line['scope'] !== null ? line['scope'] : {}) as Scope;
+    this.#madeAtMs = Date.parse(String(line['madeAt']));
+    const own = parseLogKey(String(line['key']), this.#sha256);
+    this.#key = this.#options.key ?? own;
+    if (own === null) this.#malformed('its key is none');
+  }
+
+  async #treeHeadLine(line: Line): Promise<void> {
+    const note = String(line['note']);
+    const { verifyEd25519 } = this.#options;
+    this.#treeHead = this.#key === null ? null : await openTreeHead(note, this.#key, verifyEd25519, this.#sha256);
+    if (this.#treeHead === null) {
+      this.#find({
+        code: 'TREE_HEAD_FORGED',
+        message: 'The head of the control log is not signed by the control plane’s key: who made this file is not who it says.',
+      });
+      // What follows is still checked against what the head says.
+      this.#treeHead = parseTreeHead(note)?.head ?? null;
+    }
+  }
+
+  async #anchor(line: Line): Promise<void> {
+    const head = this.#treeHead;
+    const proof = hashes(line['proof']);
+    const size = Number(line['size']);
+    const root = fromBase64(String(line['root']));
+    if (head === null || proof === null || root === null) return this.#malformed('an anchor without head, root or proof');
+    if (!isConsistent({ size, root }, head, proof, this.#sha256)) {
+      this.#find({
+        code: 'LOG_REWRITTEN',
+        message: `The control log of ${size} entries, whose head was published before, is not a beginning of this one: its history was changed.`,
+      });
+      return;
+    }
+    this.#anchors.set(size, root);
+    if (typeof line['note'] === 'string' && this.#key !== null) {
+      const opened = await openTreeHead(line['note'], this.#key, this.#options.verifyEd25519, this.#sha256);
+      if (opened === null || opened.size !== size || !sameBytes(opened.root, root))
+        this.#find({
+          code: 'TREE_HEAD_FORGED',
+          message: `The head of the log of ${size} entries is not signed by the control plane’s key.`,
+        });
+    }
+  }
+
+  // Entries of the control log
+
+  #beginRange(line: Line): void {
+    const proof = hashes(line['proof']);
+    if (proof === null) return this.#malformed('a range without a proof');
+    this.#range = { from: Number(line['from']), to: Number(line['to']), proof, leaves: [], effects: [] };
+  }
+
+  #entry(line: Line): void {
+    const range = this.#range;
+    if (range === null) return this.#malformed('an entry outside a range');
+    this.#counts.entries++;
+    const index = range.from + range.leaves.length;
+    if (typeof line['value'] !== 'string') {
+      const value = fromBase64(String(line['sha256']));
+      if (value === null) return this.#malformed('an entry without value or hash');
+      this.#withheld++;
+      range.leaves.push(leafHash(controlLeaf(String(line['stream']), String(line['event']), value), this.#sha256));
+      return;
+    }
+    const value = fromBase64(line['value']);
+    if (value === null) return this.#malformed('an entry that is not base64');
+    let event: { stream: string; type: string; payload: Uint8Array };
+    try {
+      event = fromBinary(ControlEventSchema, value);
+    } catch {
+      range.leaves.push(leafHash(value, this.#sha256)); // of whatever it is, the proof will say that it is wrong
+      return;
+    }
+    range.leaves.push(leafHash(controlLeaf(event.stream, event.type, this.#sha256(value)), this.#sha256));
+    range.effects.push(() => this.#believe(index, event));
+  }
+
+  /** An entry counts when its whole range leads to the head. */
+  #endRange(): void {
+    const range = this.#range;
+    if (range === null) return;
+    this.#range = null;
+    const root = this.#treeHead === null ? null : rootFromRange(range.leaves, range.from, this.#treeHead.size, range.proof, this.#sha256);
+    const fits = root !== null && this.#treeHead !== null && range.from + range.leaves.length === range.to;
+    if (!fits || this.#treeHead === null || !sameBytes(root, this.#treeHead.root)) {
+      const one = range.to - range.from === 1;
+      this.#find({
+        code: 'ENTRY_ALTERED',
+        entry: range.from,
+        message: one
+          ? `Entry ${range.from} of the control log was altered: it does not lead to the signed head.`
+          : `Among the entries ${range.from} to ${range.to - 1} of the control log, at least one was altered, taken out or added: they do not lead to the signed head.`,
+      });
+    }
+    for (const effect of range.effects) effect();
+  }
+
+  #believe(index: number, event: { stream: string; type: string; payload: Uint8Array }): void {
+    if (event.type !== 'AgentJoined' && event.type !== 'CheckpointsLogged' && event.type !== 'ResponsesShredded') return;
+    let payload: Line;
+    try {
+      payload = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(event.payload)) as Line;
+    } catch {
+      return this.#malformed(`entry ${index} of the control log has no JSON in it`);
+    }
+    if (event.type === 'AgentJoined') {
+      const details = objectOf(payload['details']);
+      const key = fromBase64(String(objectOf(details['keys'])['signingKey']));
+      const agent = event.stream.slice('agent/'.length);
+      // An agent joins once: a later entry cannot change its key.
+      if (key !== null && !this.#agentKeys.has(agent)) this.#agentKeys.set(agent, { key, name: String(details['name']) });
+    } else if (event.type === 'CheckpointsLogged') {
+      for (const logged of listOf(payload['checkpoints'])) this.#noteLogged(logged);
+      for (const conflict of listOf(payload['conflicts'])) this.#conflict(index, conflict);
+    } else {
+      const text = `${String(payload['by'])}: ${String(payload['reason'])}`;
+      for (const session of Array.isArray(payload['sessions']) ? payload['sessions'] : []) this.#shredded.set(String(session), text);
+    }
+  }
+
+  #noteLogged(logged: Line): void {
+    const bytes = fromBase64(String(logged['statement']));
+    const statement = bytes === null ? null : decodeStatement(bytes);
+    if (bytes === null || statement === null) return;
+    let numbers = this.#logged.get(statement.ledger);
+    if (numbers === undefined) {
+      numbers = new Map();
+      this.#logged.set(statement.ledger, numbers);
+    }
+    numbers.set(statement.number, this.#sha256(bytes));
+  }
+
+  #conflict(index: number, conflict: Line): void {
+    const { ledger, number, agentId } = conflict;
+    this.#find({
+      code: 'CHECKPOINT_FORK',
+      entry: index,
+      ledger: String(ledger),
+      number: Number(number),
+      message: `Agent ${this.#agentName(String(agentId))} came back with another checkpoint ${String(number)} than the one it had shown before: its spool was set back or copied, and what lay in between may be gone.`,
+    });
+  }
+
+  #agentName(agentId: string): string {
+    return this.#agentKeys.get(agentId)?.name ?? agentId;
+  }
+
+  // Checkpoints
+
+  async #checkpoint(line: Line): Promise<void> {
+    this.#counts.checkpoints++;
+    const bytes = fromBase64(String(line['statement']));
+    const signature = fromBase64(String(line['signature']));
+    const statement = bytes === null ? null : decodeStatement(bytes);
+    if (bytes === null || signature === null || statement === null) return this.#malformed('a checkpoint that cannot be read');
+    const { ledger, number } = statement;
+    const name = this.#agentName(statement.agentId);
+    const key = this.#agentKeys.get(statement.agentId);
+    const place = { ledger, number };
+    if (key === undefined) {
+      this.#find({ code: 'KEY_UNKNOWN', ...place, message: `No proven entry of the control log says which key agent ${name} signs with.` });
+      return;
+    }
+    if (!(await this.#options.verifyEd25519(key.key, signedBytes(bytes), signature))) {
+      this.#find({
+        code: 'CHECKPOINT_FORGED',
+        ...place,
+        message: `Checkpoint ${number} of agent ${name} is not signed by that agent’s key: it is forged or was altered.`,
+      });
+      return;
+    }
+    const hash = this.#sha256(bytes);
+    this.#follow(statement, hash, name);
+    await this.#heads(line, statement, name);
+  }
+
+  /** The place of a checkpoint in its ledger, and in the control log. */
+  #follow(statement: Statement, hash: Uint8Array, name: string): void {
+    const { ledger, number } = statement;
+    const before = this.#ledgers.get(ledger);
+    if (before !== undefined) {
+      if (number > before.last.number + 1) this.#checkpointsMissing(ledger, before.last.number + 1, number - 1, name);
+      else if (number <= before.last.number || !sameBytes(statement.previous, before.lastHash)) {
+        this.#find({
+          code: 'CHECKPOINT_FORK',
+          ledger,
+          number,
+          message: `Checkpoint ${number} of agent ${name} does not follow checkpoint ${before.last.number}: there are two histories.`,
+        });
+      }
+    }
+    const logged = this.#logged.get(ledger)?.get(number);
+    if (logged !== undefined && !sameBytes(logged, hash)) {
+      this.#find({
+        code: 'CHECKPOINT_FORK',
+        ledger,
+        number,
+        message: `Checkpoint ${number} of agent ${name} is not the one that the control plane logged: its spool was set back, or the record was replaced.`,
+      });
+    }
+    const covered = logged !== undefined && sameBytes(logged, hash) ? number : (before?.covered ?? -1);
+    this.#ledgers.set(ledger, { last: statement, lastHash: hash, covered });
+  }
+
+  #checkpointsMissing(ledger: string, from: number, to: number, name: string): void {
+    this.#find({
+      code: 'CHECKPOINT_MISSING',
+      ledger,
+      number: from,
+      message: `Checkpoint${from === to ? ` ${from}` : `s ${from} to ${to}`} of agent ${name} (ledger ${ledger}) ${from === to ? 'is' : 'are'} missing: evidence of sessions may be missing with ${from === to ? 'it' : 'them'}.`,
+    });
+  }
+
+  async #heads(line: Line, statement: Statement, name: string): Promise<void> {
+    const altered = () =>
+      this.#find({
+        code: 'HEADS_ALTERED',
+        ledger: statement.ledger,
+        number: statement.number,
+        message: `The list of sessions in checkpoint ${statement.number} of agent ${name} is not the one that the agent signed.`,
+      });
+    if (Array.isArray(line['heads'])) {
+      const encoded = line['heads'].map(each => fromBase64(String(each)));
+      const whole = encoded.filter(each => each !== null);
+      if (whole.length !== statement.heads || !sameBytes(headsRoot(whole, this.#sha256), statement.headsRoot)) return altered();
+      for (const bytes of whole) this.#expect(decodeHead(bytes));
+    } else if (Array.isArray(line['some'])) {
+      for (const each of line['some'] as unknown[]) {
+        const { head, index, path } = objectOf(each);
+        const bytes = fromBase64(String(head));
+        const steps = hashes(path);
+        const root =
+          bytes === null || steps === null
+            ? null
+            : rootFromInclusion(leafHash(bytes, this.#sha256), Number(index), statement.heads, steps, this.#sha256);
+        if (bytes === null || root === null || !sameBytes(root, statement.headsRoot)) altered();
+        else this.#expect(decodeHead(bytes));
+      }
+    }
+  }
+
+  #expect(head: Head | null): void {
+    if (head === null || !this.#isInScope(head)) return;
+    const before = this.#expected.get(head.sessionId);
+    if (before === undefined || before.records <= head.records)
+      this.#expected.set(head.sessionId, { ...head, seen: before?.seen ?? false });
+  }
+
+  #isInScope(head: Head): boolean {
+    const scope = this.#scope ?? {};
+    if (scope.sessions !== undefined) return scope.sessions.includes(head.sessionId);
+    const startedMs = Number.parseInt(head.sessionId.slice(0, 13).replace('-', ''), 16);
+    if (scope.from !== undefined && startedMs < Date.parse(scope.from)) return false;
+    if (scope.to !== undefined && startedMs >= Date.parse(scope.to)) return false;
+    const { sessionId } = head;
+    if (scope.person !== undefined && !sameBytes(head.principalTag, headTag('principal', sessionId, scope.person, this.#sha256)))
+      return false;
+    return scope.resource === undefined || sameBytes(head.resourceTag, headTag('resource', sessionId, scope.resource, this.#sha256));
+  }
+
+  /** Every checkpoint must be covered by the control log, and everything in that log be here. */
+  #checkLedgers(): void {
+    for (const [ledger, { last, covered }] of this.#ledgers) {
+      const name = this.#agentName(last.agentId);
+      const newest = Math.max(-1, ...(this.#logged.get(ledger)?.keys() ?? []));
+      if (newest > last.number && this.#scope?.sessions === undefined) this.#checkpointsMissing(ledger, last.number + 1, newest, name);
+      if (covered >= 0) continue;
+      // A fork has been named already; here nothing was logged at all.
+      if (newest >= 0 && newest >= last.number) {
+        if (newest > last.number) this.#checkpointsMissing(ledger, last.number + 1, newest, name);
+        continue;
+      }
+      if (this.#isFresh(last.atUnixUs)) {
+        this.#note({ code: 'NOT_YET_COVERED', message: `The newest checkpoints of agent ${name} had not reached the control log yet.` });
+      } else {
+        this.#find({
+          code: 'CHECKPOINT_UNLOGGED',
+          ledger,
+          number: last.number,
+          message: `No entry of the control log covers the checkpoints of agent ${name} up to ${last.number}.`,
+        });
+      }
+    }
+    if (this.#scope?.sessions !== undefined) return;
+    for (const [ledger, numbers] of this.#logged) {
+      if (this.#ledgers.has(ledger)) continue;
+      this.#find({
+        code: 'CHECKPOINT_MISSING',
+        ledger,
+        number: Math.min(...numbers.keys()),
+        message: `The control log knows a ledger ${ledger} of which no checkpoint is here: all of its evidence is missing.`,
+      });
+    }
+  }
+
+  #isFresh(atUnixUs: number): boolean {
+    return atUnixUs / 1000 > this.#madeAtMs - FRESH_MS;
+  }
+
+  // Sessions
+
+  #session(line: Line): void {
+    const id = String(line['session']);
+    this.#counts.sessions++;
+    const expected = this.#expected.get(id) ?? null;
+    if (expected !== null) expected.seen = true;
+    this.#walk = walkSession({
+      id,
+      expected,
+      sha256: this.#sha256,
+      find: finding => this.#find(finding),
+      note: note => this.#note(note),
+      isFresh: atUnixUs => this.#isFresh(atUnixUs),
+      shredded: this.#shredded.get(id),
+    });
+  }
+
+  #endSession(): void {
+    this.#walk?.end();
+    this.#walk = null;
+  }
+
+  #deviation(line: Line): void {
+    this.#find({
+      code: 'STORE_ALTERED',
+      session: String(line['session']),
+      seq: Number(line['seq']),
+      message: `What the session store shows as ${String(line['column'])} of command ${String(line['seq'])} in session ${String(line['session'])} is not what was recorded: the store’s table was altered.`,
+    });
+  }
+
+  #checkScope(): void {
+    for (const [session, { seen, records }] of this.#expected) {
+      if (!seen)
+        this.#find({
+          code: 'SESSION_MISSING',
+          session,
+          message: `Session ${session}, of which the agent signed ${records} records, is missing altogether.`,
+        });
+    }
+    for (const session of this.#scope?.sessions ?? []) {
+      if (!this.#expected.has(session) && this.#counts.sessions === 0)
+        this.#find({
+          code: 'SESSION_MISSING',
+          session,
+          message: `Session ${session} is not in the file, and no checkpoint here names it.`,
+        });
+    }
+  }
+
+  /** Heads that the auditor kept. */
+  async #checkRoots(): Promise<void> {
+    const head = this.#treeHead;
+    for (const note of this.#options.roots ?? []) {
+      const kept = this.#key === null ? null : await openTreeHead(note, this.#key, this.#options.verifyEd25519, this.#sha256);
+      if (kept === null || head === null) {
+        this.#find({ code: 'TREE_HEAD_FORGED', message: 'A root that was given is not signed by the control plane’s key.' });
+        continue;
+      }
+      const known = kept.size === head.size ? head.root : this.#anchors.get(kept.size);
+      if (known !== undefined) {
+        if (!sameBytes(known, kept.root))
+          this.#find({
+            code: 'SPLIT_VIEW',
+            message: `There are two signed heads of the control log at ${kept.size} entries: it shows different histories to different people. Keep both files: together they prove it.`,
+          });
+      } else if (kept.size > head.size) {
+        if (Date.parse(head.at) > Date.parse(kept.at))
+          this.#find({
+            code: 'LOG_ROLLED_BACK',
+            message: `The control log had ${kept.size} entries at ${kept.at} and has ${head.size} at ${head.at}: it was set back.`,
+          });
+      } else {
+        this.#note({
+          code: 'ROOT_NOT_COMPARED',
+          message: `The root of ${kept.size} entries cannot be compared: export again with it (--root), so that the file holds the proof.`,
+        });
+      }
+    }
+  }
+}
+
+function hashes(value: unknown): Uint8Array[] | null {
+  if (!Array.isArray(value)) return null;
+  const result = value.map(each => fromBase64(String(each)));
+  return result.every(each => each !== null) ? result : null;
+}
+
+function objectOf(value: unknown): Line {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Line) : {};
+}
+
+function listOf(value: unknown): Line[] {
+  return Array.isArray(value) ? value.map(objectOf) : [];
+}
