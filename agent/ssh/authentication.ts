@@ -195,7 +195,9 @@ export class Authentication {
   #prompt(): void {
     const { gateway } = this.#host.context;
     const canSignIn = DeviceFlow.possible(gateway);
-    const prompt = canSignIn ? 'Password (a ticket or token; just press Enter to sign in in the browser): ' : 'Password (a ticket or token): ';
+    const prompt = canSignIn
+      ? 'Password (a ticket or token; just press Enter to sign in in the browser): '
+      : 'Password (a ticket or token): ';
     this.#state = 'prompting';
     this.#host.send(
       new SshWriter()
@@ -285,7 +287,11 @@ export class Authentication {
     proof: { algorithm: string; blob: Buffer; signature: Buffer; signed: Buffer },
     limits: { forceCommand: string | null; withoutForwarding: boolean; withoutPty: boolean },
   ): TokenVerdict {
-    const refused = (reason: string): TokenVerdict => ({ ok: false, code: 'CERTIFICATE_REFUSED', reason: `the SSH certificate: ${reason}` });
+    const refused = (reason: string): TokenVerdict => ({
+      ok: false,
+      code: 'CERTIFICATE_REFUSED',
+      reason: `the SSH certificate: ${reason}`,
+    });
     const { gateway, resource, clientAddress } = this.#host.context;
     const authority = gateway.lease?.resources.get(resource)?.ssh?.userAuthority;
     if (authority === undefined) return refused('there is no lease that says whose certificates count');

@@ -109,7 +109,13 @@ export class ChannelEnd {
       sent?.();
       return;
     }
-    if (this.#waiting.length === 0 && !this.#held && data.length <= this.#packetMax && data.length <= this.#remoteWindow && !this.transport.backedUp) {
+    if (
+      this.#waiting.length === 0 &&
+      !this.#held &&
+      data.length <= this.#packetMax &&
+      data.length <= this.#remoteWindow &&
+      !this.transport.backedUp
+    ) {
       this.#sendPiece(data, kind);
       sent?.();
       return;
@@ -131,14 +137,25 @@ export class ChannelEnd {
 
   request(type: string, wantReply: boolean, data: Uint8Array = new Uint8Array(0)): void {
     this.sendMessage(
-      new SshWriter(32 + data.length).byte(Message.channelRequest).uint32(this.#remoteId).string(type).boolean(wantReply).raw(data).finish(),
+      new SshWriter(32 + data.length)
+        .byte(Message.channelRequest)
+        .uint32(this.#remoteId)
+        .string(type)
+        .boolean(wantReply)
+        .raw(data)
+        .finish(),
     );
   }
 
   /** Answers a request at once; answers do not wait for data. */
   reply(success: boolean): void {
     if (this.#sentClose) return;
-    this.transport.send(new SshWriter(8).byte(success ? Message.channelSuccess : Message.channelFailure).uint32(this.#remoteId).finish());
+    this.transport.send(
+      new SshWriter(8)
+        .byte(success ? Message.channelSuccess : Message.channelFailure)
+        .uint32(this.#remoteId)
+        .finish(),
+    );
   }
 
   eof(): void {

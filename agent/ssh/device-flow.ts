@@ -84,7 +84,8 @@ export class DeviceFlow {
         return answer.id_token;
       }
       if (answer.error === 'slow_down') this.#intervalMs += 5000;
-      else if (answer.error !== 'authorization_pending') throw failed(`the identity provider answered ${plain(String(answer.error ?? 'nothing'))}`);
+      else if (answer.error !== 'authorization_pending')
+        throw failed(`the identity provider answered ${plain(String(answer.error ?? 'nothing'))}`);
     }
     throw failed('nobody signed in');
   }

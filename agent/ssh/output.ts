@@ -86,7 +86,9 @@ export class MaskingStream {
     }
     cut = Math.max(from, beforePartial(joined, cut));
     if (cut > from) {
-      const inside = spans.filter(span => span.start < cut).map(span => ({ ...span, start: Math.max(span.start, from), end: Math.min(span.end, cut) }));
+      const inside = spans
+        .filter(span => span.start < cut)
+        .map(span => ({ ...span, start: Math.max(span.start, from), end: Math.min(span.end, cut) }));
       for (const span of inside) this.#classify(span.detector);
       const bytes = inside.length === 0 ? joined.subarray(from, cut) : this.#masked(joined, from, cut, inside);
       this.#context = joined.subarray(Math.max(0, cut - CONTEXT_BYTES), cut);

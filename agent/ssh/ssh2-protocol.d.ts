@@ -45,6 +45,7 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
 
 declare module 'ssh2/lib/protocol/handlers.js' {
   import type Protocol from 'ssh2/lib/protocol/Protocol.js';
+
   const handlers: ((protocol: Protocol, payload: Buffer) => unknown)[];
   export default handlers;
 }
@@ -56,6 +57,7 @@ declare module 'ssh2/lib/protocol/kex.js' {
 
 declare module 'ssh2/lib/protocol/utils.js' {
   import type Protocol from 'ssh2/lib/protocol/Protocol.js';
+
   const utils: { sendPacket(protocol: Protocol, packet: Buffer, bypass?: boolean): boolean };
   export default utils;
 }

@@ -11,13 +11,13 @@
  */
 import type { Socket } from 'node:net';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import Protocol, { type NegotiatedAlgorithms } from 'ssh2/lib/protocol/Protocol.js';
+import { SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
 import handlers from 'ssh2/lib/protocol/handlers.js';
 import kex from 'ssh2/lib/protocol/kex.js';
+import Protocol, { type NegotiatedAlgorithms } from 'ssh2/lib/protocol/Protocol.js';
 import ssh2Utils from 'ssh2/lib/protocol/utils.js';
 import { Message } from './messages.ts';
-import { SshWriter } from '@sallyport/shared/ssh/wire.ts';
 
 /** Is ssh2's native cipher loaded? Without it the same ciphers run on Node's own, at a lower rate. */
 export const nativeCiphers: boolean = ssh2Crypto.bindingAvailable;

@@ -193,7 +193,12 @@ class Login {
     this.#methods ??= methodsOf(this.#target);
     const method = this.#methods.shift();
     if (method === undefined) {
-      this.#done(unavailable('SSH_UPSTREAM_LOGIN', `the host does not accept the credential for the account ${JSON.stringify(this.#target.account)}`));
+      this.#done(
+        unavailable(
+          'SSH_UPSTREAM_LOGIN',
+          `the host does not accept the credential for the account ${JSON.stringify(this.#target.account)}`,
+        ),
+      );
       return;
     }
     this.#current = method;
@@ -218,7 +223,12 @@ class Login {
         return;
       case Message.userauthFailure: {
         const methods = reader.nameList();
-        if (this.#current?.name === 'password' && !this.#asKeyboard && !methods.includes('password') && methods.includes('keyboard-interactive')) {
+        if (
+          this.#current?.name === 'password' &&
+          !this.#asKeyboard &&
+          !methods.includes('password') &&
+          methods.includes('keyboard-interactive')
+        ) {
           // Hosts that ask for passwords by PAM alone.
           this.#asKeyboard = true;
           this.#answered = false;

@@ -84,12 +84,12 @@ const wrong: [string, string, string[]][] = [
   [
     'unknown field, nearest name',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, passwrd: { env: X } }\n',
-    ['3:7: `spec` has no `password`', '3:24: unknown field `passwrd`; did you mean `password`?'],
+    ['3:24: unknown field `passwrd`; did you mean `password`?'],
   ],
   [
     'unknown field, nothing near',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, zzz: 1 }\n',
-    ['3:46: unknown field `zzz`; known here: `username`, `password`'],
+    ['3:46: unknown field `zzz`; known here: `username`, `password`, `privateKey`, `certificate`'],
   ],
   [
     'unknown top-level field',
@@ -125,7 +125,7 @@ const wrong: [string, string, string[]][] = [
       '2:11: `metadata` has no `name`',
       '4:3: `spec` has no `upstream`',
       '4:3: `spec` has no `credential`',
-      '4:13: `protocol` cannot be `mysql`; write one of `postgres`',
+      '4:13: `protocol` cannot be `mysql`; write one of `postgres`, `ssh`',
     ],
   ],
   ['bad enum value', resource('  unknown: dney\n') + credential, ['7:12: `unknown` cannot be `dney`; did you mean `deny`?']],
@@ -489,7 +489,7 @@ test('aliases are followed, with the positions of what they stand for', () => {
 test('the table of fields comes from the same schema', () => {
   const names = (fields: readonly FieldDescription[] | undefined): string[] => (fields ?? []).map(field => field.name);
   const spec = (kind: Parameters<typeof manifestFields>[0]) => manifestFields(kind).find(field => field.name === 'spec')?.value.fields;
-  assert.deepEqual(names(spec('Credential')), ['username', 'password']);
+  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'privateKey', 'certificate']);
   const [, password] = spec('Credential') ?? [];
   assert.deepEqual(names(password?.value.fields), ['env', 'file', 'value']);
   const rules = spec('Guard')?.find(field => field.name === 'rules')?.value.items?.fields;

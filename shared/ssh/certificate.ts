@@ -130,7 +130,8 @@ export function certificateProblem(certificate: Certificate, use: CertificateUse
   for (const [option, value] of certificate.criticalOptions) {
     if (option === 'source-address') {
       if (!addressMatches(use.address, value)) return 'it is not valid from this address';
-    } else if (!use.enforced.includes(option)) return `it has the critical option ${JSON.stringify(option.slice(0, 64))}, which is not known`;
+    } else if (!use.enforced.includes(option))
+      return `it has the critical option ${JSON.stringify(option.slice(0, 64))}, which is not known`;
   }
   return null;
 }

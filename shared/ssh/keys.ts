@@ -111,7 +111,11 @@ function hashOf(algorithm: string, key: KeyObject): string | null | undefined {
   if (algorithm === 'rsa-sha2-512') return kind === 'rsa' ? 'sha512' : undefined;
   const curve = algorithm.startsWith('ecdsa-sha2-') ? algorithm.slice('ecdsa-sha2-'.length) : '';
   if (!Object.hasOwn(CURVES, curve) || kind !== 'ec') return undefined;
-  return encodePublicKey(key).subarray(4, 4 + algorithm.length).toString('latin1') === algorithm ? CURVES[curve]?.hash : undefined;
+  return encodePublicKey(key)
+    .subarray(4, 4 + algorithm.length)
+    .toString('latin1') === algorithm
+    ? CURVES[curve]?.hash
+    : undefined;
 }
 
 /**
@@ -154,7 +158,11 @@ export function signatureAlgorithm(key: KeyObject): string {
 export function makeSignature(privateKey: KeyObject, data: Uint8Array): Buffer {
   const algorithm = signatureAlgorithm(privateKey);
   const hash = hashOf(algorithm, createPublicKey(privateKey)) ?? null;
-  if (!algorithm.startsWith('ecdsa-')) return new SshWriter().string(algorithm).string(sign(hash, data, privateKey)).finish();
+  if (!algorithm.startsWith('ecdsa-'))
+    return new SshWriter()
+      .string(algorithm)
+      .string(sign(hash, data, privateKey))
+      .finish();
   const joined = sign(hash, data, { key: privateKey, dsaEncoding: 'ieee-p1363' });
   const half = joined.length / 2;
   const inner = new SshWriter().mpint(joined.subarray(0, half)).mpint(joined.subarray(half)).finish();

@@ -141,7 +141,10 @@ export class SshWriter {
     let from = 0;
     while (from < value.length && value[from] === 0) from++;
     const rest = value.subarray(from);
-    if (rest.length > 0 && (rest[0] as number) >= 0x80) return this.uint32(rest.length + 1).byte(0).raw(rest);
+    if (rest.length > 0 && (rest[0] as number) >= 0x80)
+      return this.uint32(rest.length + 1)
+        .byte(0)
+        .raw(rest);
     return this.string(rest);
   }
 
