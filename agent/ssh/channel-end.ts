@@ -23,7 +23,7 @@ const UINT32_MAX = 0xffff_ffff;
 
 type Waiting =
   | { type: 'data'; data: Buffer; kind: number | null; sent: (() => void) | null }
-  | { type: 'message'; payload: Buffer; then: (() => void) | null }
+  | { type: 'message'; payload: Buffer; after: (() => void) | null }
   | { type: 'eof' }
   | { type: 'close' };
 
@@ -131,8 +131,8 @@ export class ChannelEnd {
   }
 
   /** A channel request or another message of the channel, behind the data that waits. `payload` lacks nothing but order. */
-  sendMessage(payload: Buffer, then: (() => void) | null = null): void {
-    this.#enqueue({ type: 'message', payload, then });
+  sendMessage(payload: Buffer, after: (() => void) | null = null): void {
+    this.#enqueue({ type: 'message', payload, after });
   }
 
   request(type: string, wantReply: boolean, data: Uint8Array = new Uint8Array(0)): void {
@@ -197,7 +197,7 @@ export class ChannelEnd {
       if (this.#sentClose) continue;
       if (item.type === 'message') {
         this.transport.send(item.payload);
-        item.then?.();
+        item.after?.();
       } else if (item.type === 'eof') {
         if (this.#sentEof) continue;
         this.#sentEof = true;

@@ -85,7 +85,7 @@ export class DeviceFlow {
       }
       if (answer.error === 'slow_down') this.#intervalMs += 5000;
       else if (answer.error !== 'authorization_pending')
-        throw failed(`the identity provider answered ${plain(String(answer.error ?? 'nothing'))}`);
+        throw failed(`the identity provider answered ${typeof answer.error === 'string' ? plain(answer.error) : 'nothing of use'}`);
     }
     throw failed('nobody signed in');
   }
