@@ -101,7 +101,7 @@ export class Judge {
     }
     const text = this.#readable(bytes.subarray(start, end));
     const analysis = text === null ? UNREADABLE : sharedAnalyser().analyseBytes(text, this.settings);
-    const flow = usesFlow && inForce.policy.hasColumnRules && text !== null && analysis.error === undefined ? this.flow : null;
+    const flow = usesFlow && columnRules(inForce) !== null && text !== null && analysis.error === undefined ? this.flow : null;
     const scope = flow?.scope ?? null;
     const known = this.#decisions.get(analysis.facts);
     if (
@@ -115,7 +115,7 @@ export class Judge {
     }
     let textFacts = analysis.facts;
     if (analysis.executes.length > 0) textFacts = withPrepared(analysis, name => this.#preparedIn(analysis, name));
-    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, inForce, false);
+    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, columnRules(inForce) ?? inForce, false);
     const judged = this.#decide({
       textFacts,
       fingerprint: analysis.fingerprint,
@@ -181,9 +181,10 @@ export class Judge {
    * @param text of the statement, where flow matters; of a PREPARE, what it prepares is meant.
    */
   again(judged: Judged, inForce: PolicyInForce, text: Buffer | null): Judged {
-    const flow = inForce.policy.hasColumnRules ? this.flow : null;
+    const rules = columnRules(inForce);
+    const flow = rules === null ? null : this.flow;
     const same = judged.inForce === inForce;
-    if (text === null && flow !== null) {
+    if (text === null && flow !== null && inForce.policy.hasColumnRules) {
       // A cursor that SQL declared: what it reads was settled then, under the policy of then.
       if (same) return judged;
       return this.refusal('the policy has changed since this cursor was declared; declare it again', 'protocol/policy-changed', inForce);
@@ -191,7 +192,7 @@ export class Judge {
     const scope = flow?.scope ?? null;
     if (same && !inForce.policy.decisionDependsOnTime && judged.scope === scope) return judged;
     const { textFacts, fingerprint, statements } = judged;
-    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, inForce, true);
+    const judgement = flow === null || text === null ? null : flow.judge(text, textFacts, rules ?? inForce, true);
     return this.#decide({ textFacts, fingerprint, statements, inForce, flow: judgement, scope, unparsed: false });
   }
 
@@ -217,9 +218,11 @@ export class Judge {
   }): Judged {
     const { textFacts, fingerprint, statements, inForce, flow, scope } = input;
     const facts = flow?.facts ?? textFacts;
-    let decision = inForce.policy.decide(facts, new Date());
+    // For somebody who is exempt, flow says what they read and inferred, for their records; it decides nothing.
+    const decides = inForce.policy.hasColumnRules;
+    let decision = inForce.policy.decide(decides ? facts : { ...textFacts, columnsRead: facts.columnsRead }, new Date());
     // A guard's refusal says more than what flow analysis would say; its permission says less.
-    if (decision.action !== 'deny' && flow !== null) {
+    if (decision.action !== 'deny' && flow !== null && decides) {
       if (flow.refusal !== null) decision = { action: 'deny', ...flow.refusal };
       else if (flow.hold !== null) decision = decision.action === 'hold' ? bothHold(decision, flow.hold) : { action: 'hold', ...flow.hold };
     }
@@ -233,10 +236,9 @@ export class Judge {
       fingerprint,
       statements,
       unresolved: decision.action !== 'allow' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
-      touchesRecordProtected:
-        inForce.recording !== null && inForce.recording.policy.hasColumnRules && facts.objects.some(this.isRecordProtected),
-      touchesDenied: inForce.policy.hasColumnRules && flow === null && facts.objects.some(this.hasDenied),
-      touchesProtected: inForce.policy.hasColumnRules && (flow?.touchesProtected === true || facts.objects.some(this.isProtected)),
+      touchesRecordProtected: inForce.recording?.policy.hasColumnRules === true && facts.objects.some(this.isRecordProtected),
+      touchesDenied: decides && flow === null && facts.objects.some(this.hasDenied),
+      touchesProtected: decides && (flow?.touchesProtected === true || facts.objects.some(this.isProtected)),
       hasEffects: statements.some(statement => statement.effects.length > 0),
       changesNames:
         facts.functions.some(isSetConfig) ||
@@ -275,6 +277,20 @@ function bothHold(guard: Decision & { action: 'hold' }, flow: NonNullable<FlowJu
     message: `${guard.message} ${flow.message}`,
     approval: strictestApproval(guard.approval, flow.approval),
   };
+}
+
+const exemptViews = new WeakMap<PolicyInForce, PolicyInForce>();
+
+/** The policy whose column rules flow analysis goes by: the session's, or for somebody exempt the one that their records go by. */
+function columnRules(inForce: PolicyInForce): PolicyInForce | null {
+  if (inForce.policy.hasColumnRules) return inForce;
+  if (inForce.recording?.policy.hasColumnRules !== true) return null;
+  let view = exemptViews.get(inForce);
+  if (view === undefined) {
+    view = { ...inForce, policy: inForce.recording.policy };
+    exemptViews.set(inForce, view);
+  }
+  return view;
 }
 
 function recordedFacts({ statements, objects, columnsRead, inferences }: CommandFacts) {

@@ -434,7 +434,7 @@ export class Relay {
     return this.#clean(text, this.session.inForce);
   }
 
-  /** What flow analysis knows of the session; null while no column rule applies. */
+  /** What flow analysis knows of the session; null while no column rule applies, to its answers or to its records. */
   get flow(): SessionFlow | null {
     const { inForce } = this.session;
     if (this.#flowFor !== inForce) {
@@ -442,7 +442,7 @@ export class Relay {
       // While no rule applied nobody followed what statements did to names.
       this.judge.flow?.forgetPath();
     }
-    if (!inForce.policy.hasColumnRules) return null;
+    if (!inForce.policy.hasColumnRules && inForce.recording?.policy.hasColumnRules !== true) return null;
     const { catalog, judge } = this;
     if (judge.flow === null && catalog !== null) {
       judge.flow = new SessionFlow(catalog);

@@ -4,6 +4,8 @@
  */
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type Answer, ask, questionTimeoutMs } from '../questions/ask.ts';
+import type { ParameterName, Question } from '../questions/question.ts';
 
 export interface HistoryFilter {
   limit: number;
@@ -70,6 +72,8 @@ export interface SessionHistory {
   commandsOf(sessionId: string, limit: number): Promise<CommandRow[]>;
   /** The newest first. */
   commands(filter: HistoryFilter): Promise<CommandRow[]>;
+  /** An auditor's question, with what `questionParameters` made of its values; see questions/ask.ts. */
+  ask(question: Question, parameters: Partial<Record<ParameterName, string>>, limit: number): Promise<Answer>;
   /** For the modules that make their own queries (session-search.ts and others): values as parameters only. */
   rows<Row>(query: string, parameters: Record<string, unknown>): Promise<Row[]>;
   /** Counts the commands of sessions. */
@@ -84,18 +88,20 @@ const requestTimeoutMs = 10_000;
 /** @param url null: there is no store. */
 export function sessionHistory(url: string | null, user: string, password: string): SessionHistory {
   if (url === null) return new NoHistory();
-  const client = createClient({
-    url,
-    username: user,
-    password,
-    request_timeout: requestTimeoutMs,
-    // Its failures are ours to report, in our log's form.
-    log: { level: ClickHouseLogLevel.OFF },
-    max_open_connections: 8,
-    keep_alive: { enabled: true, idle_socket_ttl: 1500 },
-    clickhouse_settings: { output_format_json_quote_64bit_integers: 0, date_time_output_format: 'iso' },
-  });
-  return new ClickHouseHistory(client);
+  const client = (connectionsMax: number, timeoutMs: number) =>
+    createClient({
+      url,
+      username: user,
+      password,
+      request_timeout: timeoutMs,
+      // Its failures are ours to report, in our log's form.
+      log: { level: ClickHouseLogLevel.OFF },
+      max_open_connections: connectionsMax,
+      keep_alive: { enabled: true, idle_socket_ttl: 1500 },
+      clickhouse_settings: { output_format_json_quote_64bit_integers: 0, date_time_output_format: 'iso' },
+    });
+  // Auditors' questions may take long: they have connections of their own, so that they delay nobody who looks at a session.
+  return new ClickHouseHistory(client(8, requestTimeoutMs), client(2, questionTimeoutMs));
 }
 
 export const sessionColumns =
@@ -106,9 +112,11 @@ export const commandColumns =
 class ClickHouseHistory implements SessionHistory {
   readonly isConfigured = true;
   readonly #client: ClickHouseClient;
+  readonly #questions: ClickHouseClient;
 
-  constructor(client: ClickHouseClient) {
+  constructor(client: ClickHouseClient, questions: ClickHouseClient) {
     this.#client = client;
+    this.#questions = questions;
   }
 
   async sessions(filter: HistoryFilter): Promise<SessionRow[]> {
@@ -140,6 +148,10 @@ class ClickHouseHistory implements SessionHistory {
     });
   }
 
+  ask(question: Question, parameters: Partial<Record<ParameterName, string>>, limit: number): Promise<Answer> {
+    return ask(this.#questions, question, parameters, limit);
+  }
+
   rows<Row>(query: string, parameters: Record<string, unknown>): Promise<Row[]> {
     return this.#query(query, parameters);
   }
@@ -150,7 +162,7 @@ class ClickHouseHistory implements SessionHistory {
   }
 
   async close(): Promise<void> {
-    await this.#client.close();
+    await Promise.all([this.#client.close(), this.#questions.close()]);
   }
 
   /** The sessions' commands are counted by a query of their own: joined, the store would read all commands there are. */
@@ -185,6 +197,7 @@ class NoHistory implements SessionHistory {
   readonly session = noStore;
   readonly commandsOf = noStore;
   readonly commands = noStore;
+  readonly ask = noStore;
   readonly rows = noStore;
   readonly withSums = noStore;
   readonly ping = noStore;
