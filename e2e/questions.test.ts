@@ -87,8 +87,8 @@ test('who read the column: also those who are exempt, and they in clear', async 
 });
 
 test('a condition on a protected column is seen, whoever wrote it', async () => {
-  const people = new Set((await answer('inference')).map(row => row.principal));
-  assert.deepEqual([...people].sort(), ['billing-bot', 'pia@example.com', 'sam@example.com']);
+  const who = new Set((await answer('inference')).map(row => row.principal));
+  assert.deepEqual(who, new Set(['billing-bot', 'pia@example.com', 'sam@example.com']));
 });
 
 test('refusals, changes, programs, and roles that nobody used', async () => {

@@ -200,7 +200,7 @@ export class BackendStream {
     if (head === undefined || head.hidden || this.#relay.session.budget !== null) return false;
     if (type === Backend.DataRow) {
       const plan = this.#planOf(head);
-      return plan !== null && plan.untouched && (plan.recorded === null || head.run?.captures !== true);
+      return plan?.untouched === true && (plan.recorded === null || head.run?.captures !== true);
     }
     if (type === Backend.CopyData) return head.copy === null ? !this.#needsPlans() : head.copy.rows.untouched;
     return false;

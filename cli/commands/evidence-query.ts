@@ -123,8 +123,7 @@ function shown(question: Question, answer: Answer, { style }: Terminal): string 
 function cell(value: unknown, type: string): string {
   if (value === null || value === undefined) return '';
   if (Array.isArray(value)) return value.map(String).join(', ');
-  if (typeof value === 'object') return JSON.stringify(value);
-  const text = String(value);
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
   return type.includes('DateTime') ? text.replace('T', ' ').replace(/(\.\d+)?Z$/, '') : text;
 }
 
@@ -145,7 +144,7 @@ export function csv({ columns, rows }: Pick<Answer, 'columns' | 'rows'>): string
 function quoted(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
   return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
 }
 

@@ -101,6 +101,7 @@ export class AgentConnection {
         for (const session of body.value.started) this.#sessionStarted(session);
         for (const id of body.value.ended) this.sessions.delete(id);
         break;
+      case 'checkpointed':
       case 'approvalRequested':
       case 'approvalWithdrawn':
       case undefined:

@@ -5,6 +5,7 @@ import { questionParameters } from './ask.ts';
 import { findQuestion, QUESTIONS } from './catalogue.ts';
 import { PARAMETERS, type Question } from './question.ts';
 
+const byText = (a = '', b = '') => (a < b ? -1 : 1);
 const nowMs = Date.parse('2026-11-21T12:00:00Z');
 const known = (name: string): Question => findQuestion(name) ?? assert.fail(name);
 
@@ -28,7 +29,7 @@ test('what is unknown, missing or no number is refused', () => {
 test('a question names the parameters that its query uses, and no text of a person is in a query', () => {
   for (const { name, query, parameters } of QUESTIONS) {
     const used = new Set([...query.matchAll(/\{(\w+):([^}]+)\}/g)].map(([, parameter]) => parameter));
-    assert.deepEqual([...used].sort(), [...parameters].sort(), name);
+    assert.deepEqual([...used].toSorted(byText), parameters.toSorted(byText), name);
     for (const [, parameter = '', type] of query.matchAll(/\{(\w+):([^}]+)\}/g)) {
       assert.equal(type, PARAMETERS[parameter as keyof typeof PARAMETERS].type, `${name}: ${parameter}`);
     }

@@ -2,8 +2,6 @@
  * What a leaf of the control log's tree is made of: the entry's stream, its type, and the SHA-256 of its bytes. An entry can so be
  * withheld from an export (a sealed credential, say) while the proof still tells which stream and type of event it was.
  */
-import type { Sha256 } from './merkle.ts';
-
 const encoder = new TextEncoder();
 
 /** @param valueHash SHA-256 of the entry's encoded ControlEvent. */
