@@ -11,6 +11,8 @@ import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { ControlLog } from './aggregates/control-log.ts';
+import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
+import { ControlTree } from './evidence/control-tree.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
 import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
@@ -106,14 +108,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const records = await openFileLog({ dir: join(dataDir, 'log', 'sallyport.records'), clock });
     closers.push(() => records.close());
     let isSound = true;
+    const tree = new ControlTree(keys.evidenceKey, keys.evidencePublicKey, clock);
     const control = await ControlLog.open(controlTopic, {
       clock,
+      onEntry: (entry, event) => tree.take(entry.value, event),
       onFault: error => {
         isSound = false;
         options.onFault(error);
       },
     });
     closers.push(() => control.close());
+    const checkpoints = new CheckpointDesk({ control, logger });
+    closers.push(() => checkpoints.close());
 
     const relay = await RecordRelay.open(records, join(dataDir, 'log', 'relay-marks.json'));
     closers.push(() => relay.close());
@@ -180,6 +186,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       fleet,
       relay,
       approvals,
+      checkpoints,
       logger,
       clock,
     });

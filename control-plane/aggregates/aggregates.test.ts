@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
 import { type AgentDetails, type AgentEvent, agentAggregate, certificateIsGood, type Invitation } from './agent.ts';
 import { type ApprovalEvent, type ApprovalQuestion, type Approver, approvalAggregate, quorumReached } from './approval.ts';
+import { type CheckpointEvent, checkpointAggregate, type LoggedCheckpoint } from './checkpoint.ts';
 import { type ManifestEvent, manifestAggregates } from './manifest.ts';
 import { given } from './specification.ts';
 import { ticketAggregate } from './ticket-revocation.ts';
@@ -258,5 +259,39 @@ describe('approval', () => {
     given(approvalAggregate, requested()).when({ type: 'withdraw', agentId: 'another', reason: 'x' }).thenRejected('APPROVAL_UNKNOWN');
     assert.throws(() => given(approvalAggregate, gave(bob, true)), { code: 'EVENT_IMPOSSIBLE' });
     assert.throws(() => given(approvalAggregate, requested(), gave(bob, true), gave(cleo, true)), { code: 'EVENT_IMPOSSIBLE' });
+  });
+});
+
+describe('checkpoints', () => {
+  const at = (number: number, statement: string, agentId = 'a') => ({ agentId, ledger: '0f', number, statement, signature: 's' });
+  const logged = (checkpoints: LoggedCheckpoint[], conflicts: LoggedCheckpoint[] = []): CheckpointEvent => ({
+    type: 'CheckpointsLogged',
+    payload: { checkpoints, conflicts },
+  });
+
+  test('a ledger goes on, and what is repeated is not logged again', () => {
+    given(checkpointAggregate)
+      .when({ type: 'log', checkpoints: [at(3, 'x')] })
+      .then(logged([at(3, 'x')]));
+    given(checkpointAggregate, logged([at(3, 'x')]))
+      .when({ type: 'log', checkpoints: [at(5, 'y')] })
+      .then(logged([at(5, 'y')]));
+    given(checkpointAggregate, logged([at(3, 'x')]))
+      .when({ type: 'log', checkpoints: [at(3, 'x')] })
+      .thenNothing();
+  });
+
+  test('another statement under a known number, a lower one, and another agent are conflicts, logged once each', () => {
+    for (const wrong of [at(3, 'other'), at(2, 'older'), at(9, 'y', 'b')]) {
+      given(checkpointAggregate, logged([at(3, 'x')]))
+        .when({ type: 'log', checkpoints: [wrong] })
+        .then(logged([], [wrong]));
+      given(checkpointAggregate, logged([at(3, 'x')]), logged([], [wrong]))
+        .when({ type: 'log', checkpoints: [wrong] })
+        .thenNothing();
+    }
+    given(checkpointAggregate)
+      .when({ type: 'log', checkpoints: [at(0, 'x'), at(1, 'y', 'b')] })
+      .then(logged([at(0, 'x')], [at(1, 'y', 'b')]));
   });
 });

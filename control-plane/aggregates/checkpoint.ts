@@ -41,8 +41,15 @@ export const checkpointAggregate: Aggregate<CheckpointState, CheckpointRequest, 
   decide(request, { ledgers }) {
     const checkpoints: LoggedCheckpoint[] = [];
     const conflicts: LoggedCheckpoint[] = [];
+    const claimed = new Set<string>();
     for (const checkpoint of request.checkpoints) {
       const known = ledgers[checkpoint.ledger];
+      // A ledger is the agent's that came first.
+      if (claimed.has(checkpoint.ledger)) {
+        conflicts.push(checkpoint);
+        continue;
+      }
+      claimed.add(checkpoint.ledger);
       if (known === undefined || (checkpoint.number > known.number && known.agentId === checkpoint.agentId)) checkpoints.push(checkpoint);
       else if (checkpoint.statement !== known.statement && checkpoint.statement !== known.conflict) conflicts.push(checkpoint);
     }

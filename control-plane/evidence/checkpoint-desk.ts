@@ -28,6 +28,11 @@ const GATHER_MS = 2000;
 const PENDING_MAX = 100_000;
 const LEDGER_LENGTH_MAX = 64;
 
+/** Hexadecimal digits and dashes: a name that is nothing else anywhere. */
+function isSpoolId(text: string): boolean {
+  return text.length <= LEDGER_LENGTH_MAX && /^[0-9a-f-]+$/.test(text);
+}
+
 export class CheckpointDesk {
   readonly #options: CheckpointDeskOptions;
   #pending = new Map<string, Pending>();
@@ -46,17 +51,19 @@ export class CheckpointDesk {
     const statement = decodeStatement(message.statement);
     const invalid = (why: string) =>
       new GatewayError('CHECKPOINT_INVALID', 'denied', `A checkpoint of agent ${identity.agentId} is refused: ${why}.`);
-    if (statement === null || statement.ledger.length > LEDGER_LENGTH_MAX) throw invalid('it cannot be read');
+    if (statement === null || !isSpoolId(statement.ledger)) throw invalid('it cannot be read');
     if (statement.agentId !== identity.agentId) throw invalid('it speaks for another agent');
     const key = Buffer.from(identity.agent.details.keys.signingKey, 'base64');
     if (!verifyEd25519(key, signedBytes(message.statement), message.signature))
       throw invalid('its signature is not by the key that the agent enrolled with');
     const { ledger, number } = statement;
-    const waiting = this.#pending.get(ledger);
+    // An agent cannot stand in the way of another's ledger.
+    const place = `${identity.agentId}/${ledger}`;
+    const waiting = this.#pending.get(place);
     if (waiting === undefined && this.#pending.size >= PENDING_MAX)
       throw new GatewayError('CHECKPOINTS_TOO_MANY', 'unavailable', 'Too many checkpoints wait for the log; the agent repeats this one.');
     if (waiting !== undefined && waiting.checkpoint.number > number) return;
-    this.#pending.set(ledger, {
+    this.#pending.set(place, {
       checkpoint: {
         agentId: identity.agentId,
         ledger,
@@ -83,7 +90,8 @@ export class CheckpointDesk {
 
   async #write(): Promise<void> {
     if (this.#pending.size === 0) return;
-    const pending = [...this.#pending.values()];
+    const taken = this.#pending;
+    const pending = [...taken.values()];
     this.#pending = new Map();
     const { control, logger } = this.#options;
     try {
@@ -106,7 +114,7 @@ export class CheckpointDesk {
     } catch (error) {
       logger.warn({ err: errorText(error) }, 'checkpoints were not logged; agents repeat them');
       // They are not lost: a newer one covers them, and until then they wait here.
-      for (const each of pending) if (!this.#pending.has(each.checkpoint.ledger)) this.#pending.set(each.checkpoint.ledger, each);
+      for (const [place, each] of taken) if (!this.#pending.has(place)) this.#pending.set(place, each);
       this.#timer ??= setTimeout(() => void this.flush(), GATHER_MS);
     }
   }

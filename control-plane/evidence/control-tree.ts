@@ -11,6 +11,8 @@ import { MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
 import { formatLogKey, type LogKey, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import type { RecordedEvent } from '../aggregates/projection.ts';
 
+const HEAD_AGE_MS = 5000;
+
 export class ControlTree {
   readonly tree: MerkleTree = new MerkleTree(sha256);
   readonly key: LogKey;
@@ -19,7 +21,7 @@ export class ControlTree {
   /** Milliseconds since 1970, never falling: what is after a moment is found by halving. */
   readonly #at: number[] = [];
   readonly #streams = new Map<string, number[]>();
-  #signed: { size: number; note: string } | null = null;
+  #signed: { size: number; note: string; atMs: number } | null = null;
 
   constructor(privateKey: KeyObject, publicKey: Uint8Array, clock: () => number) {
     const name = Buffer.from(sha256(publicKey)).toString('hex').slice(0, 16);
@@ -50,10 +52,12 @@ export class ControlTree {
   head(): { size: number; root: Uint8Array; note: string } {
     const { size } = this.tree;
     const root = this.tree.root();
-    if (this.#signed?.size !== size) {
-      const at = new Date(this.#clock()).toISOString();
+    const atMs = this.#clock();
+    // Its time says up to when the log had nothing more: it must not grow old.
+    if (this.#signed?.size !== size || atMs - this.#signed.atMs > HEAD_AGE_MS) {
+      const at = new Date(atMs).toISOString();
       const note = signTreeHead({ origin: this.key.origin, size, root, at }, this.key, text => signEd25519(this.#privateKey, text), sha256);
-      this.#signed = { size, note };
+      this.#signed = { size, note, atMs };
     }
     return { size, root, note: this.#signed.note };
   }

@@ -30,9 +30,10 @@ import { serviceDefinition } from '@sallyport/proto/service-definition.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Logger } from 'pino';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import type { CheckpointDesk } from '../evidence/checkpoint-desk.ts';
 import type { Authority } from '../pki/authority.ts';
 import { AgentConnection } from './agent-connection.ts';
-import { type AgentIdentity, authenticateAgent, unauthenticated } from './agent-identity.ts';
+import { type AgentIdentity, authenticateAgent, revoked, unauthenticated } from './agent-identity.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
 import { AgentFacingCredentials } from './credentials.ts';
 import type { Enrolment } from './enrolment.ts';
@@ -51,6 +52,7 @@ export interface GrpcServerOptions {
   fleet: Fleet;
   relay: RecordRelay;
   approvals: ApprovalDesk;
+  checkpoints: CheckpointDesk;
   logger: Logger;
   clock: () => number;
 }
@@ -155,7 +157,7 @@ class Handlers {
   }
 
   #connect(call: ServerDuplexStream<AgentMessage, ControlMessage>): void {
-    const { fleet, clock, approvals, logger } = this.#options;
+    const { fleet, clock, approvals, checkpoints, logger } = this.#options;
     let identity: AgentIdentity;
     try {
       identity = this.#authenticate(call);
@@ -186,7 +188,7 @@ class Handlers {
     const expiry = setTimeout(() => finish(unauthenticated()), Math.min(identity.certificateNotAfterMs - clock(), 2 ** 31 - 1));
     fleet.connect(connection, why => {
       if (why === 'stopping') finish(null);
-      else if (why === 'revoked') finish(unauthenticated());
+      else if (why === 'revoked') finish(revoked());
       else finish(new GatewayError('AGENT_REPLACED', 'conflict', 'Another connection of this agent took over.'));
     });
     logger.info({ agentId, agent: identity.agent.details.name, address: identity.address }, 'agent connected');
@@ -200,6 +202,17 @@ class Handlers {
         approvals.requested(identity, message.body.value).catch((error: unknown) => this.#log('ApprovalRequested', error));
       } else if (message.body.case === 'approvalWithdrawn') {
         approvals.withdrawn(identity, message.body.value).catch((error: unknown) => this.#log('ApprovalWithdrawn', error));
+      } else if (message.body.case === 'checkpointed') {
+        try {
+          checkpoints.received(identity, message.body.value, (ledger, number) =>
+            connection.send({
+              case: 'checkpointLogged',
+              value: { $typeName: 'sallyport.agent.v1.CheckpointLogged', ledger, number: BigInt(number) },
+            }),
+          );
+        } catch (error) {
+          this.#log('Checkpointed', error); // The agent keeps it and repeats it; nobody else's business is held up.
+        }
       }
     });
     call.on('end', () => finish(null));

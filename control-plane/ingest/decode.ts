@@ -23,6 +23,7 @@ export type RecordType =
   | 'cancel_requested'
   | 'approval_noted'
   | 'output_chunk'
+  | 'checkpoint'
   | 'unknown';
 
 export interface DecodedRecord {
@@ -57,6 +58,7 @@ const typeNames: Readonly<Record<string, RecordType>> = {
   cancelRequested: 'cancel_requested',
   approvalNoted: 'approval_noted',
   outputChunk: 'output_chunk',
+  checkpoint: 'checkpoint',
 };
 
 const earliestAt = BigInt(Date.UTC(2000, 0, 1)) * 1000n;
