@@ -2,7 +2,7 @@
  * One JSON request to the control plane's API, by node:http and node:https alone: they load in a tenth of the time that
  * `fetch` needs, and take a CA of one's own. No redirects, no retries, no cookies.
  */
-import type { IncomingMessage, RequestOptions } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { ManifestProblems } from './manifest-problems.ts';
 import { shownPath } from './shown-path.ts';
@@ -35,26 +35,13 @@ interface Problem {
  *   the status stands for.
  */
 export async function requestJson(api: ApiAddress, method: string, path: string, body?: unknown): Promise<unknown> {
-  const url = new URL(api.url + path);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw new GatewayError('API_ADDRESS_INVALID', 'invalid', `${api.url} is no http: or https: address.`);
-  }
-  if (url.protocol === 'http:' && api.token && !isLoopback(url.hostname)) {
-    throw new GatewayError('API_ADDRESS_INVALID', 'invalid', `a token is not sent over plain http to ${url.hostname}: use https.`);
-  }
+  const url = addressOf(api, path);
   const answer = await exchange(url, method, body === undefined ? undefined : JSON.stringify(body), {
     ...(api.token ? { authorization: `Bearer ${api.token}` } : {}),
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(api.ca ? { ca: api.ca } : {}),
   }).catch((cause: unknown) => {
-    throw new GatewayError(
-      'API_UNREACHABLE',
-      'unavailable',
-      `the control plane at ${api.url} cannot be reached: ${reason(cause)}. Is it running?`,
-      {
-        cause,
-      },
-    );
+    throw unreachable(api, cause);
   });
   if (answer.status >= 400) throw refusal(answer.status, answer.text);
   if (answer.text === '') return undefined;
@@ -63,6 +50,59 @@ export async function requestJson(api: ApiAddress, method: string, path: string,
   } catch (cause) {
     throw new GatewayError('API_UNREACHABLE', 'protocol', `what answers at ${api.url} is not Sallyport's API.`, { cause });
   }
+}
+
+/**
+ * Writes what a GET answers with into a stream, which it ends.
+ *
+ * @returns the answer's headers.
+ * @throws {GatewayError} as `requestJson`; also when the answer breaks off.
+ */
+export async function requestDownload(api: ApiAddress, path: string, into: NodeJS.WritableStream): Promise<IncomingHttpHeaders> {
+  const url = addressOf(api, path);
+  const options: RequestOptions & { ca?: string } = {
+    timeout: TIMEOUT_MS,
+    headers: api.token ? { authorization: `Bearer ${api.token}` } : {},
+    ...(api.ca === undefined ? {} : { ca: api.ca }),
+  };
+  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  const { pipeline } = await import('node:stream/promises');
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = request(url, options, resolve);
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    sent.on('error', reject);
+    sent.end();
+  }).catch((cause: unknown) => {
+    throw unreachable(api, cause);
+  });
+  if ((response.statusCode ?? 0) >= 400) throw refusal(response.statusCode ?? 0, await readAll(response));
+  try {
+    await pipeline(response, into);
+  } catch (cause) {
+    throw new GatewayError('DOWNLOAD_BROKEN', 'unavailable', `the download broke off: ${errorText(cause)}. Try again.`, { cause });
+  }
+  return response.headers;
+}
+
+/** @throws {GatewayError} API_ADDRESS_INVALID. */
+function addressOf(api: ApiAddress, path: string): URL {
+  const url = new URL(api.url + path);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new GatewayError('API_ADDRESS_INVALID', 'invalid', `${api.url} is no http: or https: address.`);
+  }
+  if (url.protocol === 'http:' && api.token && !isLoopback(url.hostname)) {
+    throw new GatewayError('API_ADDRESS_INVALID', 'invalid', `a token is not sent over plain http to ${url.hostname}: use https.`);
+  }
+  return url;
+}
+
+function unreachable(api: ApiAddress, cause: unknown): GatewayError {
+  return new GatewayError(
+    'API_UNREACHABLE',
+    'unavailable',
+    `the control plane at ${api.url} cannot be reached: ${reason(cause)}. Is it running?`,
+    { cause },
+  );
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Logger } from 'pino';
 import { ControlLog } from './aggregates/control-log.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
+import { EvidenceExport } from './evidence/evidence-export.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
 import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
@@ -156,6 +157,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       admission: new AdmissionDesk(control),
       accessRoles: new AccessRoles(() => control),
       history,
+      evidence: new EvidenceExport({ control, controlTopic, tree, checkpoints, history, clock }),
       logger,
       clock,
       startedAtMs: clock(),

@@ -47,6 +47,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
 
   'GET /v1/evidence/questions': ['auditor'],
   'POST /v1/evidence/questions/:name': ['auditor'],
+  'GET /v1/evidence/export': ['auditor'],
 
   'GET /v1/agents': ['viewer', 'operator', 'auditor'],
   'POST /v1/agents/invitations': ['operator'],

@@ -1,6 +1,7 @@
 /** What the routes work with. */
 import type { Logger } from 'pino';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Fleet } from '../grpc/fleet.ts';
 import type { RecordRelay } from '../grpc/relay.ts';
 import type { EventLog } from '../log/event-log.ts';
@@ -22,6 +23,7 @@ export interface ApiContext {
   admission: AdmissionDesk;
   accessRoles: AccessRoles;
   history: SessionHistory;
+  evidence: EvidenceExport;
   logger: Logger;
   clock: () => number;
   startedAtMs: number;

@@ -14,6 +14,7 @@ import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { consoleRoutes } from './routes/console.ts';
+import { evidenceRoutes } from './routes/evidence.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { questionRoutes } from './routes/questions.ts';
@@ -100,6 +101,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   await app.register(searchRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(questionRoutes(context));
+  await app.register(evidenceRoutes(context));
   await app.register(operationRoutes(context));
   await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;

@@ -4,9 +4,6 @@ export type FindingCode =
   | 'FILE_MALFORMED' // a line that cannot be read
   | 'FILE_CUT' // the file ends before its last line
   | 'TREE_HEAD_FORGED' // the head of the control log is not signed by the key
-  | 'SPLIT_VIEW' // two signed heads for one size of the log
-  | 'LOG_REWRITTEN' // an older head is no beginning of this one
-  | 'LOG_ROLLED_BACK' // the log is shorter than it was
   | 'ENTRY_ALTERED' // entries of the control log do not lead to its head
   | 'KEY_UNKNOWN' // no proven entry names the agent's key
   | 'CHECKPOINT_FORGED' // a checkpoint is not signed by its agent
@@ -21,17 +18,9 @@ export type FindingCode =
   | 'RECORD_REORDERED'
   | 'RECORD_REPEATED'
   | 'RECORD_FOREIGN' // a record of another session
-  | 'RECORD_ADDED' // after the session's end
-  | 'STORE_ALTERED'; // what people query is not what was recorded
+  | 'RECORD_ADDED'; // after the session's end
 
-export type NoteCode =
-  | 'KEY_NOT_PINNED'
-  | 'ROOT_NOT_COMPARED'
-  | 'WITHHELD'
-  | 'GAP_DECLARED'
-  | 'AGENT_CRASHED'
-  | 'NOT_YET_COVERED'
-  | 'SHREDDED';
+export type NoteCode = 'KEY_NOT_PINNED' | 'WITHHELD' | 'GAP_DECLARED' | 'AGENT_CRASHED' | 'NOT_YET_COVERED';
 
 export interface Finding {
   code: FindingCode;

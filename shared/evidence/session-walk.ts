@@ -26,8 +26,6 @@ export interface WalkOptions {
   note: (note: Note) => void;
   /** Is this so new that no checkpoint need have come yet? */
   isFresh: (atUnixUs: number) => boolean;
-  /** Who shredded the session's responses and why; absent: nobody. */
-  shredded: string | undefined;
 }
 
 export interface SessionWalk {
@@ -96,7 +94,7 @@ class Walk implements SessionWalk {
   }
 
   end(): void {
-    const { id, expected, isFresh, note, shredded } = this.#options;
+    const { id, expected, isFresh, note } = this.#options;
     for (const [from, to] of this.#holes) {
       const declared = this.#gaps.find(([first, last]) => first <= from && to <= last);
       if (declared === undefined) this.#missing(from, to, false);
@@ -127,8 +125,6 @@ class Walk implements SessionWalk {
           `its last ${this.#uncovered} records are in no checkpoint: they cannot be proven`,
         );
     }
-    if (shredded !== undefined)
-      note({ code: 'SHREDDED', session: id, message: `The contents of responses of ${this.#name()} were shredded by ${shredded}` });
   }
 
   #find(code: Finding['code'], seq: number | undefined, what: string, toSeq?: number): void {

@@ -2,7 +2,7 @@
  * Verifies an evidence file (docs/reference/evidence-format.md), line by line, in memory that does not grow with the records.
  *
  * Pure: hashing and signature checks are given, so the same code runs in the CLI and in a browser. Whom to trust is the caller's: a
- * pinned key of the control plane, and tree heads that were noted earlier.
+ * pinned key of the control plane.
  *
  * The order of a file is fixed (header, head of the control log, entries, checkpoints, sessions, end), so that what is needed to judge a
  * line is known when it comes: entries give the agents' keys and the logged checkpoints, checkpoints give where each session must stand,
@@ -13,7 +13,7 @@ import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/co
 import { base64, fromBase64 } from './base64.ts';
 import { decodeHead, decodeStatement, type Head, headsRoot, headTag, type Statement, signedBytes } from './checkpoint.ts';
 import { controlLeaf } from './control-leaf.ts';
-import { isConsistent, leafHash, rootFromInclusion, rootFromRange, type Sha256, sameBytes } from './merkle.ts';
+import { leafHash, rootFromRange, type Sha256, sameBytes } from './merkle.ts';
 import type { Finding, Note, Report } from './report.ts';
 import { type SessionWalk, walkSession } from './session-walk.ts';
 import { type LogKey, openTreeHead, parseLogKey, parseTreeHead, type TreeHead, type VerifyEd25519 } from './tree-head.ts';
@@ -23,12 +23,12 @@ export interface VerifierOptions {
   verifyEd25519: VerifyEd25519;
   /** The control plane's key as the auditor pinned it; without it the file's own is believed, and the report says so. */
   key?: LogKey;
-  /** Signed tree heads that the auditor kept, as notes. */
-  roots?: readonly string[];
 }
 
 const FORMAT = 'sallyport-evidence/1';
 const FINDINGS_MAX = 1000;
+/** The proof rests on what is in these; others may be given by their hash. */
+const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged']);
 const RECORD_LINE = '{"type":"record","bytes":"';
 /** What is newer than this when the file is made may not have reached the log yet. */
 const FRESH_MS = 60_000;
@@ -63,6 +63,7 @@ export class EvidenceVerifier {
   readonly #notes: Note[] = [];
   readonly #counts = { lines: 0, sessions: 0, records: 0, checkpoints: 0, entries: 0 };
   #scope: Scope | null = null;
+  /** By the signed head: what the file says of itself anybody could have written. */
   #madeAtMs = 0;
   #key: LogKey | null = null;
   #treeHead: TreeHead | null = null;
@@ -74,8 +75,8 @@ export class EvidenceVerifier {
   readonly #ledgers = new Map<string, Ledger>();
   readonly #expected = new Map<string, Expected>();
   #walk: SessionWalk | null = null;
-  readonly #shredded = new Map<string, string>();
-  readonly #anchors = new Map<number, Uint8Array>();
+  /** Entries of the control log that were given, from the first on. */
+  #proven = 0;
   #ended = false;
   #broken = false;
 
@@ -104,7 +105,7 @@ export class EvidenceVerifier {
     if (!this.#ended) this.#find({ code: 'FILE_CUT', message: 'The file has no last line: it was cut, or its export did not finish.' });
     this.#checkLedgers();
     this.#checkScope();
-    await this.#checkRoots();
+    this.#checkLog();
     if (this.#options.key === undefined && this.#key !== null) {
       this.#note({
         code: 'KEY_NOT_PINNED',
@@ -177,9 +178,6 @@ export class EvidenceVerifier {
       case 'tree-head':
         await this.#treeHeadLine(line);
         return;
-      case 'anchor':
-        await this.#anchor(line);
-        return;
       case 'range':
         this.#beginRange(line);
         return;
@@ -191,9 +189,6 @@ export class EvidenceVerifier {
         return;
       case 'session':
         this.#session(line);
-        return;
-      case 'store-deviation':
-        this.#deviation(line);
         return;
       case 'end':
         this.#ended = true;
@@ -209,10 +204,15 @@ export class EvidenceVerifier {
   }
 
   #header(line: Line): void {
-    if (this.#scope !== null) return this.#malformed('there is a second header');
-    if (line['format'] !== FORMAT) return this.#malformed(`its format is not ${FORMAT}`);
+    if (this.#scope !== null) {
+      this.#malformed('there is a second header');
+      return;
+    }
+    if (line['format'] !== FORMAT) {
+      this.#malformed(`its format is not ${FORMAT}`);
+      return;
+    }
     this.#scope = (typeof line['scope'] === 'object' && line['scope'] !== null ? line['scope'] : {}) as Scope;
-    this.#madeAtMs = Date.parse(String(line['madeAt']));
     const own = parseLogKey(String(line['key']), this.#sha256);
     this.#key = this.#options.key ?? own;
     if (own === null) this.#malformed('its key is none');
@@ -230,54 +230,51 @@ export class EvidenceVerifier {
       // What follows is still checked against what the head says.
       this.#treeHead = parseTreeHead(note)?.head ?? null;
     }
-  }
-
-  async #anchor(line: Line): Promise<void> {
-    const head = this.#treeHead;
-    const proof = hashes(line['proof']);
-    const size = Number(line['size']);
-    const root = fromBase64(String(line['root']));
-    if (head === null || proof === null || root === null) return this.#malformed('an anchor without head, root or proof');
-    if (!isConsistent({ size, root }, head, proof, this.#sha256)) {
-      this.#find({
-        code: 'LOG_REWRITTEN',
-        message: `The control log of ${size} entries, whose head was published before, is not a beginning of this one: its history was changed.`,
-      });
-      return;
-    }
-    this.#anchors.set(size, root);
-    if (typeof line['note'] === 'string' && this.#key !== null) {
-      const opened = await openTreeHead(line['note'], this.#key, this.#options.verifyEd25519, this.#sha256);
-      if (opened === null || opened.size !== size || !sameBytes(opened.root, root))
-        this.#find({
-          code: 'TREE_HEAD_FORGED',
-          message: `The head of the log of ${size} entries is not signed by the control plane’s key.`,
-        });
-    }
+    this.#madeAtMs = Date.parse(this.#treeHead?.at ?? '');
   }
 
   // Entries of the control log
 
   #beginRange(line: Line): void {
     const proof = hashes(line['proof']);
-    if (proof === null) return this.#malformed('a range without a proof');
+    if (proof === null) {
+      this.#malformed('a range without a proof');
+      return;
+    }
     this.#range = { from: Number(line['from']), to: Number(line['to']), proof, leaves: [], effects: [] };
   }
 
   #entry(line: Line): void {
     const range = this.#range;
-    if (range === null) return this.#malformed('an entry outside a range');
+    if (range === null) {
+      this.#malformed('an entry outside a range');
+      return;
+    }
     this.#counts.entries++;
     const index = range.from + range.leaves.length;
     if (typeof line['value'] !== 'string') {
       const value = fromBase64(String(line['sha256']));
-      if (value === null) return this.#malformed('an entry without value or hash');
+      if (value === null) {
+        this.#malformed('an entry without value or hash');
+        return;
+      }
+      const type = String(line['event']);
+      if (OPEN_ENTRIES.has(type)) {
+        this.#find({
+          code: 'ENTRY_ALTERED',
+          entry: index,
+          message: `The contents of entry ${index} of the control log (${type}) were taken out: the proof rests on them.`,
+        });
+      }
       this.#withheld++;
-      range.leaves.push(leafHash(controlLeaf(String(line['stream']), String(line['event']), value), this.#sha256));
+      range.leaves.push(leafHash(controlLeaf(String(line['stream']), type, value), this.#sha256));
       return;
     }
     const value = fromBase64(line['value']);
-    if (value === null) return this.#malformed('an entry that is not base64');
+    if (value === null) {
+      this.#malformed('an entry that is not base64');
+      return;
+    }
     let event: { stream: string; type: string; payload: Uint8Array };
     try {
       event = fromBinary(ControlEventSchema, value);
@@ -306,16 +303,18 @@ export class EvidenceVerifier {
           : `Among the entries ${range.from} to ${range.to - 1} of the control log, at least one was altered, taken out or added: they do not lead to the signed head.`,
       });
     }
+    if (range.from === this.#proven) this.#proven = range.to;
     for (const effect of range.effects) effect();
   }
 
   #believe(index: number, event: { stream: string; type: string; payload: Uint8Array }): void {
-    if (event.type !== 'AgentJoined' && event.type !== 'CheckpointsLogged' && event.type !== 'ResponsesShredded') return;
+    if (!OPEN_ENTRIES.has(event.type)) return;
     let payload: Line;
     try {
       payload = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(event.payload)) as Line;
     } catch {
-      return this.#malformed(`entry ${index} of the control log has no JSON in it`);
+      this.#malformed(`entry ${index} of the control log has no JSON in it`);
+      return;
     }
     if (event.type === 'AgentJoined') {
       const details = objectOf(payload['details']);
@@ -326,9 +325,6 @@ export class EvidenceVerifier {
     } else if (event.type === 'CheckpointsLogged') {
       for (const logged of listOf(payload['checkpoints'])) this.#noteLogged(logged);
       for (const conflict of listOf(payload['conflicts'])) this.#conflict(index, conflict);
-    } else {
-      const text = `${String(payload['by'])}: ${String(payload['reason'])}`;
-      for (const session of Array.isArray(payload['sessions']) ? payload['sessions'] : []) this.#shredded.set(String(session), text);
     }
   }
 
@@ -359,6 +355,20 @@ export class EvidenceVerifier {
     return this.#agentKeys.get(agentId)?.name ?? agentId;
   }
 
+  /** Nothing of the control log may be left out: what is not here could say that there is more. */
+  #checkLog(): void {
+    const head = this.#treeHead;
+    if (head === null) {
+      this.#find({ code: 'TREE_HEAD_FORGED', message: 'There is no signed head of the control log in the file: nothing of it is proven.' });
+    } else if (this.#proven !== head.size) {
+      this.#find({
+        code: 'ENTRY_ALTERED',
+        entry: this.#proven,
+        message: `Entries ${this.#proven} to ${head.size - 1} of the control log are missing.`,
+      });
+    }
+  }
+
   // Checkpoints
 
   async #checkpoint(line: Line): Promise<void> {
@@ -366,7 +376,10 @@ export class EvidenceVerifier {
     const bytes = fromBase64(String(line['statement']));
     const signature = fromBase64(String(line['signature']));
     const statement = bytes === null ? null : decodeStatement(bytes);
-    if (bytes === null || signature === null || statement === null) return this.#malformed('a checkpoint that cannot be read');
+    if (bytes === null || signature === null || statement === null) {
+      this.#malformed('a checkpoint that cannot be read');
+      return;
+    }
     const { ledger, number } = statement;
     const name = this.#agentName(statement.agentId);
     const key = this.#agentKeys.get(statement.agentId);
@@ -436,20 +449,13 @@ export class EvidenceVerifier {
     if (Array.isArray(line['heads'])) {
       const encoded = line['heads'].map(each => fromBase64(String(each)));
       const whole = encoded.filter(each => each !== null);
-      if (whole.length !== statement.heads || !sameBytes(headsRoot(whole, this.#sha256), statement.headsRoot)) return altered();
-      for (const bytes of whole) this.#expect(decodeHead(bytes));
-    } else if (Array.isArray(line['some'])) {
-      for (const each of line['some'] as unknown[]) {
-        const { head, index, path } = objectOf(each);
-        const bytes = fromBase64(String(head));
-        const steps = hashes(path);
-        const root =
-          bytes === null || steps === null
-            ? null
-            : rootFromInclusion(leafHash(bytes, this.#sha256), Number(index), statement.heads, steps, this.#sha256);
-        if (bytes === null || root === null || !sameBytes(root, statement.headsRoot)) altered();
-        else this.#expect(decodeHead(bytes));
+      if (whole.length !== statement.heads || !sameBytes(headsRoot(whole, this.#sha256), statement.headsRoot)) {
+        altered();
+        return;
       }
+      for (const bytes of whole) this.#expect(decodeHead(bytes));
+    } else {
+      altered();
     }
   }
 
@@ -477,13 +483,10 @@ export class EvidenceVerifier {
     for (const [ledger, { last, covered }] of this.#ledgers) {
       const name = this.#agentName(last.agentId);
       const newest = Math.max(-1, ...(this.#logged.get(ledger)?.keys() ?? []));
-      if (newest > last.number && this.#scope?.sessions === undefined) this.#checkpointsMissing(ledger, last.number + 1, newest, name);
+      if (newest > last.number) this.#checkpointsMissing(ledger, last.number + 1, newest, name);
       if (covered >= 0) continue;
-      // A fork has been named already; here nothing was logged at all.
-      if (newest >= 0 && newest >= last.number) {
-        if (newest > last.number) this.#checkpointsMissing(ledger, last.number + 1, newest, name);
-        continue;
-      }
+      // What is missing or forked has been named already; here nothing was logged at all.
+      if (newest >= 0 && newest >= last.number) continue;
       if (this.#isFresh(last.atUnixUs)) {
         this.#note({ code: 'NOT_YET_COVERED', message: `The newest checkpoints of agent ${name} had not reached the control log yet.` });
       } else {
@@ -525,22 +528,12 @@ export class EvidenceVerifier {
       find: finding => this.#find(finding),
       note: note => this.#note(note),
       isFresh: atUnixUs => this.#isFresh(atUnixUs),
-      shredded: this.#shredded.get(id),
     });
   }
 
   #endSession(): void {
     this.#walk?.end();
     this.#walk = null;
-  }
-
-  #deviation(line: Line): void {
-    this.#find({
-      code: 'STORE_ALTERED',
-      session: String(line['session']),
-      seq: Number(line['seq']),
-      message: `What the session store shows as ${String(line['column'])} of command ${String(line['seq'])} in session ${String(line['session'])} is not what was recorded: the store’s table was altered.`,
-    });
   }
 
   #checkScope(): void {
@@ -559,37 +552,6 @@ export class EvidenceVerifier {
           session,
           message: `Session ${session} is not in the file, and no checkpoint here names it.`,
         });
-    }
-  }
-
-  /** Heads that the auditor kept. */
-  async #checkRoots(): Promise<void> {
-    const head = this.#treeHead;
-    for (const note of this.#options.roots ?? []) {
-      const kept = this.#key === null ? null : await openTreeHead(note, this.#key, this.#options.verifyEd25519, this.#sha256);
-      if (kept === null || head === null) {
-        this.#find({ code: 'TREE_HEAD_FORGED', message: 'A root that was given is not signed by the control plane’s key.' });
-        continue;
-      }
-      const known = kept.size === head.size ? head.root : this.#anchors.get(kept.size);
-      if (known !== undefined) {
-        if (!sameBytes(known, kept.root))
-          this.#find({
-            code: 'SPLIT_VIEW',
-            message: `There are two signed heads of the control log at ${kept.size} entries: it shows different histories to different people. Keep both files: together they prove it.`,
-          });
-      } else if (kept.size > head.size) {
-        if (Date.parse(head.at) > Date.parse(kept.at))
-          this.#find({
-            code: 'LOG_ROLLED_BACK',
-            message: `The control log had ${kept.size} entries at ${kept.at} and has ${head.size} at ${head.at}: it was set back.`,
-          });
-      } else {
-        this.#note({
-          code: 'ROOT_NOT_COMPARED',
-          message: `The root of ${kept.size} entries cannot be compared: export again with it (--root), so that the file holds the proof.`,
-        });
-      }
     }
   }
 }

@@ -1,0 +1,93 @@
+/** `sallyport evidence verify FILE`: checks an evidence file, without any network, and names what is wrong with it. */
+import { createReadStream } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { createGunzip } from 'node:zlib';
+import { sha256, verifyEd25519 } from '@sallyport/shared/crypto/sha256.ts';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import type { Report } from '@sallyport/shared/evidence/report.ts';
+import { type LogKey, parseLogKey } from '@sallyport/shared/evidence/tree-head.ts';
+import { EvidenceVerifier } from '@sallyport/shared/evidence/verify.ts';
+import type { Command } from 'commander';
+import { printable } from '../table.ts';
+import type { Terminal } from '../terminal.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** Far above the largest record; a file cannot make us hold more. */
+const LINE_LENGTH_MAX = 128 * 1024 * 1024;
+
+export function addVerify(evidence: Command, terminal: Terminal): void {
+  evidence
+    .command('verify')
+    .description('Checks a file of `evidence export`, offline: exit code 0 when it proves what it says, 1 when not.')
+    .argument('<file>')
+    .option('--key <KEY>', "the control plane's key, as `evidence export` showed it, got on another way than the file")
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: { key?: string; json?: true }) => {
+      const report = await verifyFile(file, options.key === undefined ? undefined : pinned(options.key));
+      if (options.json) terminal.out(JSON.stringify(report, null, 2));
+      else show(report, terminal);
+      if (!report.ok) {
+        const count = report.findings.length + report.more;
+        throw new GatewayError(
+          'EVIDENCE_BROKEN',
+          'invalid',
+          `${file} does not prove what it says: ${count} ${count === 1 ? 'finding' : 'findings'}.`,
+        );
+      }
+    });
+}
+
+async function verifyFile(file: string, key: LogKey | undefined): Promise<Report> {
+  await access(file).catch((cause: unknown) => {
+    throw new GatewayError('FILE_UNREADABLE', 'invalid', `the evidence cannot be read from ${file}: ${errorText(cause)}.`, { cause });
+  });
+  const verifier = new EvidenceVerifier({ sha256, verifyEd25519, ...(key === undefined ? {} : { key }) });
+  for await (const line of lines(file)) {
+    const work = verifier.take(line);
+    if (work !== undefined) await work;
+  }
+  return verifier.finish();
+}
+
+/** The whole lines that can be read: a file that was cut ends early, and the verifier says that its end is missing. */
+async function* lines(file: string): AsyncGenerator<string> {
+  const source = createReadStream(file);
+  const text = createGunzip();
+  source.on('error', error => text.destroy(error));
+  source.pipe(text);
+  text.setEncoding('utf8');
+  let rest = '';
+  try {
+    for await (const chunk of text) {
+      const parts = (rest + (chunk as string)).split('\n');
+      rest = parts.pop() ?? '';
+      yield* parts;
+      if (rest.length > LINE_LENGTH_MAX) return;
+    }
+  } catch (error) {
+    if (!isDamage(error))
+      throw new GatewayError('FILE_UNREADABLE', 'invalid', `${file} cannot be read: ${errorText(error)}.`, { cause: error });
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('Z_');
+}
+
+function pinned(text: string): LogKey {
+  const key = parseLogKey(text, sha256);
+  if (key === null) throw new UsageError('--key is no key of a control plane: it looks like NAME+ID+BASE64');
+  return key;
+}
+
+function show({ ok, findings, more, notes, counts, treeHead }: Report, { out, style }: Terminal): void {
+  for (const { code, message } of findings) out(`${style.red(code)}  ${printable(message)}`);
+  if (more > 0) out(`… and ${more} more`);
+  for (const { code, message } of notes) out(`${style.yellow(code)}  ${printable(message)}`);
+  out(
+    `${counts.sessions} sessions, ${counts.records} records, ${counts.checkpoints} checkpoints, ${counts.entries} entries of the control log`,
+  );
+  if (treeHead !== null)
+    out(`control log ${printable(treeHead.origin)}: ${treeHead.size} entries, root ${treeHead.root}, ${printable(treeHead.at)}`);
+  if (ok) out(style.green('complete and unaltered'));
+}
