@@ -153,7 +153,7 @@ describe('a command that a rule holds', () => {
     const held = await psql('delete from orders where id = 1');
     const id = await held.approvalId();
     assert.match(held.told.stderr, /waiting for approval: Deleting needs a dba\./);
-    assert.match(held.told.stderr, new RegExp(`by dba, until .* UTC.*sallyport approvals show ${id}`));
+    assert.match(held.told.stderr, new RegExp(`by dba, until .* UTC\\. Run: sallyport approvals show ${id}\\.`));
     const list = await approvals(dan, 'list');
     assert.match(list.stdout, new RegExp(`${id}.*crm.*sam@example\\.com.*deletes.*dba.*delete from orders where id = 1`));
     assert.doesNotMatch((await approvals(sid, 'list')).stdout, new RegExp(id));
@@ -258,6 +258,24 @@ describe('a command that a rule holds', () => {
     const { code, stdout } = await held.ended;
     assert.deepEqual([code, stdout], [0, 'UPDATE 1\n']);
     assert.equal(await count('quantity = 98'), 1);
+  });
+
+  test('is never sent when the agent is killed while it waits, whatever people answer then', async () => {
+    const held = await psql('delete from orders where id = 9');
+    const id = await held.approvalId();
+    const pid = gateway.endpoints().pids['agent'];
+    assert.ok(pid);
+    process.kill(pid, 'SIGKILL');
+    assert.equal((await held.ended).code, 2);
+    await until(() => (gateway.endpoints().pids['agent'] === pid ? undefined : true), 'the agent is restarted');
+    await until(async () => ((await approvals(dan, 'approve', id)).stdout === '' ? undefined : true), 'an answer');
+    const next = await until(async () => {
+      const again = await psql('select 1');
+      const { code, stdout } = await again.ended;
+      return code === 0 ? stdout : undefined;
+    }, 'the agent serves again');
+    assert.equal(next, '1\n');
+    assert.equal(await count('id = 9'), 1);
   });
 });
 
