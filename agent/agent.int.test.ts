@@ -367,7 +367,7 @@ test('a revoked agent that starts again is told so', async () => {
   const seen = await listed('three');
   await api('POST', `/v1/agents/${seen?.id}/revoke`, { reason: 'test' });
   fs.rmSync(path.join(root, 'three', 'lease.json'));
-  await assert.rejects(start('three'), (error: unknown) => error instanceof GatewayError && error.code === 'AGENT_UNAUTHENTICATED');
+  await assert.rejects(start('three'), (error: unknown) => error instanceof GatewayError && error.code === 'AGENT_REVOKED');
 });
 
 test('the identity provider is asked a bounded number of times', async () => {

@@ -142,7 +142,10 @@ export class Agent {
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),
-      onRefused: error => this.#firstLease?.reject(error),
+      onRefused: error => {
+        this.#firstLease?.reject(error);
+        if (error.code === 'AGENT_REVOKED') this.#leave();
+      },
       log: options.log,
     });
   }
@@ -320,6 +323,18 @@ export class Agent {
 
   #allProblems(): Record<string, string> {
     return { ...this.#host.problems(), ...this.#problems };
+  }
+
+  /** The control plane has revoked this agent: its lease ends now, not when it would expire. Records go on being kept. */
+  #leave(): void {
+    if (this.#draining) return;
+    this.#log.error({}, 'this agent was revoked: its sessions are ended and no new ones begin; enrol it anew with a new join token');
+    this.#draining = true;
+    this.#host.drain(Date.now());
+    // Nor after a restart while nobody can be asked.
+    fs.rm(path.join(this.#options.dataDir, 'lease.json'), { force: true }).catch((error: unknown) => {
+      this.#log.error({ why: errorText(error) }, 'the kept lease could not be deleted');
+    });
   }
 
   #drain(deadlineMs: number): void {

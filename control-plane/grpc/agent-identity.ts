@@ -19,7 +19,7 @@ export interface AgentIdentity {
 
 type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'getAuthContext' | 'getPeer'>;
 
-/** @throws {GatewayError} AGENT_UNAUTHENTICATED, with one message for every reason. */
+/** @throws {GatewayError} AGENT_REVOKED; AGENT_UNAUTHENTICATED, with one message for every other reason. */
 export function authenticateAgent(call: AnyCall, state: Projection, nowMs: number): AgentIdentity {
   // The library gives a certificate only when TLS has verified it against the CA.
   const certificate: PeerCertificate | DetailedPeerCertificate | undefined = call.getAuthContext().sslPeerCertificate;
@@ -27,6 +27,8 @@ export function authenticateAgent(call: AnyCall, state: Projection, nowMs: numbe
   if (certificate === undefined || typeof agentId !== 'string' || !/^[0-9a-f]{32}$/.test(agentId)) throw unauthenticated();
   const agent = state.agent(agentId);
   const serial = certificate.serialNumber;
+  // Whoever holds the revoked agent's key may know why: it is how a running agent learns to stop.
+  if (agent.status === 'revoked') throw revoked();
   if (agent.status !== 'active' || !certificateIsGood(agent, serial, nowMs)) throw unauthenticated();
   return { agentId, agent, serial, certificateNotAfterMs: Date.parse(certificate.valid_to), address: call.getPeer() };
 }
@@ -36,5 +38,13 @@ export function unauthenticated(): GatewayError {
     'AGENT_UNAUTHENTICATED',
     'unauthenticated',
     'This call needs the certificate of an enrolled agent; this one is missing, expired, replaced or revoked.',
+  );
+}
+
+export function revoked(): GatewayError {
+  return new GatewayError(
+    'AGENT_REVOKED',
+    'unauthenticated',
+    'This agent was revoked: it must serve nobody any more. A new join token enrols it anew.',
   );
 }

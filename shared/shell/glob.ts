@@ -43,8 +43,12 @@ export function constant(glob: Glob): string | null {
 
 /** The literal text that every member begins with. */
 export function literalPrefix(glob: Glob): string {
-  const end = glob.findIndex(token => typeof token !== 'string');
-  return (end < 0 ? glob : glob.slice(0, end)).join('');
+  let text = '';
+  for (const token of glob) {
+    if (typeof token !== 'string') break;
+    text += token;
+  }
+  return text;
 }
 
 export function startsWith(glob: Glob, text: string): boolean {
@@ -209,6 +213,10 @@ function start(guard: Glob): States {
   return states;
 }
 
+function charsOf(wild: Wild): string {
+  return wild.kind === 'class' ? wild.chars : '';
+}
+
 /** Is there a text that belongs to both? */
 export function intersects(guard: Glob, word: Glob): boolean {
   let states = start(guard);
@@ -220,7 +228,10 @@ export function intersects(guard: Glob, word: Glob): boolean {
     else {
       const from = states;
       const merged = new Uint8Array(guard.length + 1);
-      for (const c of token.chars) step(from, guard, c).forEach((set, j) => { if (set === 1) merged[j] = 1; });
+      for (const c of charsOf(token))
+        step(from, guard, c).forEach((set, j) => {
+          if (set === 1) merged[j] = 1;
+        });
       states = merged;
     }
     if (!states.includes(1)) return false;

@@ -29,7 +29,12 @@ export function compileShellMatch(match: ShellMatch): CompiledShellMatch | null 
   return {
     programs: programs?.map(each => ({ glob: parseGlob(each), path: each.includes('/') })) ?? null,
     // Arguments are texts, not paths: a star may take slashes.
-    arguments: match.arguments?.map(each => parseGlob(each).map(token => (token === '\uf07e' ? '~' : typeof token === 'object' && token.kind === 'segment' ? ({ kind: 'any' } as const) : token))) ?? null,
+    arguments:
+      match.arguments?.map(each =>
+        parseGlob(each).map(token =>
+          token === '\uf07e' ? '~' : typeof token === 'object' && token.kind === 'segment' ? ({ kind: 'any' } as const) : token,
+        ),
+      ) ?? null,
     reads: reads?.flatMap(pathPatterns) ?? null,
     writes: writes?.flatMap(pathPatterns) ?? null,
     network: network ?? null,

@@ -8,7 +8,15 @@ import { distinct } from './scope.ts';
 /** Where an account's home is taken to be when nobody said: a path under `~` may be under any of these. */
 const HOMES: readonly Glob[] = [literal('/root'), [...literal('/home/'), SEGMENT]];
 
-const NOWHERE: ReadonlySet<string> = new Set(['/dev/null', '/dev/stdout', '/dev/stderr', '/dev/stdin', '/dev/tty', '/dev/zero', '/dev/full']);
+const NOWHERE: ReadonlySet<string> = new Set([
+  '/dev/null',
+  '/dev/stdout',
+  '/dev/stderr',
+  '/dev/stdin',
+  '/dev/tty',
+  '/dev/zero',
+  '/dev/full',
+]);
 
 /**
  * @param directories the absolute folders, any of which a relative path may start in; null: not known.
@@ -51,7 +59,8 @@ function normalize(word: Glob): Glob[] {
       }
       return;
     }
-    const climbs = segment.some(token => typeof token === 'object' && token.kind === 'any') || (segment[0] === '.' && intersects(segment, PARENT));
+    const climbs =
+      segment.some(token => typeof token === 'object' && token.kind === 'any') || (segment[0] === '.' && intersects(segment, PARENT));
     if (climbs) {
       // It may hold slashes and dots enough to be anywhere; only what stands after its last unknown is sure.
       const last = segment.findLastIndex(token => typeof token === 'object' && token.kind === 'any');
@@ -83,7 +92,8 @@ function split(word: Glob): Glob[] {
 }
 
 function join(base: Glob, segments: readonly Glob[]): Glob {
-  const path = segments.reduce<Token[]>((path, segment) => [...path, '/', ...segment], [...base]);
+  const path: Token[] = [...base];
+  for (const segment of segments) path.push('/', ...segment);
   return path.length === 0 ? ['/'] : path;
 }
 
