@@ -88,6 +88,7 @@ async function exported(...args: string[]): Promise<string> {
 
 interface Verdict {
   ok: boolean;
+  scope: object;
   pinned: boolean;
   findings: { code: string; message: string; session?: string; seq?: number; toSeq?: number }[];
   notes: { code: string }[];
@@ -156,10 +157,12 @@ test('a file of everything verifies, offline, with a pinned key; and so do parts
     const part = await verified(await exported(...args));
     assert.deepEqual(part.findings, [], args.join(' '));
     assert.equal(part.counts.sessions, count, args.join(' '));
+    assert.equal(Object.keys(part.scope).length, args.length / 2);
   }
   const { code, stdout } = await sallyport('evidence', 'verify', file);
   assert.equal(code, 0);
   assert.match(stdout, /KEY_NOT_PINNED/);
+  assert.match(stdout, /sessions of: everything/);
   assert.match(stdout, /complete and unaltered/);
 });
 

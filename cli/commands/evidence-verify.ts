@@ -80,7 +80,7 @@ function pinned(text: string): LogKey {
   return key;
 }
 
-function show({ ok, findings, more, notes, counts, treeHead }: Report, { out, style }: Terminal): void {
+function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, { out, style }: Terminal): void {
   for (const { code, message } of findings) out(`${style.red(code)}  ${printable(message)}`);
   if (more > 0) out(`… and ${more} more`);
   for (const { code, message } of notes) out(`${style.yellow(code)}  ${printable(message)}`);
@@ -89,5 +89,7 @@ function show({ ok, findings, more, notes, counts, treeHead }: Report, { out, st
   );
   if (treeHead !== null)
     out(`control log ${printable(treeHead.origin)}: ${treeHead.size} entries, root ${treeHead.root}, ${printable(treeHead.at)}`);
+  const asked = Object.entries(scope).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+  out(`sessions of: ${printable(asked.join(', ') || 'everything')}`);
   if (ok) out(style.green('complete and unaltered'));
 }

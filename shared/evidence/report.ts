@@ -46,6 +46,8 @@ export interface Note {
 export interface Report {
   /** No findings. */
   ok: boolean;
+  /** Of what the file claims to be all there is; empty: of everything. */
+  scope: Record<string, unknown>;
   findings: Finding[];
   /** Findings beyond those listed. */
   more: number;

@@ -33,7 +33,8 @@ const RECORD_LINE = '{"type":"record","bytes":"';
 /** What is newer than this when the file is made may not have reached the log yet. */
 const FRESH_MS = 60_000;
 
-interface Scope {
+/** As the file says. Whoever changes it changes what the file claims: a reader must see it. */
+export interface Scope {
   sessions?: string[];
   person?: string;
   resource?: string;
@@ -121,6 +122,7 @@ export class EvidenceVerifier {
     const { treeHead } = this.#summary();
     return {
       ok: this.#findings.length === 0,
+      scope: { ...this.#scope },
       findings: this.#findings,
       more: this.#more,
       notes: this.#notes,
