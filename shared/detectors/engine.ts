@@ -7,14 +7,28 @@
 
 import { GatewayError } from '../errors.ts';
 import { builtinForms, builtinHooks, builtinLiterals } from './builtin.ts';
+import { DIGIT, is } from './bytes.ts';
 import { type CompiledCustomDetector, type CustomDetector, compileCustomDetector } from './custom/custom-detector.ts';
 import { type Decoded, decodeEscapes, decodeHex, ESCAPE_MARKS } from './decoded.ts';
 import { matchEmail } from './email.ts';
 import { buildForms, type FormTable } from './forms.ts';
 import type { KnownCredentials } from './known-credentials.ts';
 import { expandDetectors, isDetectorOrGroup } from './names.ts';
+import { BEFORE_WORD } from './number-automaton.ts';
+import { CHUNK_BYTES, createPass, NUMBER_REPORT, type Pass, REPORT_SHIFT } from './pass.ts';
 import { matchColon } from './personal/ip-address.ts';
-import { AT_BIT, buildPrefilter, COLON_BIT, DIGITS_BIT, LITERAL_BITS, type Prefilter } from './prefilter.ts';
+import {
+  AT_BIT,
+  buildPrefilter,
+  CLASSES_SHIFT,
+  COLON_BIT,
+  DIGITS_BIT,
+  FOLLOW_SHIFT,
+  KINDS,
+  LITERAL_BITS,
+  PREFIX_BIT,
+  type Prefilter,
+} from './prefilter.ts';
 import type { LiteralRule } from './rule.ts';
 import { NO_SPANS, PRIORITY, Scan, type Span } from './span.ts';
 
@@ -77,20 +91,31 @@ const PRIORITY_OF_DECODED = 35;
 const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 const encoder = new TextEncoder();
 
+/** Shorter windows are not worth a copy into the pass's memory. */
+const PASS_FROM = 160;
+
 class CompiledDetectors implements DetectorSet {
   readonly names: readonly string[];
   readonly #prefilter: Prefilter;
-  readonly #table: Uint16Array;
+  readonly #table: Int32Array;
+  readonly #pass: Pass;
+  readonly #buildWirePrefilter: () => Prefilter;
+  /** For wire mode; made when first needed. */
+  #wirePrefilter: Prefilter | undefined;
   readonly #forms: FormTable;
   readonly #known: KnownCredentials | undefined;
   readonly #scan = new Scan();
   readonly #custom: readonly CompiledCustomDetector[];
   /** Custom detectors whose keyword the scan in progress has seen. */
   readonly #due: Uint8Array;
-  readonly #always: boolean;
+  /** Whether something is to see every value, whatever the pass says. */
+  readonly #seesAll: boolean;
   readonly #hasForeignLiterals: boolean;
   /** Kinds of escapes that the scan in progress has met, and where bytes written in hex begin. */
   #escapes = 0;
+  /** Positions up to which the scan in progress has settled digits and colons. */
+  #digitsDone = 0;
+  #colonsDone = 0;
   readonly #hexRuns: number[] = [];
   /** The same detectors without decoding, for what is decoded; made when first needed. */
   readonly #options: DetectorOptions;
@@ -115,7 +140,6 @@ class CompiledDetectors implements DetectorSet {
     }
     this.#custom = (options.custom ?? []).filter(detector => wanted.has(detector.name)).map(compileCustomDetector);
     this.#due = new Uint8Array(this.#custom.length);
-    this.#always = this.#custom.some(detector => detector.keywords.length === 0);
     this.#custom.forEach((detector, index) => {
       for (const literal of detector.keywords) {
         const match = (): void => {
@@ -132,9 +156,12 @@ class CompiledDetectors implements DetectorSet {
     if (wanted.has('email')) classes |= AT_BIT;
     if (forms.length > 0 || hooks.length > 0) classes |= DIGITS_BIT;
     if (wanted.has('ip-address')) classes |= COLON_BIT;
-    this.#prefilter = buildPrefilter(literals, classes);
-    this.#table = this.#prefilter.table;
+    this.#buildWirePrefilter = () => buildPrefilter(literals, classes, 'all');
     this.#forms = buildForms(forms, hooks);
+    this.#pass = createPass(this.#forms.numbers.step, this.#forms.numbers.eventsFrom);
+    this.#table = this.#pass.table;
+    this.#prefilter = buildPrefilter(literals, classes, 'prefixed', this.#table);
+    this.#seesAll = this.#known?.fingerprints !== undefined || this.#custom.some(detector => detector.keywords.length === 0);
   }
 
   /** Matchers that note what is to be decoded. In wire mode the value has to be seen by itself. */
@@ -169,7 +196,7 @@ class CompiledDetectors implements DetectorSet {
     this.#nested ??= new CompiledDetectors(this.names, this.#options, true);
     const nested = this.#nested;
     const add = ({ bytes: inner, length, offsets }: Decoded): void => {
-      for (const span of nested.#matches(inner, 0, length, 0)) {
+      for (const span of nested.#matches(inner, 0, length)) {
         scan.add(offsets[span.start] as number, offsets[span.end] as number, span.detector, PRIORITY_OF_DECODED);
       }
     };
@@ -181,27 +208,33 @@ class CompiledDetectors implements DetectorSet {
   }
 
   scan(bytes: Uint8Array, start: number, end: number): readonly Span[] {
+    if (end - start >= PASS_FROM || this.#seesAll) return this.#matches(bytes, start, end);
+    // A short value, of which most hold nothing: the pass of #run without what only a candidate needs.
     const table = this.#table;
+    const steps = this.#pass.steps;
+    const { eventsFrom } = this.#forms.numbers;
     const last = end - 1;
     let begun = 0;
+    let state = BEFORE_WORD;
     let i = start;
     for (; i < last; i += 2) {
       const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
-      if ((begun & (pair >>> 8)) !== 0) return this.#matches(bytes, start, end, i - 2);
-      begun = pair & 255;
+      state = steps[(state << 6) | (pair >>> CLASSES_SHIFT)] as number;
+      if ((begun & (pair >>> FOLLOW_SHIFT) & KINDS) !== 0 || state >= eventsFrom) return this.#matches(bytes, start, end);
+      begun = pair & KINDS;
     }
-    if ((begun & ~DIGITS_BIT) !== 0 || this.#known?.fingerprints !== undefined || this.#always) {
-      return this.#matches(bytes, start, end, Math.max(start, i - 2));
-    }
+    const pair = table[i === last ? (bytes[i] as number) : 0] as number;
+    state = steps[(state << 6) | (pair >>> CLASSES_SHIFT)] as number;
+    if ((begun & ~PREFIX_BIT) !== 0 || state >= eventsFrom) return this.#matches(bytes, start, end);
     return NO_SPANS;
   }
 
-  #matches(bytes: Uint8Array, start: number, end: number, from: number): readonly Span[] {
+  #matches(bytes: Uint8Array, start: number, end: number): readonly Span[] {
     const scan = this.#scan;
     scan.reset(bytes, start, end, false);
     this.#escapes = 0;
     this.#hexRuns.length = 0;
-    this.#run(scan, from);
+    this.#run(scan);
     this.#known?.fingerprints?.scan(scan, end);
     if (this.#custom.length > 0) this.#runCustom(scan);
     if (!this.#isNested && (this.#escapes !== 0 || this.#hexRuns.length > 0)) this.#scanDecoded(scan);
@@ -216,39 +249,78 @@ class CompiledDetectors implements DetectorSet {
     this.#due.fill(0);
   }
 
-  /** @param from an even distance from the scan's start; nothing before it is a candidate. */
-  #run(scan: Scan, from: number): void {
-    const table = this.#table;
-    const prefilter = this.#prefilter;
-    const forms = this.#forms;
-    const { bytes, start, end, wire } = scan;
-    // No literal of ours fits into a date or a UUID; those of users and of credentials may.
+  /** The one pass: pairs of bytes through the prefilter's table and the numbers' automaton, and a look at what they report. */
+  #run(scan: Scan): void {
+    const { text, reports, after, run } = this.#pass;
+    const { bytes, start, end } = scan;
+    this.#digitsDone = start;
+    this.#colonsDone = start;
+    let state = BEFORE_WORD;
+    let entry = 0;
+    for (let base = start; base < end; base += CHUNK_BYTES) {
+      const isLast = end - base <= CHUNK_BYTES;
+      let length = CHUNK_BYTES;
+      if (isLast) {
+        length = end - base;
+        text.set(bytes.subarray(base, end));
+        text.fill(0, length, length + 8);
+        // The pair that ends the last word, and one for what the last pair begins.
+        length = (length + 7) & ~3;
+      } else text.set(bytes.subarray(base, base + CHUNK_BYTES));
+      const count = run(length, state, entry);
+      state = after[0] as number;
+      entry = after[1] as number;
+      for (let n = 0; n < count; n++) {
+        const report = reports[n] as number;
+        const at = base + (report >>> REPORT_SHIFT);
+        if ((report & KINDS) !== 0) this.#candidate(scan, at - 2, report & KINDS);
+        if ((report & NUMBER_REPORT) !== 0 && at + 1 >= this.#digitsDone) this.#digitsDone = this.#forms.settle(scan, at, this.#digitsDone);
+      }
+    }
+  }
+
+  /** Runs what the four bytes at `at` may begin. */
+  #candidate(scan: Scan, at: number, kinds: number): void {
+    if ((kinds & PREFIX_BIT) !== 0) {
+      const digit = is(scan.byte(at + 1), DIGIT) ? at + 1 : at + 2;
+      if (digit >= this.#digitsDone && is(scan.byte(digit), DIGIT))
+        this.#digitsDone = Math.abs(this.#forms.run(scan, digit, this.#digitsDone));
+    }
+    if ((kinds & LITERAL_BITS) !== 0) this.#prefilter.literals(scan, at, kinds);
+    if ((kinds & AT_BIT) !== 0) matchEmail(scan, scan.byte(at) === 64 ? at : at + 1);
+    if ((kinds & COLON_BIT) !== 0 && at >= this.#colonsDone) this.#colonsDone = matchColon(scan, scan.byte(at) === 58 ? at : at + 1);
+  }
+
+  /** The pass over a piece of a wire buffer, up to the first finding. Words have no certain ends there: digits in a row are looked at. */
+  #runWire(scan: Scan): void {
+    this.#wirePrefilter ??= this.#buildWirePrefilter();
+    const prefilter = this.#wirePrefilter;
+    const { table } = prefilter;
+    const { bytes, start, end } = scan;
     const maySkip = !this.#hasForeignLiterals;
     const last = end - 1;
-    // Positions up to which digits and colons are settled.
     let digitsDone = start;
     let colonsDone = start;
     let begun = 0;
-    // One round more than there are pairs: the last pair has no follower, and whatever it may begin is looked at.
-    for (let i = from; i <= last + 1; i += 2) {
+    for (let i = start; i <= last + 1; i += 2) {
       // Four bytes at a time while they are nothing: most of the text.
       while (i + 2 < last) {
         const first = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
         const second = table[(bytes[i + 2] as number) | ((bytes[i + 3] as number) << 8)] as number;
-        if (((begun & (first >>> 8)) | (first & 255 & (second >>> 8))) !== 0) break;
-        begun = second & 255;
+        if ((((begun & (first >>> FOLLOW_SHIFT)) | (first & (second >>> FOLLOW_SHIFT))) & KINDS) !== 0) break;
+        begun = second & KINDS;
         i += 4;
       }
       let kinds = begun;
       if (i < last) {
         const pair = table[(bytes[i] as number) | ((bytes[i + 1] as number) << 8)] as number;
-        kinds &= pair >>> 8;
-        begun = pair & 255;
+        kinds &= pair >>> FOLLOW_SHIFT;
+        begun = pair & KINDS;
       } else begun = 0;
       if (kinds === 0) continue;
       const at = i - 2;
       if ((kinds & DIGITS_BIT) !== 0 && at + 3 >= digitsDone) {
-        digitsDone = forms.run(scan, at, digitsDone);
+        digitsDone = this.#forms.run(scan, at, digitsDone);
         if (digitsDone < 0) {
           digitsDone = -digitsDone;
           if (maySkip && kinds === DIGITS_BIT) {
@@ -261,7 +333,7 @@ class CompiledDetectors implements DetectorSet {
       if ((kinds & LITERAL_BITS) !== 0) prefilter.literals(scan, at, kinds);
       if ((kinds & AT_BIT) !== 0) matchEmail(scan, bytes[at] === 64 ? at : at + 1);
       if ((kinds & COLON_BIT) !== 0 && at >= colonsDone) colonsDone = matchColon(scan, bytes[at] === 58 ? at : at + 1);
-      if (wire && scan.hit >= 0) return;
+      if (scan.hit >= 0) return;
     }
   }
 
@@ -284,7 +356,7 @@ class CompiledDetectors implements DetectorSet {
   mightMatch(bytes: Uint8Array, start: number, end: number): boolean {
     const scan = this.#scan;
     scan.reset(bytes, start, end, true);
-    this.#run(scan, start);
+    this.#runWire(scan);
     if (scan.hit < 0 && this.#custom.length > 0) this.#runCustom(scan);
     if (scan.hit < 0) this.#known?.fingerprints?.scan(scan, end);
     this.#due.fill(0);
@@ -296,7 +368,7 @@ class CompiledDetectors implements DetectorSet {
     if (this.#custom.length > 0) return start < end ? start : -1;
     const scan = this.#scan;
     scan.reset(bytes, start, end, true);
-    this.#run(scan, start);
+    this.#runWire(scan);
     const { hit } = scan;
     const { fingerprints } = this.#known ?? {};
     if (fingerprints === undefined) return hit;

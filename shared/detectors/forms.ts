@@ -8,6 +8,7 @@
  */
 import { ALNUM, ALPHA, CLASS, DIGIT, HEX_LOWER, HEX_UPPER, is, UPPER } from './bytes.ts';
 import { hasAnyContext, hasContext, registerContext } from './context.ts';
+import { buildNumberAutomaton, type FormSteps, type NumberAutomaton } from './number-automaton.ts';
 import type { FormRule, Phrase } from './rule.ts';
 import type { Scan } from './span.ts';
 
@@ -20,6 +21,8 @@ const separatorCode: Uint8Array = (() => {
 })();
 
 const WORDS_BEFORE = 3;
+/** Longer than any value of several words. */
+const PHRASE_BYTES_MAX = 64;
 /** A longer word is no form of ours: base64, hex dumps. */
 const WORD_BYTES_MAX = 34;
 
@@ -113,6 +116,8 @@ function buildSteps(moves: Uint16Array, nodes: number): { step: Uint16Array; nod
 export interface WordHook {
   /** The words it wants: digits alone, or beginning with two letters (and of digits and letters). */
   words: 'digits' | 'letters-first';
+  /** What number-automaton.ts has to report for it. */
+  begins: 'iban' | 'ipv4' | 'phone';
   run(scan: Scan, wordStart: number, wordEnd: number): boolean;
 }
 
@@ -122,6 +127,13 @@ export interface FormTable {
    * negative number when everything before it is a date or a UUID, in which nothing at all can be.
    */
   run(scan: Scan, at: number, floor: number): number;
+  /**
+   * Handles what may end at one of the two bytes from `at` on, or right before them: the words there and those that they may be one
+   * value with. Returns the position up to which digits need not be looked at again.
+   */
+  settle(scan: Scan, at: number, floor: number): number;
+  /** The automaton that reports where to settle. */
+  numbers: NumberAutomaton;
 }
 
 /** The phrase under judgement; one object, reused. */
@@ -200,12 +212,24 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
   }
   const moves = Uint16Array.from(next);
   const { step, nodeOf } = buildSteps(moves, rulesOf.length);
+  const steps: FormSteps = {
+    next: (state, kind, separator) => step[(state << INPUT_BITS) | (kind + separator * (kind >> 1))] as number,
+    ends: state => rulesOf[nodeOf[state] as number] !== undefined,
+    root: ROOT_STATE,
+    states: nodeOf.length,
+  };
   for (const rule of rules) if (rule.context !== undefined) registerContext(rule.context);
   const needsContext = rulesOf.map(list => list?.some(rule => rule.context !== undefined) === true);
   const alwaysContext = rulesOf.map(list => list?.every(rule => rule.context !== undefined) === true);
   const digitHooks = hooks.filter(hook => hook.words === 'digits');
   const letterHooks = hooks.filter(hook => hook.words === 'letters-first');
   const phrase = new CurrentPhrase();
+  const numbers = buildNumberAutomaton({
+    forms: steps,
+    iban: hooks.some(hook => hook.begins === 'iban'),
+    ipv4: hooks.some(hook => hook.begins === 'ipv4'),
+    phone: hooks.some(hook => hook.begins === 'phone'),
+  });
 
   function judge(scan: Scan, node: number, start: number, end: number): boolean {
     const candidates = rulesOf[node];
@@ -317,35 +341,77 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
     }
   }
 
-  return {
-    run(scan, at, floor) {
-      const { bytes } = scan;
-      // The first digit of the four sampled bytes that is not settled.
-      let seed = Math.max(at, floor);
-      while (seed < scan.end && seed < at + 4 && ((CLASS[bytes[seed] as number] as number) & DIGIT) === 0) seed++;
-      if (seed >= scan.end || seed >= at + 4) return floor;
-      let start = seed;
-      while (start > scan.start && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
-      const skipped = longKnown(scan, start);
-      if (skipped > 0) return -skipped;
-      const last = wordLimit(scan, seed);
-      if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
-      let position =
-        start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
-      while (position <= start) {
-        const end = position === start ? last : wordLimit(scan, position);
-        if (scan.wire) {
-          tryWireWord(scan, position, end);
-          if (scan.hit >= 0) return last;
-        } else {
-          const found = tryWord(scan, position, end);
-          if (found > last) return found;
-        }
-        position = end + 1;
+  function run(scan: Scan, at: number, floor: number): number {
+    const { bytes } = scan;
+    // The first digit of the four sampled bytes that is not settled.
+    let seed = Math.max(at, floor);
+    while (seed < scan.end && seed < at + 4 && ((CLASS[bytes[seed] as number] as number) & DIGIT) === 0) seed++;
+    if (seed >= scan.end || seed >= at + 4) return floor;
+    let start = seed;
+    while (start > scan.start && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
+    const skipped = longKnown(scan, start);
+    if (skipped > 0) return -skipped;
+    const last = wordLimit(scan, seed);
+    if (last - start > WORD_BYTES_MAX && !scan.wire) return last;
+    let position =
+      start > floor + 1 && (separatorCode[bytes[start - 1] as number] as number) !== 0 ? phraseStart(scan, start, floor) : start;
+    while (position <= start) {
+      const end = position === start ? last : wordLimit(scan, position);
+      if (scan.wire) {
+        tryWireWord(scan, position, end);
+        if (scan.hit >= 0) return last;
+      } else {
+        const found = tryWord(scan, position, end);
+        if (found > last) return found;
       }
-      return last;
+      position = end + 1;
+    }
+    return last;
+  }
+
+  /** Handles the words of [from, to) that have a digit. */
+  function settleWords(scan: Scan, from: number, to: number, floor: number): number {
+    const { bytes } = scan;
+    let done = floor;
+    for (let i = Math.max(from, floor); i < to; i++) {
+      if (((CLASS[bytes[i] as number] as number) & DIGIT) === 0) continue;
+      done = Math.abs(run(scan, i, done));
+      i = Math.max(i, done - 1);
+    }
+    return done;
+  }
+
+  return {
+    run,
+    numbers,
+    settle(scan, at, floor) {
+      const inWord = is(scan.byte(at), ALNUM);
+      const done = settleWord(scan, inWord ? at : at - 1, floor);
+      return !inWord && is(scan.byte(at + 1), ALNUM) ? settleWord(scan, at + 1, done) : done;
     },
   };
+
+  /** Handles the word around `at` and the words before it that it may be one value with. */
+  function settleWord(scan: Scan, at: number, floor: number): number {
+    const { bytes } = scan;
+    if (at < floor || ((CLASS[bytes[at] as number] as number) & ALNUM) === 0) return floor;
+    const end = at + 1;
+    let start = end - 1;
+    while (start > floor && ((CLASS[bytes[start - 1] as number] as number) & ALNUM) !== 0) start--;
+    // Words with a digit before it, each after a single separator, may be part of the same value.
+    const limit = Math.max(floor, end - PHRASE_BYTES_MAX);
+    while (start - 1 > limit && (separatorCode[bytes[start - 1] as number] as number) !== 0) {
+      let i = start - 1;
+      let hasDigit = false;
+      while (i > limit && ((CLASS[bytes[i - 1] as number] as number) & ALNUM) !== 0) {
+        i--;
+        if (((CLASS[bytes[i] as number] as number) & DIGIT) !== 0) hasDigit = true;
+      }
+      if (!hasDigit) break;
+      start = i;
+    }
+    return settleWords(scan, start, wordLimit(scan, at), floor);
+  }
 }
 
 /**

@@ -1,25 +1,36 @@
 /**
  * The first pass: a table over pairs of bytes that says where it is worth to look closer.
  *
- * The scan reads two bytes and steps by two. For each kind of candidate (a bit) the table says which pairs may begin it (low byte)
- * and which may follow (high byte); a candidate is where a pair that may begin is followed by one that may follow. A literal of
- * five bytes or more has two whole pairs in a row at either alignment, so four of its bytes are tested; of the window of five
- * that common text has least of. A shorter literal is tested with what it has. No literal can be missed; what the table lets
- * through is compared byte by byte.
+ * The scan reads two bytes and steps by two. For each kind of candidate (a bit) the table says which pairs may begin it and which
+ * may follow; a candidate is where a pair that may begin is followed by one that may follow. Of a literal of five bytes or more
+ * four bytes are tested at either alignment (those of its windows of five that common text has least of), of a shorter one three
+ * or four. Literals share a few bits; each is put where it makes least candidates in common text. No literal can be missed; what
+ * the table lets through is compared byte by byte.
  */
 import { ascii, CLASS, HEX_LOWER, HEX_UPPER, lower } from './bytes.ts';
+import { numberClass } from './number-automaton.ts';
 import type { LiteralRule, Matcher } from './rule.ts';
 import type { Scan } from './span.ts';
 
 /** Kinds of candidates: digits in a row, `@`, colons between hexadecimal digits, and literals in groups by length. */
 export const DIGITS_BIT = 1;
+/** In place of digits in a row, where the numbers' automaton runs beside the table: a digit behind `+` or `(`. */
+export const PREFIX_BIT = 1;
 export const AT_BIT = 2;
 export const COLON_BIT = 4;
-const SHORT_BITS = [8, 16] as const;
-const LONG_BITS = [32, 64, 128] as const;
-const SHORT_MASK = 8 | 16;
-const LONG_MASK = 32 | 64 | 128;
-export const LITERAL_BITS = SHORT_MASK | LONG_MASK;
+/** Two pairs of a literal; a literal's first byte and the pair behind it; a literal's first pair and the byte behind it. */
+const QUAD_BITS: readonly number[] = [8, 16, 32, 64];
+const LATE_BITS: readonly number[] = [128, 256, 512];
+const EARLY_BITS: readonly number[] = [1024, 2048];
+const QUAD_MASK = 8 | 16 | 32 | 64;
+const LATE_MASK = 128 | 256 | 512;
+const EARLY_MASK = 1024 | 2048;
+export const LITERAL_BITS = QUAD_MASK | LATE_MASK | EARLY_MASK;
+
+/** Layout of an entry of the table: kinds that the pair may begin, kinds that it may follow in, classes for the numbers' automaton. */
+export const KINDS = 0xfff;
+export const FOLLOW_SHIFT = 12;
+export const CLASSES_SHIFT = 25;
 
 interface Entry {
   literal: Uint8Array;
@@ -30,8 +41,11 @@ interface Entry {
 }
 
 export interface Prefilter {
-  /** Index: first byte | second byte << 8. Low byte: kinds that the pair may begin; high byte: kinds that it may follow in. */
-  table: Uint16Array;
+  /**
+   * Index: first byte | second byte << 8. From the lowest bit up: KINDS that the pair may begin; from FOLLOW_SHIFT on those that it
+   * may follow in; from CLASSES_SHIFT on the two bytes' classes for the numbers' automaton.
+   */
+  table: Int32Array;
   /** Runs the matchers of every literal of which the pair at `at` is the sampled one; `kinds` are the candidate's bits. */
   literals(scan: Scan, at: number, kinds: number): void;
 }
@@ -61,6 +75,9 @@ const sampleCounts: Uint16Array = (() => {
   return counts;
 })();
 
+/** How often a pair of bytes is met, in no unit: every pair may be. */
+const pairWeight: Float64Array = Float64Array.from(sampleCounts, count => 0.05 + count);
+
 function pairCost(a: number, b: number, fold: boolean): number {
   let cost = 0;
   for (const first of cases(a, fold)) {
@@ -89,6 +106,8 @@ function cases(byte: number, fold: boolean): readonly number[] {
   return fold && byte >= 97 && byte <= 122 ? [byte, byte - 32] : [byte];
 }
 
+const EVERY_BYTE: readonly number[] = Array.from({ length: 256 }, (_, byte) => byte);
+
 const SEPARATORS = ascii(' -./+()');
 
 /** Bytes as they occur in forms: 2 a digit, 1 what may stand beside one (a separator, a capital). */
@@ -103,6 +122,10 @@ function isDigitPair(a: number, b: number): boolean {
   return first + second >= 3;
 }
 
+const separatorBytes: ReadonlySet<number> = new Set(SEPARATORS);
+const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
+const isPrefix = (byte: number): boolean => byte === 43 || byte === 40;
+
 /** Bytes of IPv6 addresses: 2 the colon, 1 a hexadecimal digit. */
 const inAddress: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte === 58 ? 2 : ((CLASS[byte] as number) & (HEX_LOWER | HEX_UPPER)) !== 0 ? 1 : 0,
@@ -111,56 +134,60 @@ const inAddress: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
 /**
  * @param rules literals of three bytes or more.
  * @param kinds what else the table marks: DIGITS_BIT, AT_BIT, COLON_BIT.
+ * @param digits whether that is digits in a row or, where the numbers' automaton runs as well, only those behind a `+` or `(`.
+ * @param table where the table is put: 65,536 zeros.
  * @throws {RangeError} for a literal shorter than three bytes: the stride could step over it.
  */
 export function buildPrefilter(
   rules: readonly (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[],
   kinds: number,
+  digits: 'all' | 'prefixed',
+  table: Int32Array = new Int32Array(65_536),
 ): Prefilter {
-  const table = new Uint16Array(65536);
-  /** Short literals by their pair, long ones by a hash of two pairs. */
-  const buckets = new Map<number, Entry[]>();
-  const quads = new Map<number, Entry[]>();
-  const begins = (a: number, b: number, bit: number): void => {
+  const mark = (a: number, b: number, bits: number): void => {
     const index = a | (b << 8);
-    table[index] = (table[index] as number) | bit;
+    table[index] = (table[index] as number) | bits;
   };
-  const follows = (a: number, b: number, bit: number): void => begins(a, b, bit << 8);
+  const begins = mark;
+  const follows = (a: number, b: number, bits: number): void => mark(a, b, bits << FOLLOW_SHIFT);
   const followsAny = (bit: number): void => {
-    for (let index = 0; index < 65536; index++) table[index] = (table[index] as number) | (bit << 8);
+    for (let index = 0; index < 65536; index++) table[index] = (table[index] as number) | (bit << FOLLOW_SHIFT);
   };
-  const literals = rules.map(rule => ({ ...rule, bytes: typeof rule.literal === 'string' ? ascii(rule.literal) : rule.literal }));
-  const longs = literals.filter(rule => rule.bytes.length >= 5).length;
-  let longIndex = 0;
-  for (const { bytes, detector, match, fold: folds } of literals.toSorted((a, b) => compareBytes(a.bytes, b.bytes))) {
+  const quads = new Map<number, Entry[]>();
+  const late = new Map<number, Entry[]>();
+  const early = new Map<number, Entry[]>();
+  const samples: Sample[] = [];
+  for (const { literal, detector, match, fold: folds } of rules) {
+    const bytes = typeof literal === 'string' ? ascii(literal) : literal;
     if (bytes.length < 3) throw new RangeError(`the literal of ${detector} is shorter than three bytes`);
     const fold = folds === true;
-    const width = Math.min(5, bytes.length);
-    const window = rarestWindow(bytes, width, fold);
-    // Neighbours in the alphabet share a bit, so that a bit's pairs are alike and few.
-    const bit =
-      width === 5 ? (LONG_BITS[Math.floor((longIndex++ * LONG_BITS.length) / longs)] as number) : (SHORT_BITS[width - 3] as number);
-    for (const offset of [window, window + 1]) {
-      const entry: Entry = { literal: bytes, fold, offset, match };
-      const at = (k: number): readonly number[] => {
-        const byte = offset + k < window + width ? bytes[offset + k] : undefined;
-        return byte === undefined ? EVERY_BYTE : cases(byte, fold);
-      };
-      for (const a of at(0)) {
-        for (const b of at(1)) {
-          begins(a, b, bit);
-          if (width < 5) put(buckets, a | (b << 8), entry);
-        }
-      }
-      if (width === 5)
-        put(
-          quads,
-          quadHash(bytes[offset] as number, bytes[offset + 1] as number, bytes[offset + 2] as number, bytes[offset + 3] as number),
-          entry,
-        );
-      if (at(2) === EVERY_BYTE) followsAny(bit);
-      else for (const c of at(2)) for (const d of at(3)) follows(c, d, bit);
+    const at = (k: number): readonly number[] => cases(bytes[k] as number, fold);
+    const quad = (offset: number): void => {
+      const entry = { literal: bytes, fold, offset, match };
+      put(
+        quads,
+        quadHash(bytes[offset] as number, bytes[offset + 1] as number, bytes[offset + 2] as number, bytes[offset + 3] as number),
+        entry,
+      );
+      samples.push({ bits: QUAD_BITS, first: pairs(at(offset), at(offset + 1)), second: pairs(at(offset + 2), at(offset + 3)) });
+    };
+    if (bytes.length >= 5) {
+      const window = rarestWindow(bytes, 5, fold);
+      quad(window);
+      quad(window + 1);
+      continue;
     }
+    if (bytes.length === 4) quad(0);
+    else {
+      for (const pair of pairs(at(0), at(1))) put(early, pair, { literal: bytes, fold, offset: 0, match });
+      samples.push({ bits: EARLY_BITS, first: pairs(at(0), at(1)), second: pairs(at(2), EVERY_BYTE) });
+    }
+    for (const pair of pairs(at(1), at(2))) put(late, pair, { literal: bytes, fold, offset: -1, match });
+    samples.push({ bits: LATE_BITS, first: pairs(EVERY_BYTE, at(0)), second: pairs(at(1), at(2)) });
+  }
+  for (const [bit, { first, second }] of shareBits(samples)) {
+    for (const pair of first) begins(pair & 255, pair >>> 8, bit);
+    for (const pair of second) follows(pair & 255, pair >>> 8, bit);
   }
   if (kinds & AT_BIT) {
     for (const other of EVERY_BYTE) {
@@ -171,7 +198,14 @@ export function buildPrefilter(
   }
   for (const a of EVERY_BYTE) {
     for (const b of EVERY_BYTE) {
-      if (kinds & DIGITS_BIT && isDigitPair(a, b)) {
+      const index = a | (b << 8);
+      table[index] = (table[index] as number) | ((((numberClass[a] as number) << 3) | (numberClass[b] as number)) << CLASSES_SHIFT);
+      if (kinds & DIGITS_BIT && digits === 'prefixed') {
+        if (isPrefix(a) && isDigit(b)) begins(a, b, PREFIX_BIT);
+        else if (isPrefix(b)) begins(a, b, PREFIX_BIT);
+        if (isDigit(a)) follows(a, b, PREFIX_BIT);
+        else if (a === 41 || separatorBytes.has(a)) follows(a, b, PREFIX_BIT);
+      } else if (kinds & DIGITS_BIT && isDigitPair(a, b)) {
         begins(a, b, DIGITS_BIT);
         follows(a, b, DIGITS_BIT);
       }
@@ -181,21 +215,97 @@ export function buildPrefilter(
       }
     }
   }
-  const [bucketOf, lists] = indexed(buckets, 65536);
   const [quadOf, quadLists] = indexed(quads, QUAD_HASHES);
+  const [lateOf, lateLists] = indexed(late, 65536);
+  const [earlyOf, earlyLists] = indexed(early, 65536);
   return {
     table,
     literals(scan, at, kinds) {
       const { bytes } = scan;
       const a = bytes[at] as number;
       const b = bytes[at + 1] as number;
-      if ((kinds & SHORT_MASK) !== 0) compareAll(scan, at, lists[bucketOf[a | (b << 8)] as number] as Entry[]);
-      if ((kinds & LONG_MASK) !== 0) {
-        const bucket = quadOf[quadHash(a, b, bytes[at + 2] as number, bytes[at + 3] as number)] as number;
+      const c = bytes[at + 2] as number;
+      const d = bytes[at + 3] as number;
+      if ((kinds & QUAD_MASK) !== 0) {
+        const bucket = quadOf[quadHash(a, b, c, d)] as number;
         if (bucket !== 0) compareAll(scan, at, quadLists[bucket] as Entry[]);
+      }
+      if ((kinds & LATE_MASK) !== 0) {
+        const bucket = lateOf[c | (d << 8)] as number;
+        if (bucket !== 0) compareAll(scan, at, lateLists[bucket] as Entry[]);
+      }
+      if ((kinds & EARLY_MASK) !== 0) {
+        const bucket = earlyOf[a | (b << 8)] as number;
+        if (bucket !== 0) compareAll(scan, at, earlyLists[bucket] as Entry[]);
       }
     },
   };
+}
+
+/** Pairs of bytes as indices of the table. */
+function pairs(first: readonly number[], second: readonly number[]): number[] {
+  const result: number[] = [];
+  for (const a of first) for (const b of second) result.push(a | (b << 8));
+  return result;
+}
+
+/** What is tested of a literal at one alignment, and the bits that may stand for it. */
+interface Sample {
+  bits: readonly number[];
+  first: readonly number[];
+  second: readonly number[];
+}
+
+/** Gives each sample the bit that makes least candidates in common text, the worst sample first. */
+function* shareBits(samples: readonly Sample[]): Generator<[number, Sample]> {
+  const weight = (indices: readonly number[]): number => {
+    let sum = 0;
+    for (const index of indices) sum += pairWeight[index] as number;
+    return sum;
+  };
+  const seen = new Map<string, number>();
+  const first = new Map<number, { seen: Uint8Array; weight: number }>();
+  const second = new Map<number, { seen: Uint8Array; weight: number }>();
+  const sideOf = (sides: typeof first, bit: number): { seen: Uint8Array; weight: number } => {
+    let side = sides.get(bit);
+    if (side === undefined) {
+      side = { seen: new Uint8Array(65536), weight: 0 };
+      sides.set(bit, side);
+    }
+    return side;
+  };
+  const added = (side: { seen: Uint8Array }, indices: readonly number[]): number => {
+    let sum = 0;
+    for (const index of indices) if (side.seen[index] === 0) sum += pairWeight[index] as number;
+    return sum;
+  };
+  const order = samples.map(sample => ({ sample, cost: weight(sample.first) * weight(sample.second) })).sort((a, b) => b.cost - a.cost);
+  for (const { sample } of order) {
+    const key = `${sample.bits[0]}:${sample.first.length}:${sample.first[0]}:${sample.second.length}:${sample.second[0]}`;
+    let best = seen.get(key);
+    if (best === undefined) {
+      let least = Number.POSITIVE_INFINITY;
+      for (const bit of sample.bits) {
+        const a = sideOf(first, bit);
+        const b = sideOf(second, bit);
+        const more = (a.weight + added(a, sample.first)) * (b.weight + added(b, sample.second)) - a.weight * b.weight;
+        if (more >= least) continue;
+        least = more;
+        best = bit;
+      }
+      if (best === undefined) throw new RangeError('a sample without bits');
+      for (const [sides, indices] of [
+        [first, sample.first],
+        [second, sample.second],
+      ] as const) {
+        const side = sideOf(sides, best);
+        side.weight += added(side, indices);
+        for (const index of indices) side.seen[index] = 1;
+      }
+      seen.set(key, best);
+    }
+    yield [best, sample];
+  }
 }
 
 function compareAll(scan: Scan, at: number, entries: readonly Entry[]): void {
@@ -233,10 +343,4 @@ function indexed(buckets: ReadonlyMap<number, Entry[]>, size: number): [Uint16Ar
     lists.push(entries);
   }
   return [table, lists];
-}
-
-const EVERY_BYTE: readonly number[] = Array.from({ length: 256 }, (_, byte) => byte);
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return Buffer.compare(a, b);
 }

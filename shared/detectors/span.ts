@@ -44,9 +44,8 @@ export class Scan {
   count = 0;
   /** In wire mode: the lowest position at which the first finding may begin; -1 without one. */
   hit = -1;
-  /** What ../context.ts has found out about the bytes before this position. */
-  contextStart = -1;
-  contextBefore = false;
+  /** Counts the scans made with this object. */
+  round = 0;
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
   readonly #names: string[] = [];
@@ -59,7 +58,7 @@ export class Scan {
     this.wire = wire;
     this.count = 0;
     this.hit = -1;
-    this.contextStart = -1;
+    this.round++;
   }
 
   /** Adds a finding; bytes outside of the window are an error of the matcher and are cut off. */

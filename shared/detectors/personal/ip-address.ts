@@ -31,7 +31,7 @@ const VERSION_WORDS = [
 ];
 
 /** Four numbers 0–255 without leading zeros, from the word at `start` on. */
-export const ipv4Word: WordHook = { words: 'digits', run: matchIpv4 };
+export const ipv4Word: WordHook = { words: 'digits', begins: 'ipv4', run: matchIpv4 };
 
 function matchIpv4(scan: Scan, start: number, end: number): boolean {
   if (end - start > 3 || scan.byte(end) !== 46) return false;
@@ -89,6 +89,8 @@ const HEX = HEX_LOWER | HEX_UPPER;
  */
 export function matchColon(scan: Scan, at: number): number {
   const { bytes } = scan;
+  // A time of day, which is most of what has colons.
+  if (scan.byte(at + 3) === 58 && !is(scan.byte(at + 6), HEX | COLON) && !is(scan.byte(at - 3), HEX | COLON)) return at + 4;
   let start = at;
   const floor = Math.max(scan.start, at - 40);
   while (start > floor && ((CLASS[bytes[start - 1] as number] as number) & (HEX | COLON)) !== 0) start--;
@@ -173,6 +175,6 @@ export function isIpv6(bytes: Uint8Array, start: number, end: number): boolean {
       if (i >= end) break;
     } else if (i >= end) return false;
   }
-  // `a::b` is C++ or Perl: an address has a group of three digits or more, or is full.
-  return compressed ? groups <= 7 && groups >= 1 && long > 0 : groups === 8;
+  // `a::b` is C++ or Perl, and eight groups of two digits are a port's name or a key's fingerprint: some group is longer.
+  return long > 0 && (compressed ? groups <= 7 && groups >= 1 : groups === 8);
 }

@@ -1,6 +1,6 @@
 /** Payment card numbers: issuer range, length, Luhn. @see ISO/IEC 7812 */
 import { luhn } from '../checksums.ts';
-import { hasContext } from '../context.ts';
+import { hasContext, registerContext } from '../context.ts';
 import type { FormRule } from '../rule.ts';
 import { PRIORITY } from '../span.ts';
 
@@ -23,6 +23,8 @@ const CONTEXT = [
   'cvc',
   'exp',
 ];
+
+registerContext(CONTEXT);
 
 /** Whether an issuer hands out numbers with this beginning in this length. */
 export function isIssued(digits: readonly number[]): 'yes' | 'rare' | 'no' {

@@ -6,7 +6,7 @@
  */
 import { type CountryCode, isPossiblePhoneNumber, isValidPhoneNumber } from 'libphonenumber-js/min';
 import { ALNUM, CLASS, DIGIT, is, latin1 } from '../bytes.ts';
-import { hasContext, hasContextBefore } from '../context.ts';
+import { hasContext, hasContextBefore, registerContext } from '../context.ts';
 import { standsAlone, type WordHook } from '../forms.ts';
 import { PRIORITY, type Scan } from '../span.ts';
 
@@ -72,6 +72,8 @@ const OTHER = [
   'ean',
   'product',
 ];
+
+registerContext(CONTEXT);
 
 const COUNTRIES: readonly CountryCode[] = [
   'US',
@@ -197,7 +199,7 @@ function isNorthAmerican(scan: Scan, start: number, end: number, last: number): 
 
 const DATE = /^(?:4[-/.]2[-/.]2|2[-/.]2[-/.]4|8$|4-2$)/;
 
-export const phoneWord: WordHook = { words: 'digits', run: matchPhone };
+export const phoneWord: WordHook = { words: 'digits', begins: 'phone', run: matchPhone };
 
 function matchPhone(scan: Scan, start: number, end: number): boolean {
   const { bytes } = scan;
