@@ -88,6 +88,8 @@ const declare: Builtin = (host, words, context) => {
       return;
     }
     if (name === 'local' || (name === 'declare' && !flags.includes('g')) || name === 'typeset') host.declareLocal(plus);
+    // What is set through a reference is another variable, and which one may change on the way.
+    if (/-[A-Za-z]*n/.test(flags)) host.opaque('a variable stands for another', plus);
     if (/[niulcA]/.test(flags)) host.scope.strange.add(plus);
     if (name === 'readonly' || /r/.test(flags)) {
       if (equals >= 0) host.scope.set(plus, { kind: 'text', values: [word.slice(equals + 1)] });
