@@ -142,7 +142,7 @@ test('a file of everything verifies, offline, with a pinned key; and so do parts
   assert.ok(verdict.ok && verdict.pinned);
   // Covered by what the control plane logged, not let off as too new.
   assert.ok(!verdict.notes.some(({ code }) => code === 'NOT_YET_COVERED'));
-  const logged = whole.filter(({ value }) => Buffer.from(String(value ?? ''), 'base64').includes('CheckpointsLogged'));
+  const logged = whole.filter(({ value }) => Buffer.from(typeof value === 'string' ? value : '', 'base64').includes('CheckpointsLogged'));
   assert.ok(logged.length > 0);
   assert.equal(verdict.counts.sessions, 3);
   assert.ok(verdict.counts.records > 20);

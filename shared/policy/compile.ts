@@ -6,9 +6,9 @@
  * plane may know more) is read fail-closed: a rule that refuses or holds then always matches, one that allows never does.
  */
 import { expandDetectors } from '../detectors/names.ts';
+import { type CompiledShellMatch, compileShellMatch } from '../shell/match.ts';
 import type { LeaseBundle } from './bundle.ts';
 import { compileExpression, type Expression, type ExpressionScope } from './cel.ts';
-import { type CompiledShellMatch, compileShellMatch } from '../shell/match.ts';
 import type {
   ApprovalSpec,
   AuditPolicySpec,

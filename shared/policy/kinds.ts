@@ -3,6 +3,7 @@
  * validation, completion and the reference page come. Checks between manifests are in cross-references.ts.
  */
 import { DETECTOR_GROUPS, DETECTOR_NAMES, isDetectorOrGroup } from '../detectors/names.ts';
+import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import type {
   AccessPolicySpec,
   AccessRole,
@@ -36,7 +37,6 @@ import {
   type Type,
   text,
 } from './schema.ts';
-import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { STATEMENT_NAMES, statementKindsOf } from './statement-kinds.ts';
 import { DEFAULT_AUDIT, DURABILITIES, MASK_KINDS, PREDICATE_ACTIONS, RESPONSE_CAPTURES } from './strictness.ts';
 import {

@@ -87,16 +87,16 @@ export interface OidcProviderSpec {
 }
 
 export interface OidcSpec {
-    issuer: string;
-    audiences: string[];
-    subjectClaim: string; // default `sub`
-    groupsClaim: string; // default `groups`; dots walk into nested claims
-    algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
-    clockSkewMs: number; // default 30 s
-    /** Public client that `sallyport login` uses, and the console where it has none of its own. */
-    clientId?: string;
-    /** The console's own client at the provider. */
-    console?: { clientId: string; clientSecret?: SecretSource; scopes: string[] };
+  issuer: string;
+  audiences: string[];
+  subjectClaim: string; // default `sub`
+  groupsClaim: string; // default `groups`; dots walk into nested claims
+  algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
+  clockSkewMs: number; // default 30 s
+  /** Public client that `sallyport login` uses, and the console where it has none of its own. */
+  clientId?: string;
+  /** The console's own client at the provider. */
+  console?: { clientId: string; clientSecret?: SecretSource; scopes: string[] };
 }
 
 /** A SAML 2.0 identity provider: people sign in to the console and the command line with it. */

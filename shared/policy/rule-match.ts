@@ -5,9 +5,10 @@
  * could not be resolved as a match. A rule that allows must cover **all** of them, and for certain: otherwise a harmless part
  * would carry a harmful one through. Conditions (`when`) are not evaluated here.
  */
+
+import { matchCompiled } from '../shell/match.ts';
 import type { CompiledRule } from './compile.ts';
 import type { CommandFacts } from './facts.ts';
-import { matchCompiled } from '../shell/match.ts';
 import { type Match, matchName, type NamePattern, splitName } from './patterns.ts';
 
 /** @param opaque the command cannot be judged fully, so it counts as being of kind `unknown` as well. */

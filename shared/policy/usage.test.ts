@@ -7,7 +7,8 @@ test('usage counts for its window, never too short and at most a sixty-fourth to
   const windowMs = 86_400_000;
   const added: number[] = [];
   let seed = 7;
-  for (let at = 0; at < 3 * windowMs; at += 500 + ((seed = (seed * 48_271) % 2_147_483_647) % 20_000)) {
+  for (let at = 0; at < 3 * windowMs; at += 500 + (seed % 20_000)) {
+    seed = (seed * 48_271) % 2_147_483_647;
     usage.add(at, 1, 10);
     added.push(at);
   }
