@@ -80,9 +80,9 @@ function word(r: Random, text: string, before: string[], depth = 0): string {
     case 4:
       return `\\${text}`;
     case 5:
-      return `$'${[...text].map(each => `\\x${each.charCodeAt(0).toString(16).padStart(2, '0')}`).join('')}'`;
+      return `$'${text.split('').map(each => `\\x${each.charCodeAt(0).toString(16).padStart(2, '0')}`).join('')}'`;
     case 6:
-      return `$'${[...text].map(each => `\\${each.charCodeAt(0).toString(8).padStart(3, '0')}`).join('')}'`;
+      return `$'${text.split('').map(each => `\\${each.charCodeAt(0).toString(8).padStart(3, '0')}`).join('')}'`;
     case 7:
       return text;
     case 8:
@@ -183,7 +183,7 @@ function wrapped(r: Random, line: string, words: readonly string[], depth: numbe
     case 7:
       return `echo "$(${line})"`;
     case 8:
-      return `: <(${line}); sleep 0.05`;
+      return `: <(${line}); wait $!`;
     case 9:
       return `(${line})`;
     case 10:
