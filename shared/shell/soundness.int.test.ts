@@ -80,9 +80,15 @@ function word(r: Random, text: string, before: string[], depth = 0): string {
     case 4:
       return `\\${text}`;
     case 5:
-      return `$'${text.split('').map(each => `\\x${each.charCodeAt(0).toString(16).padStart(2, '0')}`).join('')}'`;
+      return `$'${text
+        .split('')
+        .map(each => `\\x${each.charCodeAt(0).toString(16).padStart(2, '0')}`)
+        .join('')}'`;
     case 6:
-      return `$'${text.split('').map(each => `\\${each.charCodeAt(0).toString(8).padStart(3, '0')}`).join('')}'`;
+      return `$'${text
+        .split('')
+        .map(each => `\\${each.charCodeAt(0).toString(8).padStart(3, '0')}`)
+        .join('')}'`;
     case 7:
       return text;
     case 8:
