@@ -33,13 +33,19 @@ const setNumbers = new Map<ContextWords, number>();
 const filter = new Uint16Array(HASHES);
 const keywords: Keyword[][] = [];
 
+/** A keyword of several words as names write it: `tax file`, `tax_file`, `tax-file`, `taxFile`. */
+function written(word: string): string[] {
+  const joined = word.trim().replaceAll(' ', '');
+  return word.trim().includes(' ') ? [word, word.replaceAll(' ', '_'), word.replaceAll(' ', '-'), joined] : [word];
+}
+
 /** Adds a set ahead of its first use. @throws {RangeError} for a keyword shorter than three bytes. */
 export function registerContext(words: ContextWords): number {
   const known = setNumbers.get(words);
   if (known !== undefined) return known;
   const number = setNumbers.size;
   setNumbers.set(words, number);
-  for (const word of words) {
+  for (const word of new Set(words.flatMap(written))) {
     const bytes = encoder.encode(word);
     if (bytes.length < 3) throw new RangeError(`the context word ${word} is shorter than three bytes`);
     const index = hash(bytes[0] as number, bytes[1] as number, bytes[2] as number);

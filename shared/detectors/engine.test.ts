@@ -226,3 +226,36 @@ test('random bytes never throw', () => {
     all.nextCandidate(bytes, 0, bytes.length);
   }
 });
+
+test('secrets and numbers as people write them', () => {
+  const hex = '20cd97c220582f7e93ad05680a4505c5ec10944f2850b6629cfbbe90c0aaaa0c';
+  const cases: [string, string, string][] = [
+    [`ROUTER=sk-or-v1-${hex}`, 'openrouter-key', `sk-or-v1-${hex}`],
+    [
+      'x MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs',
+      'discord-bot-token',
+      'MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs',
+    ],
+    ['curl -s -u deploy:95pIuaHBoaT38P https://api.acme.io/v1', 'basic-auth', '95pIuaHBoaT38P'],
+    ['sshpass -p QodxYswYssL1 ssh root@10.0.0.4', 'generic-secret', 'QodxYswYssL1'],
+    ['mysql -u root -phNONgygEjNyV shop', 'generic-secret', 'hNONgygEjNyV'],
+    ['<add key="ApiSecret" value="iXWm3vBGmDYSTwOQBW9eqsMaVg3wXfwi"/>', 'generic-secret', 'iXWm3vBGmDYSTwOQBW9eqsMaVg3wXfwi'],
+    ['DEPLOY_TOKEN=5da0dffa-2315-4157-a5bc-c9d0288d0c6d', 'generic-secret', '5da0dffa-2315-4157-a5bc-c9d0288d0c6d'],
+    ['Authorization: SSWS 00KNMnUdDuD4TmsLAPSUDJDfMonCLWDcycB-0OMp4P', 'okta-token', '00KNMnUdDuD4TmsLAPSUDJDfMonCLWDcycB-0OMp4P'],
+    ['Reisepass Nr. CXT56ZN6C', 'passport', 'CXT56ZN6C'],
+    ['{"taxFileNumber": "887 379 944"}', 'au-tfn', '887 379 944'],
+    ['<td>BHOPA4620T</td>', 'in-pan', 'BHOPA4620T'],
+  ];
+  for (const [text, detector, value] of cases)
+    assert.ok(
+      found(text).some(([name, span]) => name === detector && span === value),
+      text,
+    );
+  const none = [
+    'trace_token=5da0dffa-2315-4157-a5bc-c9d0288d0c6d',
+    'port 50:06:01:60:3b:20:19:61',
+    'curl -u $USER:$PASSWORD x',
+    'mysql -p shop',
+  ];
+  for (const text of none) assert.deepEqual(found(text), [], text);
+});

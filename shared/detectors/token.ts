@@ -51,6 +51,7 @@ const RUN_CLASSES: Readonly<Record<string, number>> = {
   '%': ALNUM | PERCENT,
   c: ALNUM | DOT | PLUS_SLASH, // crypt(3)'s alphabet, and `+`
   '~': BASE64URL | DOT | TILDE,
+  t: BASE64URL | DOT | EQUALS,
 };
 
 type Segment = { literal: Uint8Array } | { mask: number; min: number; max: number };

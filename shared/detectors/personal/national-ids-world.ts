@@ -133,6 +133,12 @@ export const world: readonly FormRule[] = [
   rule('il-id', ['d9'], ilId, ['israel', 'teudat', 'zehut', 'תעודת', 'ת.ז', 'il id']),
   rule('in-aadhaar', ['d4 d4 d4'], aadhaar),
   rule('in-aadhaar', ['d12', 'd4-d4-d4'], aadhaar, ['aadhaar', 'aadhar', 'uidai', 'uid', 'आधार']),
+  // An individual's: the letter P in the fourth place.
+  rule(
+    'in-pan',
+    ['a5d4a1'],
+    upper((_d, text) => text[3] === 'P' && text.slice(5, 9) !== '0000'),
+  ),
   rule('in-pan', ['a5d4a1'], upper(inPan), ['pan', 'permanent account', 'income tax', 'pan_number', 'pancard', 'tax']),
   rule('jp-my-number', ['d12', 'd4 d4 d4', 'd4-d4-d4'], jpMyNumber, [
     'my number',

@@ -55,11 +55,15 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
   i = skipBlanks(bytes, i, end, 4);
   const first = i < end ? (bytes[i] as number) : -1;
   let operator = '';
-  if (first === 61 || first === 58) {
+  const attribute = i > nameEnd ? valueAttribute(bytes, i, end) : 0;
+  if (attribute > 0) {
+    operator = '=';
+    i += attribute;
+  } else if (first === 61 || first === 58) {
     operator = first === 61 ? '=' : ':';
     i++;
     while (i < end && (bytes[i] === 61 || bytes[i] === 62 || bytes[i] === 58)) i++;
-  } else if (first === 62 && nameEnd === i) {
+  } else if (first === 62 && (nameEnd === i || bytes[i - 1] === 34)) {
     operator = '>';
     i++;
   } else if (first === 44 && i > nameEnd) {
@@ -107,6 +111,15 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
   }
   if (i <= start) return undefined;
   return { start, end: i, quoted: quote !== 0, nameEnd, operator, gap };
+}
+
+/** Length of `value=` (or `value =`), as XML writes what its `key="…"` names; 0 when it is not there. */
+function valueAttribute(bytes: Uint8Array, at: number, end: number): number {
+  const word = 'value';
+  for (let k = 0; k < word.length; k++) if (at + k >= end || lower(bytes[at + k] as number) !== word.charCodeAt(k)) return 0;
+  let i = at + word.length;
+  while (i < end && bytes[i] === 32 && i < at + 8) i++;
+  return bytes[i] === 61 ? i + 1 - at : 0;
 }
 
 /** The word `is`, which is an operator. */

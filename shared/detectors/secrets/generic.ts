@@ -182,7 +182,9 @@ function matchKey(keyword: string): (scan: Scan, at: number) => void {
     if (HARMLESS_TAIL.test(tailOf(scan, keywordEnd, assignment.nameEnd))) return;
     // `tokens`, `tokenizer`, `secretary`, `keyboard`: another word.
     if (is(scan.byte(keywordEnd), LOWER)) return;
-    if (isPlaceholder(bytes, from, to) || speaksOfPlaceholder(bytes, from, to) || isUuid(bytes, from, to)) return;
+    if (isPlaceholder(bytes, from, to) || speaksOfPlaceholder(bytes, from, to)) return;
+    // A UUID names things; as a secret it is told from that by the name of a variable: `SNYK_TOKEN=`, `_authToken=`.
+    if (isUuid(bytes, from, to) && !isVariable(scan, at, keywordEnd, assignment.nameEnd)) return;
     for (let i = from; i < to; i++)
       if (
         !is(bytes[i] as number, BASE64URL | BASE64 | EQUALS | DOT | TILDE) &&
@@ -199,6 +201,13 @@ function matchKey(keyword: string): (scan: Scan, at: number) => void {
     if (isWords(bytes, from, to, digits)) return;
     scan.add(from, to, 'generic-secret', PRIORITY.generic);
   };
+}
+
+/** A name in capitals with an underscore that ends with the keyword, assigned by `=`; or npm's `_authToken`. */
+function isVariable(scan: Scan, at: number, keywordEnd: number, nameEnd: number): boolean {
+  if (nameEnd !== keywordEnd || scan.byte(nameEnd) !== 61) return false;
+  if (scan.byte(at - 1) === 104 && scan.byte(at - 5) === 95) return true;
+  return is(scan.byte(at), UPPER) && scan.byte(at - 1) === 95 && is(scan.byte(at - 2), UPPER);
 }
 
 /** `api_key: Bearer abc…`: the scheme is no part of the value. */
@@ -258,6 +267,14 @@ function matchBasic(scan: Scan, at: number): void {
   scan.add(start, end, 'basic-auth', PRIORITY.header);
 }
 
+/** Okta's own scheme: `Authorization: SSWS 00…`. */
+function matchSsws(scan: Scan, at: number): void {
+  const start = at + 5;
+  const end = runEnd(scan.bytes, start, Math.min(scan.end, start + 64), BASE64URL);
+  if (end - start >= 40 && (scan.wire || (end - start <= 44 && entropy(scan.bytes, start, end) >= 3.5)))
+    scan.add(start, end, 'okta-token', PRIORITY.vendor);
+}
+
 interface Keyworded {
   detector: string;
   keywords: readonly string[];
@@ -271,6 +288,7 @@ interface Keyworded {
 }
 
 const HEX = HEX_LOWER | HEX_UPPER;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Vendors' keys without a mark: the keyword's assignment, and the value's alphabet and length. */
 const KEYWORDED: readonly Keyworded[] = [
@@ -341,7 +359,7 @@ const KEYWORDED: readonly Keyworded[] = [
     keywords: ['heroku'],
     mask: HEX | DASH,
     lengths: [36],
-    form: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
+    form: UUID,
   },
   {
     detector: 'mailgun-key',
@@ -365,6 +383,21 @@ const KEYWORDED: readonly Keyworded[] = [
     mask: BASE64URL | DOT,
     lengths: [57, 75, 'range'],
     form: /^[MNO][A-Za-z0-9_-]{22,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}$/,
+  },
+  { detector: 'okta-token', keywords: ['okta'], mask: BASE64URL, lengths: [42], form: /^00/, entropy: 3.5 },
+  {
+    detector: 'snyk-token',
+    keywords: ['snyk'],
+    mask: HEX | DASH,
+    lengths: [36],
+    form: UUID,
+  },
+  {
+    detector: 'codecov-token',
+    keywords: ['codecov'],
+    mask: HEX | DASH,
+    lengths: [36],
+    form: UUID,
   },
   { detector: 'sonar-token', keywords: ['sonar'], mask: HEX_LOWER, lengths: [40], entropy: 3 },
   { detector: 'facebook-token', keywords: ['facebook', 'fb_app_secret', 'fb_secret'], mask: HEX_LOWER, lengths: [32], entropy: 3 },
@@ -445,6 +478,7 @@ export const generic: readonly LiteralRule[] = [
   { detector: 'generic-secret', literal: 'identified by', fold: true, match: (scan, at) => judgePassword(scan, at, at + 13) },
   ...KEY_WORDS.map((literal): LiteralRule => ({ detector: 'generic-secret', literal, fold: true, match: matchKey(literal) })),
   { detector: 'bearer-token', literal: 'bearer ', fold: true, match: matchBearer },
+  { detector: 'okta-token', literal: 'SSWS ', match: matchSsws },
   { detector: 'basic-auth', literal: 'basic ', fold: true, match: matchBasic },
   ...KEYWORDED.flatMap(rule =>
     rule.keywords.map((literal): LiteralRule => ({ detector: rule.detector, literal, fold: true, match: matchKeyworded(rule, literal) })),

@@ -54,7 +54,33 @@ function matchAccountKey(length: number): (scan: Scan, at: number) => void {
   };
 }
 
+/**
+ * Discord's bots: their number in base64, six characters of time, a signature. The number's first two digits are three characters,
+ * which is all that is certain about a token's beginning.
+ */
+function matchDiscord(scan: Scan, at: number): void {
+  const { bytes } = scan;
+  const id = runEnd(bytes, at, Math.min(scan.end, at + 30), BASE64URL);
+  if (id - at < 23 || id - at > 28 || scan.byte(id) !== 46) return;
+  const time = runEnd(bytes, id + 1, Math.min(scan.end, id + 8), BASE64URL);
+  if (time - id !== 7 || scan.byte(time) !== 46) return;
+  const end = runEnd(bytes, time + 1, Math.min(scan.end, time + 42), BASE64URL);
+  if (end - time - 1 < 27) return;
+  if (!scan.wire) {
+    if (end - time - 1 > 38 || is(scan.byte(at - 1), ALNUM)) return;
+    if (!/^\d{17,20}$/.test(Buffer.from(latin1(bytes, at, id), 'base64url').toString('latin1'))) return;
+  }
+  scan.add(at, end, 'discord-bot-token', PRIORITY.vendor);
+}
+
+const DISCORD_BEGINNINGS = Array.from({ length: 90 }, (_, index) =>
+  Buffer.from(`${index + 10}0`)
+    .toString('base64')
+    .slice(0, 3),
+);
+
 export const marked: readonly LiteralRule[] = [
+  ...Array.from(new Set(DISCORD_BEGINNINGS), (literal): LiteralRule => ({ detector: 'discord-bot-token', literal, match: matchDiscord })),
   { detector: 'mailchimp-key', literal: '-us', match: matchMailchimp },
   { detector: 'telegram-bot-token', literal: ':AA', match: matchTelegram },
   { detector: 'azure-sas-token', literal: 'sig=', match: matchSas },
