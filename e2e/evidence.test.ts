@@ -18,6 +18,7 @@ import { people, shopManifests, shopSql } from './components/shop.ts';
 
 const run = promisify(execFile);
 const cli = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+const script = path.join(import.meta.dirname, '..', 'docs', 'verify', 'verify-evidence.py');
 let postgres: PostgresServer;
 let issuer: Issuer;
 let gateway: Gateway;
@@ -100,8 +101,32 @@ async function verified(file: string, ...args: string[]): Promise<Verdict> {
   assert.notEqual(stdout, '', stderr);
   const verdict = JSON.parse(stdout) as Verdict;
   assert.equal(code, verdict.ok ? 0 : 1);
+  // The second verifier, which shares nothing with ours, finds the same of every file that this test makes.
+  const other = await second(file, '--key', key, ...args);
+  assert.deepEqual(found(other), found(verdict), file);
+  assert.equal(other.ok, verdict.ok);
   return verdict;
 }
+
+/** docs/verify/verify-evidence.py: with the Python that has `cryptography`, of those that people have. */
+async function second(file: string, ...args: string[]): Promise<Verdict> {
+  let said = '';
+  for (const python of ['python3', '/usr/bin/python3']) {
+    const { stdout, stderr } = await run(python, [script, file, ...args], { maxBuffer: 1e8 }).catch((error: unknown) => error as Outcome);
+    if (stdout) return JSON.parse(stdout) as Verdict;
+    said += stderr;
+  }
+  throw new Error(`the verifier in Python said nothing: ${said}`);
+}
+
+/** Findings without their words, in one order. */
+const found = ({ findings, notes }: Verdict) =>
+  [
+    ...findings.map(({ message: _words, ...finding }) => finding),
+    ...notes.filter(({ code }) => code === 'NOT_YET_COVERED').map(({ code }) => ({ code })),
+  ]
+    .map(finding => JSON.stringify(finding, ['code', 'session', 'seq', 'toSeq', 'ledger', 'number', 'entry']))
+    .sort();
 
 const read = (file: string): Line[] =>
   gunzipSync(readFileSync(file))
@@ -201,10 +226,18 @@ test('a whole session dropped, and the checkpoints that name it', async () => {
   };
   assert.deepEqual(names(await afterwards(without)), [['SESSION_MISSING', first, undefined]]);
   const codes = async (change: (lines: Line[]) => Line[]) => new Set((await afterwards(change)).findings.map(({ code }) => code));
+  // The first ones, and what only they name.
+  const named = (line: Line) => JSON.stringify(line['heads']).length > 2;
+  const ending = whole.findIndex(line => line.type === 'checkpoint' && named(line));
+  assert.ok((await codes(lines => lines.filter((line, at) => line.type !== 'checkpoint' || at > ending))).has('CHECKPOINT_MISSING'));
   const last = whole.findLastIndex(line => line.type === 'checkpoint');
   assert.ok((await codes(lines => without(lines).filter(line => line.type !== 'checkpoint'))).has('CHECKPOINT_MISSING'));
   assert.ok((await codes(lines => lines.toSpliced(last, 1))).has('CHECKPOINT_MISSING'));
   assert.ok((await codes(lines => lines.map((line, at) => (at === last ? { ...line, heads: [] } : line)))).has('HEADS_ALTERED'));
+});
+
+test('the verifier in Python is one that can be read in a sitting', () => {
+  assert.ok(readFileSync(script, 'utf8').trimEnd().split('\n').length <= 200);
 });
 
 test('the control log: an entry altered, taken out, emptied, or all of it left away; a file that was cut', async () => {

@@ -76,6 +76,8 @@ export class EvidenceVerifier {
   readonly #ledgers = new Map<string, Ledger>();
   readonly #expected = new Map<string, Expected>();
   #walk: SessionWalk | null = null;
+  /** Sessions that the scope names and that have not come yet. */
+  #asked = new Set<string>();
   /** Entries of the control log that were given, from the first on. */
   #proven = 0;
   #ended = false;
@@ -215,12 +217,17 @@ export class EvidenceVerifier {
       return;
     }
     this.#scope = (typeof line['scope'] === 'object' && line['scope'] !== null ? line['scope'] : {}) as Scope;
+    this.#asked = new Set(this.#scope.sessions);
     const own = parseLogKey(String(line['key']), this.#sha256);
     this.#key = this.#options.key ?? own;
     if (own === null) this.#malformed('its key is none');
   }
 
   async #treeHeadLine(line: Line): Promise<void> {
+    if (this.#treeHead !== null) {
+      this.#malformed('there is a second head of the control log');
+      return;
+    }
     const note = String(line['note']);
     const { verifyEd25519 } = this.#options;
     this.#treeHead = this.#key === null ? null : await openTreeHead(note, this.#key, verifyEd25519, this.#sha256);
@@ -407,7 +414,10 @@ export class EvidenceVerifier {
   #follow(statement: Statement, hash: Uint8Array, name: string): void {
     const { ledger, number } = statement;
     const before = this.#ledgers.get(ledger);
-    if (before !== undefined) {
+    if (before === undefined) {
+      // Sessions that only the first ones name would be missed by nothing else.
+      if (number > 0) this.#checkpointsMissing(ledger, 0, number - 1, name);
+    } else {
       if (number > before.last.number + 1) this.#checkpointsMissing(ledger, before.last.number + 1, number - 1, name);
       else if (number <= before.last.number || !sameBytes(statement.previous, before.lastHash)) {
         this.#find({
@@ -522,7 +532,9 @@ export class EvidenceVerifier {
     const id = String(line['session']);
     this.#counts.sessions++;
     const expected = this.#expected.get(id) ?? null;
+    if (expected?.seen) this.#find({ code: 'RECORD_REPEATED', session: id, message: `Session ${id} is in the file more than once.` });
     if (expected !== null) expected.seen = true;
+    this.#asked.delete(id);
     this.#walk = walkSession({
       id,
       expected,
@@ -547,8 +559,8 @@ export class EvidenceVerifier {
           message: `Session ${session}, of which the agent signed ${records} records, is missing altogether.`,
         });
     }
-    for (const session of this.#scope?.sessions ?? []) {
-      if (!this.#expected.has(session) && this.#counts.sessions === 0)
+    for (const session of this.#asked) {
+      if (!this.#expected.has(session))
         this.#find({
           code: 'SESSION_MISSING',
           session,
