@@ -64,6 +64,7 @@ export interface LiveSessionInfo {
   clientAddress: string;
   startedUnixUs: number;
   role: string;
+  issuer: string;
 }
 
 export interface ApprovalRequest {

@@ -389,7 +389,7 @@ test('live sessions are listed and can be killed; resources show the address tha
         clientAddress: '127.0.0.1:9',
         startedUnixUs: 1n,
       },
-      ...{ role: 'prod', commands: 0n },
+      ...{ role: 'prod', commands: 0n, issuer: 'https://idp.example' },
     };
     stream.write(
       create(AgentMessageSchema, {

@@ -28,6 +28,7 @@ import { sessionHistory } from './http/session-history.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
 import { SignIn } from './http/sign-in/sign-in.ts';
 import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
+import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { openFileLog } from './log/file-log.ts';
 import { ManifestStore } from './manifests/apply.ts';
@@ -146,11 +147,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => history.close());
     const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
     closers.push(() => issuerKeys.close());
+    const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
+    closers.push(() => live.close());
     const context: ApiContext = {
       control,
       records,
       manifests: new ManifestStore(control, keys, secretSources(options.env, dataDir)),
       fleet,
+      live,
       relay,
       authority,
       keys,

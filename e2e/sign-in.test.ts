@@ -13,6 +13,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pino from 'pino';
 import { identityHandler, identityKeys, sampleProvider } from 'sallyport/demo/identity-provider.ts';
 import { Browser } from './components/browser.ts';
+import { EventReader } from './components/event-source.ts';
 
 let dir: string;
 let plane: ControlPlane;
@@ -126,6 +127,19 @@ test('a person signs in by code and PKCE, has their roles, and signs out here an
   browser.setCookie('sallyport-session', cookie.value);
   assert.equal((await me(browser)).status, 401, 'the old cookie opens nothing');
   assert.ok(!lines.join('').includes(cookie.value), 'no session secret in the log');
+});
+
+test('a stream of events ends when its browser signs out', async () => {
+  const browser = new Browser();
+  await signIn(browser, 'bob');
+  const cookie = browser.cookie('sallyport-session');
+  const stream = await EventReader.open(`${plane.httpUrl}/v1/events`, { cookie: `sallyport-session=${cookie?.value ?? ''}` });
+  const { csrf } = (await me(browser)).body;
+  const other = new Browser();
+  await signIn(other, 'bob');
+  assert.equal(stream.ended, false, 'another sign-in of the same person ends nothing');
+  await browser.fetch(`${plane.httpUrl}/auth/logout`, { method: 'POST', headers: { 'x-sallyport-csrf': csrf } });
+  await stream.end();
 });
 
 test('writes by cookie need the header of this very session, and no other site’s page', async () => {

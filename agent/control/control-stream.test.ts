@@ -64,6 +64,7 @@ const session = (sessionId: string): LiveSessionInfo => ({
   principalKind: 'person',
   clientAddress: '127.0.0.1:1',
   startedUnixUs: 5,
+  issuer: 'https://idp.example',
   role: 'r',
 });
 

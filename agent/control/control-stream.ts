@@ -323,5 +323,6 @@ function liveSession(session: LiveSessionInfo) {
     startedUnixUs: BigInt(Math.round(session.startedUnixUs)),
     role: session.role,
     commands: 0n,
+    issuer: session.issuer,
   };
 }

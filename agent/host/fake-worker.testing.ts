@@ -37,6 +37,7 @@ function serve(resource: string, socket: net.Socket): void {
       principalKind: 'person',
       clientAddress: `${socket.remoteAddress}:${socket.remotePort}`,
       startedUnixUs: Date.now() * 1000,
+      issuer: '',
       role: 'any',
     },
   });

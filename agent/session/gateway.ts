@@ -221,6 +221,7 @@ export class Gateway {
         clientAddress: session.clientAddress,
         startedUnixUs: session.startedAtMs * 1000,
         role: session.role,
+        issuer: session.principal.issuer,
       },
     });
   }

@@ -42,7 +42,7 @@ const lease = (n: number) => ({ bundle: Uint8Array.of(n), signature: new Uint8Ar
 const kill = (sessionId: string) => ({ case: 'killSession' as const, value: create(KillSessionSchema, { sessionId }) });
 const session = (sessionId: string) => ({
   ...{ $typeName: 'sallyport.agent.v1.LiveSession' as const, sessionId, resource: 'r', principal: 'p', principalKind: 'person' },
-  ...{ clientAddress: '', startedUnixUs: 1_000_000n, role: '', commands: 0n },
+  ...{ clientAddress: '', startedUnixUs: 1_000_000n, role: '', commands: 0n, issuer: '' },
 });
 
 test('an agent that reads slowly gets the newest lease only, and kills before it', () => {

@@ -30,6 +30,8 @@ export interface LiveSessionView {
   clientAddress: string;
   startedAtMs: number;
   role: string;
+  /** Empty when the agent is too old to say it. */
+  issuer: string;
 }
 
 const queueMax = 1000;
@@ -110,7 +112,16 @@ export class AgentConnection {
   }
 
   liveSessions(): LiveSessionView[] {
-    return [...this.sessions.values()].map(session => ({
+    return [...this.sessions.values()].map(session => this.#view(session));
+  }
+
+  liveSession(sessionId: string): LiveSessionView | undefined {
+    const session = this.sessions.get(sessionId);
+    return session === undefined ? undefined : this.#view(session);
+  }
+
+  #view(session: LiveSession): LiveSessionView {
+    return {
       sessionId: session.sessionId,
       agentId: this.identity.agentId,
       agent: this.identity.agent.details.name,
@@ -120,7 +131,8 @@ export class AgentConnection {
       clientAddress: session.clientAddress,
       startedAtMs: Number(session.startedUnixUs / 1000n),
       role: session.role,
-    }));
+      issuer: session.issuer,
+    };
   }
 
   close(): void {

@@ -41,6 +41,7 @@ export class Fleet {
   readonly #renewal: NodeJS.Timeout;
   #refreshing: NodeJS.Immediate | null = null;
   readonly counters = { leasesSent: 0, connects: 0, kills: 0 };
+  readonly #watchers = new Set<(agentId: string) => void>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -56,12 +57,24 @@ export class Fleet {
     this.#connected.get(agentId)?.end('replaced');
     this.#connected.set(agentId, { connection, end, leaseDigest: '', leaseIssuedAtMs: 0 });
     this.counters.connects++;
+    this.heardOf(agentId);
+  }
+
+  /** Calls back whenever an agent came, went, or told something new of itself. */
+  onAgentChanged(watcher: (agentId: string) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  heardOf(agentId: string): void {
+    for (const watcher of this.#watchers) watcher(agentId);
   }
 
   disconnect(connection: AgentConnection): void {
     const { agentId } = connection.identity;
     if (this.#connected.get(agentId)?.connection === connection) this.#connected.delete(agentId);
     connection.close();
+    this.heardOf(agentId);
   }
 
   /** Sends the lease as it is now, whatever the agent has. */
@@ -76,6 +89,14 @@ export class Fleet {
 
   liveSessions(): LiveSessionView[] {
     return [...this.#connected.values()].flatMap(({ connection }) => connection.liveSessions());
+  }
+
+  liveSession(sessionId: string): LiveSessionView | undefined {
+    for (const { connection } of this.#connected.values()) {
+      const session = connection.liveSession(sessionId);
+      if (session !== undefined) return session;
+    }
+    return undefined;
   }
 
   connections(): AgentConnection[] {

@@ -195,6 +195,8 @@ class Handlers {
     let greeted = false;
     call.on('data', (message: AgentMessage) => {
       connection.receive(message, clock());
+      const { case: kind } = message.body;
+      if (kind === 'hello' || kind === 'health' || kind === 'leaseAck') fleet.heardOf(agentId);
       if (message.body.case === 'hello' && !greeted) {
         greeted = true;
         fleet.sendLease(connection);

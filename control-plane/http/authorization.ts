@@ -56,6 +56,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/manifests/:kind/:name': ['viewer', 'operator', 'auditor'],
   'POST /v1/apply': ['admin'],
   'DELETE /v1/manifests/:kind/:name': ['admin'],
+  'GET /v1/events': 'signed-in',
   'GET /v1/status': ['viewer', 'operator', 'auditor'],
 };
 

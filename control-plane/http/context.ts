@@ -4,6 +4,7 @@ import type { ControlLog } from '../aggregates/control-log.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Fleet } from '../grpc/fleet.ts';
 import type { RecordRelay } from '../grpc/relay.ts';
+import type { LiveFeed } from '../live/live-feed.ts';
 import type { EventLog } from '../log/event-log.ts';
 import type { ManifestStore } from '../manifests/apply.ts';
 import type { Authority } from '../pki/authority.ts';
@@ -17,6 +18,7 @@ export interface ApiContext {
   records: EventLog;
   manifests: ManifestStore;
   fleet: Fleet;
+  live: LiveFeed;
   relay: RecordRelay;
   authority: Authority;
   keys: ControlPlaneKeys;

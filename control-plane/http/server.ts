@@ -14,6 +14,7 @@ import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { consoleRoutes } from './routes/console.ts';
+import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -21,6 +22,7 @@ import { questionRoutes } from './routes/questions.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
+import { securityHeaders } from './security-headers.ts';
 import type { SignIn } from './sign-in/sign-in.ts';
 
 export interface HttpServerOptions {
@@ -102,6 +104,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   await app.register(approvalRoutes(context));
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));
+  await app.register(eventRoutes(context));
   await app.register(operationRoutes(context));
   await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;
@@ -127,12 +130,3 @@ export async function startHttpServer(app: FastifyInstance, listen: string): Pro
   const scheme = app.initialConfig.https ? 'https' : 'http';
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
-
-const securityHeaders = {
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'permissions-policy': 'camera=(), geolocation=(), microphone=()',
-};

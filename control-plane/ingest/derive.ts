@@ -190,7 +190,8 @@ export function approvalEventRow(
   };
 }
 
-function statusOf(command: Command, outcome: Outcome): string {
+/** `running` and `held` are of commands that wait; the others are ends. */
+export function statusOf(command: Command, outcome: Outcome): string {
   if (outcome.state === 'answered') {
     const name = statusName(outcome.response.body.status);
     if (name !== '') return name;

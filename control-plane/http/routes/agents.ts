@@ -82,7 +82,7 @@ function grantedOrThrow(outcome: Outcome): void {
   if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
 }
 
-function shown({ fleet }: ApiContext, id: string, state: AgentState): schemas.Agent {
+export function shown({ fleet }: ApiContext, id: string, state: AgentState): schemas.Agent {
   const nothingLive = { sessions: 0, listeners: {}, problems: {} };
   const iso = (ms: number) => new Date(ms).toISOString();
   switch (state.status) {

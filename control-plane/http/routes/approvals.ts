@@ -98,7 +98,7 @@ export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
 }
 
 /** The administrator, who asked, and who may answer. */
-function isVisible(caller: Caller, state: ApprovalState): boolean {
+export function isVisible(caller: Caller, state: ApprovalState): boolean {
   if (state.status === 'unknown') return false;
   if (caller.type === 'admin') return true;
   const { question } = state;
@@ -106,7 +106,7 @@ function isVisible(caller: Caller, state: ApprovalState): boolean {
   return asked || caller.principal.groups.some(group => question.groups.includes(group));
 }
 
-function shown(id: string, state: ApprovalState): schemas.Approval[] {
+export function shown(id: string, state: ApprovalState): schemas.Approval[] {
   if (state.status === 'unknown') return [];
   const { question } = state;
   const pending = state.status === 'pending';

@@ -98,6 +98,14 @@ export class BrowserSessions {
     return session;
   }
 
+  /** The session, if it lasts; looking does not keep it from idling out. */
+  lasting(id: string): BrowserSession | undefined {
+    const session = this.#sessions.get(id);
+    const nowMs = this.#clock();
+    const lasts = session !== undefined && nowMs < session.endsAtMs && nowMs - session.lastUsedAtMs < this.#limits.idleMs;
+    return lasts ? session : undefined;
+  }
+
   end(id: string): void {
     this.#sessions.delete(id);
   }

@@ -384,6 +384,13 @@ export declare type LiveSession = Message<"sallyport.agent.v1.LiveSession"> & {
    * @generated from field: uint64 commands = 8;
    */
   commands: bigint;
+
+  /**
+   * of the principal
+   *
+   * @generated from field: string issuer = 9;
+   */
+  issuer: string;
 };
 
 /**
