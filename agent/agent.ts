@@ -111,6 +111,7 @@ export class Agent {
       evidenceKey: signingKeyPem(keys),
       spoolDir: worker => this.#spoolDir(worker),
       spoolBytesMax: options.spoolBytesMax,
+      stateDir: path.join(options.dataDir, 'state'),
       program: options.workerProgram ?? new URL('worker.ts', import.meta.url),
       log: options.log,
       events: {

@@ -13,6 +13,8 @@ export interface WorkerData {
   evidenceKey: string;
   spoolDir: string; // this worker's own folder
   spoolBytesMax: number;
+  /** What protocols keep over restarts, for all workers of the agent. */
+  stateDir: string;
 }
 
 /** A lease with its secrets opened. */

@@ -58,6 +58,7 @@ const gateway = new Gateway({
   agentName: data.agentName,
   index: data.index,
   workers: data.workers,
+  stateDir: data.stateDir,
   sink: spool,
   verify: token => verifyToken(token, verifyContext),
   post,

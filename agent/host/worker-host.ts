@@ -37,6 +37,7 @@ export interface WorkerHostOptions {
   evidenceKey: string;
   spoolDir: (worker: number) => string;
   spoolBytesMax: number;
+  stateDir: string;
   /** The worker's program. */
   program: URL;
   events: WorkerHostEvents;
@@ -253,6 +254,7 @@ export class WorkerHost {
       evidenceKey: options.evidenceKey,
       spoolDir: options.spoolDir(slot.index),
       spoolBytesMax: options.spoolBytesMax,
+      stateDir: options.stateDir,
     };
     return new Promise((resolve, reject) => {
       const startedAtMs = Date.now();

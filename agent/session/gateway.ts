@@ -25,6 +25,8 @@ export interface GatewayOptions {
   agentName: string;
   index: number;
   workers: number;
+  /** Folder of what protocols keep over restarts; empty where none keeps anything. */
+  stateDir?: string;
   sink: RecordSink;
   verify: (token: string, resource: string) => Promise<TokenVerdict>;
   post: (message: FromWorker) => void;
@@ -59,6 +61,7 @@ const PID_BITS = 22;
 export class Gateway {
   readonly agentName: string;
   readonly index: number;
+  readonly stateDir: string;
   readonly sink: RecordSink;
   readonly sessions = new Map<string, LiveSession>();
   readonly report: (error: GatewayError) => void;
@@ -91,6 +94,7 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.agentName = options.agentName;
     this.index = options.index;
+    this.stateDir = options.stateDir ?? '';
     this.sink = options.sink;
     this.#workers = options.workers;
     this.#verify = options.verify;

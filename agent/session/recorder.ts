@@ -87,7 +87,8 @@ export class SessionRecorder {
     return this.#append(encodeApprovalNoted(this.#next(), body));
   }
 
-  outputChunk(commandSeq: number, offset: number, data: Uint8Array): number {
-    return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data }));
+  /** @param stream what a piece of a terminal's recording is (proto OutputChunk.stream); absent: contents of a response. */
+  outputChunk(commandSeq: number, offset: number, data: Uint8Array, stream?: string): number {
+    return this.#append(encodeOutputChunk(this.#next(), { commandSeq, offset, data, stream }));
   }
 }

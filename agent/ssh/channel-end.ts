@@ -40,6 +40,7 @@ export class ChannelEnd {
   #sentEof = false;
   #sentClose = false;
   receivedClose = false;
+  receivedEof = false;
   bytesSent = 0;
   bytesReceived = 0;
 
@@ -136,15 +137,13 @@ export class ChannelEnd {
   }
 
   request(type: string, wantReply: boolean, data: Uint8Array = new Uint8Array(0)): void {
-    this.sendMessage(
-      new SshWriter(32 + data.length)
-        .byte(Message.channelRequest)
-        .uint32(this.#remoteId)
-        .string(type)
-        .boolean(wantReply)
-        .raw(data)
-        .finish(),
-    );
+    this.sendMessage(encodeRequest(this.#remoteId, type, wantReply, data));
+  }
+
+  /** A request that sets the channel up: it leaves at once, before whatever is held. */
+  requestNow(type: string, wantReply: boolean, data: Uint8Array = new Uint8Array(0)): void {
+    if (this.#sentClose || this.#remoteId < 0) return;
+    this.transport.send(encodeRequest(this.#remoteId, type, wantReply, data));
   }
 
   /** Answers a request at once; answers do not wait for data. */
@@ -212,4 +211,8 @@ export class ChannelEnd {
 
   /** CHANNEL_CLOSE has left, behind everything else. */
   onClosed: () => void = () => undefined;
+}
+
+function encodeRequest(recipient: number, type: string, wantReply: boolean, data: Uint8Array): Buffer {
+  return new SshWriter(32 + data.length).byte(Message.channelRequest).uint32(recipient).string(type).boolean(wantReply).raw(data).finish();
 }

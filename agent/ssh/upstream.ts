@@ -40,6 +40,8 @@ export interface UpstreamTarget {
   sessionId: string;
   /** For a certificate: runs whatever is asked for. */
   forceCommand: string | null;
+  /** The host's key is the first that was seen of it, and is kept from now on. */
+  onFirstKey: (type: string, blob: Buffer) => void;
 }
 
 function unavailable(code: string, message: string, cause?: unknown): GatewayError {
@@ -118,7 +120,10 @@ export async function connectUpstream(target: UpstreamTarget): Promise<Transport
           try {
             if (known.how === 'unknown') {
               const type = new SshReader(blob).text();
-              if (holdHostKey(target.knownHosts, type, Buffer.from(blob))) return true;
+              if (holdHostKey(target.knownHosts, type, Buffer.from(blob))) {
+                target.onFirstKey(type, blob);
+                return true;
+              }
               refusal = mismatch(knownHost(target.knownHosts), blob);
             } else if (known.keys.some(key => key.blob.equals(blob))) return true;
             else refusal = mismatch(known, blob);

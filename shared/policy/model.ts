@@ -71,7 +71,7 @@ export interface CredentialSpec {
   password?: SecretSource;
   /** PEM or OpenSSH's own format, without a passphrase. */
   privateKey?: SecretSource;
-  /** Certificates of five minutes by an authority of this credential's own (`sallyport ssh authority`). */
+  /** Certificates of five minutes by an authority of this credential's own. */
   certificate?: boolean;
 }
 
@@ -128,7 +128,7 @@ export interface RoleSpec {
   when?: string; // CEL → bool
   session: { maxDurationMs?: number; idleTimeoutMs?: number };
   budget?: { rows?: number; bytes?: number; perMs: number };
-  /** What the role may do over SSH; absent: the defaults of shared/policy/ssh-access.ts. */
+  /** What the role may do over SSH; absent: what RoleSsh says of each absent key. */
   ssh?: RoleSsh;
 }
 

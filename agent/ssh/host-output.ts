@@ -1,0 +1,105 @@
+/**
+ * What a command writes, from the host's end of its channel to the client's: masked, recorded, released, in that order; standard
+ * output and errors each as a stream of its own.
+ *
+ * The bytes count as consumed at the host's end when they have left for the client, so that a client which stops reading stops its
+ * host. Where all of the output is recorded, they also wait for the disk: a host can write faster than records can be kept.
+ */
+import type { LiveSession } from '../session/live-session.ts';
+import type { ChannelEnd } from './channel-end.ts';
+import type { HostCommand } from './command.ts';
+import { MaskingStream, type MaskOptions } from './output.ts';
+
+export interface HostOutputOptions {
+  session: LiveSession;
+  command: HostCommand;
+  client: ChannelEnd;
+  host: ChannelEnd;
+  /** Runs what a timer or the disk calls; a fault in it ends the session. */
+  guard: (run: () => void) => void;
+  /** Sees the output as it came, before it is masked. */
+  observe?: (data: Buffer) => void;
+}
+
+interface Stream {
+  /** To the client. */
+  released: MaskingStream | null;
+  /** To the record, where the principal is exempt from masks and the record is not. */
+  recorded: MaskingStream | null;
+}
+
+export class HostOutput {
+  readonly #options: HostOutputOptions;
+  readonly #output: Stream;
+  readonly #errors: Stream;
+
+  constructor(options: HostOutputOptions) {
+    this.#options = options;
+    this.#output = this.#stream(null);
+    this.#errors = this.#stream(1);
+  }
+
+  #stream(kind: number | null): Stream {
+    const { session, command, guard } = this.#options;
+    const { inForce, resource } = session;
+    const masks = (detectors: MaskOptions['detectors']): MaskOptions => ({
+      detectors,
+      kind: inForce.policy.detectorMask,
+      key: resource.maskKey,
+    });
+    const recordedBy = inForce.recording?.detectors ?? null;
+    const apart = recordedBy !== null;
+    return {
+      released:
+        inForce.detectors === null
+          ? null
+          : new MaskingStream(
+              masks(inForce.detectors),
+              (bytes, credit) => guard(() => this.#release(bytes, kind, credit, apart ? null : bytes)),
+              detector => command.classify(detector),
+            ),
+      recorded:
+        recordedBy === null
+          ? null
+          : new MaskingStream(
+              masks(recordedBy),
+              bytes => guard(() => void command.capture(kind === null ? 'o' : 'e', bytes)),
+              detector => command.classifyRecorded(detector),
+            ),
+    };
+  }
+
+  push(data: Buffer, kind: number | null): void {
+    this.#options.observe?.(data);
+    const { released, recorded } = kind === null ? this.#output : this.#errors;
+    recorded?.push(data);
+    const isRecordedHere = recorded === null;
+    if (released !== null) released.push(data);
+    else this.#release(data, kind, data.length, isRecordedHere ? data : null);
+  }
+
+  #release(data: Buffer, kind: number | null, credit: number, recorded: Buffer | null): void {
+    const { command, client, host, session, guard } = this.#options;
+    const index = recorded === null || recorded.length === 0 ? -1 : command.capture(kind === null ? 'o' : 'e', recorded);
+    command.released(data);
+    const consumed =
+      index < 0
+        ? () => host.consumed(credit)
+        : () =>
+            session.recorder.sink.whenDurable(index, error =>
+              guard(() => {
+                if (error !== null) throw error;
+                host.consumed(credit);
+              }),
+            );
+    client.sendData(data, kind, consumed);
+  }
+
+  /** Everything that is held back goes. */
+  end(): void {
+    for (const { released, recorded } of [this.#output, this.#errors]) {
+      released?.end();
+      recorded?.end();
+    }
+  }
+}

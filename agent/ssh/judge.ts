@@ -1,0 +1,139 @@
+/**
+ * From what a client asks of a host to a decision. It makes facts; `decide` judges them.
+ *
+ * Shell texts are analysed by shared/shell. What is not a shell text (a file, a connection, a shell that begins) is put into the
+ * same form, so that a guard about paths or the network covers all ways to the same thing.
+ */
+import { createHash } from 'node:crypto';
+import type { Decision } from '@sallyport/shared/policy/decision.ts';
+import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
+import { type AnalyseOptions, analyseShell } from '@sallyport/shared/shell/analyse.ts';
+import type { NetworkUse, ShellAnalysis, ShellCommand } from '@sallyport/shared/shell/facts.ts';
+import type { LiveSession } from '../session/live-session.ts';
+
+export interface Judged {
+  readonly facts: CommandFacts;
+  readonly decision: Decision;
+  /** For the record: programs and paths. */
+  readonly objects: readonly string[];
+}
+
+const OBJECTS_MAX = 64;
+
+const NOTHING: Pick<CommandFacts, 'objects' | 'columnsRead' | 'functions' | 'where' | 'inferences'> = {
+  objects: [],
+  columnsRead: [],
+  functions: [],
+  where: 'notApplicable',
+  inferences: [],
+};
+
+export class Judge {
+  readonly #session: LiveSession;
+  readonly account: string;
+
+  constructor(session: LiveSession, account: string) {
+    this.#session = session;
+    this.account = account;
+  }
+
+  /** A command, or a line of a shell. */
+  text(kind: 'ssh-exec' | 'ssh-line', text: string, options: AnalyseOptions = {}): Judged {
+    const shell = analyseShell(text, options);
+    const opaque = shell.opaque.map(each => each.reason);
+    const judged = this.#decide({
+      ...NOTHING,
+      statements: [kind],
+      multiStatement: shell.commands.length > 1,
+      writes: true,
+      opaque,
+      ...(shell.error === undefined ? {} : { unparseable: shell.error }),
+      shell,
+    });
+    // A host reads a text up to its first NUL, and would run another one than was judged.
+    return text.includes('\0') ? this.refusal(judged, 'unknown', 'the command holds a NUL') : judged;
+  }
+
+  /** A line that the gateway is not certain of. */
+  uncertainLine(reason: string): Judged {
+    return this.#decide({
+      ...NOTHING,
+      statements: ['ssh-line'],
+      multiStatement: false,
+      writes: true,
+      opaque: [reason],
+      shell: { commands: [], opaque: [{ reason, text: '' }], directories: null },
+    });
+  }
+
+  /** A text of bytes that are no characters: what is judged must be what runs, and nobody can say what would. */
+  unreadable(): Judged {
+    const reason = 'the command is not UTF-8';
+    return this.refusal(this.text('ssh-exec', ''), 'unknown', reason);
+  }
+
+  shell(): Judged {
+    return this.#plain('ssh-shell', [], true);
+  }
+
+  /** Nothing is known of what others than sftp do: a guard must allow them by name. */
+  subsystem(name: string): Judged {
+    const judged = this.#plain('ssh-subsystem', [command(name, {})], true);
+    if (judged.decision.action !== 'allow' || judged.decision.rule !== 'default') return judged;
+    return this.refusal(judged, 'subsystems', `the subsystem ${JSON.stringify(name.slice(0, 64))} is not offered`);
+  }
+
+  file(kind: 'sftp-list' | 'sftp-read' | 'sftp-write' | 'sftp-change', reads: readonly string[], writes: readonly string[]): Judged {
+    return this.#plain(kind, [command('sftp', { reads, writes })], kind === 'sftp-write' || kind === 'sftp-change');
+  }
+
+  connection(kind: 'ssh-forward' | 'ssh-remote-forward', use: NetworkUse): Judged {
+    return this.#plain(kind, [command('ssh', { network: [use, { ...use, kind: 'tunnel' }] })], true);
+  }
+
+  /** What the protocol or the role refuses whatever the guards say. */
+  refusal(judged: Judged, rule: string, reason: string): Judged {
+    return { ...judged, decision: { action: 'deny', rule, reason, message: reason } };
+  }
+
+  #plain(kind: string, commands: ShellCommand[], writes: boolean): Judged {
+    const shell: ShellAnalysis = { commands, opaque: [], directories: null };
+    return this.#decide({ ...NOTHING, statements: [kind], multiStatement: false, writes, opaque: [], shell });
+  }
+
+  #decide(facts: CommandFacts): Judged {
+    const complete = { ...facts, account: this.account };
+    const decision = this.#session.inForce.policy.decide(complete, new Date());
+    const objects = new Set<string>();
+    for (const each of facts.shell?.commands ?? []) {
+      for (const object of [each.program, ...each.reads, ...each.writes, ...each.network.map(use => use.address)]) {
+        if (objects.size < OBJECTS_MAX) objects.add(object);
+      }
+    }
+    return { facts: complete, decision, objects: [...objects] };
+  }
+}
+
+function command(
+  program: string,
+  uses: { reads?: readonly string[]; writes?: readonly string[]; network?: readonly NetworkUse[] },
+): ShellCommand {
+  return {
+    program,
+    path: program,
+    argv: [program],
+    open: false,
+    wrappers: [],
+    privilege: [],
+    reads: uses.reads ?? [],
+    writes: uses.writes ?? [],
+    network: uses.network ?? [],
+  };
+}
+
+/** What an approval is bound to: the kind, the account and the very text. */
+export function bindingOf(kind: string, account: string, text: string): Uint8Array {
+  return createHash('sha256')
+    .update(JSON.stringify([kind, account, text]))
+    .digest();
+}

@@ -1,0 +1,104 @@
+/** What is left of a session when something dies in the middle of it, and hosts that are not who they should be. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { type Bastion, logOf, startBastion } from '../components/bastion.ts';
+
+const running: Bastion[] = [];
+after(async () => {
+  for (const each of running) await each.stop();
+});
+
+async function bastionWith(options: Parameters<typeof startBastion>[0]): Promise<Bastion> {
+  const bastion = await startBastion(options);
+  running.push(bastion);
+  return bastion;
+}
+
+const statusOf = (bastion: Bastion, text: string, wanted: (row: { status: string; session_status: string }) => boolean) =>
+  bastion.gateway.eventually<{ status: string; session_status: string; error_code: string; reason: string }>(
+    `select c.status as status, c.error_code as error_code, s.status as session_status, s.reason as reason
+     from sallyport.commands c join sallyport.sessions s on s.session_id = c.session_id where c.text = '${text}'`,
+    rows => rows.length > 0 && rows.every(wanted),
+    60_000,
+  );
+
+test('a client, a host and an agent that are killed leave a closed record', async () => {
+  const bastion = await bastionWith({});
+  const begun = (text: string) =>
+    bastion.gateway.eventually(`select 1 from sallyport.commands where text = '${text}'`, rows => rows.length > 0);
+  const closed = (row: { status: string; session_status: string }) => row.status === 'aborted' && row.session_status !== 'open';
+
+  const client = bastion.ssh(['sleep 301'], { started: child => void begun('sleep 301').then(() => child.kill('SIGKILL')) });
+  await client;
+  await statusOf(bastion, 'sleep 301', closed);
+
+  // The host's own process for this connection.
+  const host = bastion.ssh(['kill -9 $PPID; sleep 302']);
+  assert.equal((await host).code, 255);
+  const [gone] = await statusOf(bastion, 'kill -9 $PPID; sleep 302', closed);
+  assert.equal(gone?.error_code, 'SSH_HOST_GONE');
+
+  const cut = bastion.ssh(['sleep 303']);
+  await begun('sleep 303');
+  process.kill(bastion.gateway.endpoints().pids['agent'] ?? 0, 'SIGKILL');
+  assert.notEqual((await cut).code, 0);
+  await statusOf(bastion, 'sleep 303', closed);
+  // And it serves again, with the same host key.
+  let code: number | null = 255;
+  for (let attempt = 0; attempt < 40 && code !== 0; attempt++) {
+    code = (await bastion.ssh(['true'])).code;
+    if (code !== 0) await new Promise(resolve => setTimeout(resolve, 500));
+  }
+  assert.equal(code, 0);
+});
+
+test('a session that an operator terminates ends at once', async () => {
+  const bastion = await bastionWith({ credential: sshd => `{ username: ${sshd.account}, password: { value: "${sshd.password}" } }` });
+  const run = bastion.ssh(['sleep 304']); // logged in upstream by password
+  const [row] = await bastion.gateway.eventually<{ session_id: string }>(
+    `select session_id from sallyport.commands where text = 'sleep 304'`,
+    rows => rows.length > 0,
+  );
+  const { api, adminToken } = bastion.gateway.endpoints();
+  const response = await fetch(`${api}/v1/sessions/${row?.session_id}/kill`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ reason: 'enough' }),
+  });
+  assert.ok(response.ok, await response.text());
+  const { code, stderr } = await run;
+  assert.equal(code, 255);
+  assert.match(stderr, /terminated by an operator/);
+  await statusOf(bastion, 'sleep 304', each => each.status === 'aborted');
+});
+
+test('a host with another key than the pinned one gets no credential', async () => {
+  const other = (await import('../components/openssh.ts')).startSshServer;
+  const stranger = await other();
+  try {
+    const bastion = await bastionWith({ hostKeys: () => stranger.hostKeys });
+    const { code, stderr } = await bastion.ssh(['true']);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /the host shows the key SHA256:.*but the resource pins ssh-.* SHA256:/);
+    assert.doesNotMatch(bastion.sshd.log(), /Accepted/);
+    await bastion.gateway.eventually(
+      `select 1 from sallyport.sessions where error_code = 'SSH_HOST_KEY_MISMATCH'`,
+      rows => rows.length > 0,
+    );
+  } finally {
+    await stranger.stop();
+  }
+});
+
+test('the first key of a host that pins none is kept and recorded, and another is refused from then on', async () => {
+  const bastion = await bastionWith({ hostKeys: () => null });
+  assert.equal((await bastion.ssh(['true'])).code, 0);
+  const [row] = await bastion.gateway.eventually<{ text: string }>(
+    `select text from sallyport.commands where kind = 'ssh-host-key'`,
+    rows => rows.length > 0,
+  );
+  assert.match(row?.text ?? '', /SHA256:/);
+  assert.equal((await bastion.ssh(['true'])).code, 0);
+  assert.equal((await bastion.gateway.query(`select 1 from sallyport.commands where kind = 'ssh-host-key'`)).length, 1);
+  assert.doesNotMatch(logOf(bastion.gateway), /"level":50/);
+});
