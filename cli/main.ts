@@ -50,6 +50,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'apply', summary: 'make manifests so', load: () => import('./commands/apply.ts') },
       { name: 'plan', summary: 'show what apply would change', load: () => import('./commands/plan.ts') },
       { name: 'get', summary: 'show what is configured', load: () => import('./commands/get.ts') },
+      { name: 'policy', summary: 'explain, test and simulate policy', load: () => import('./commands/policy.ts') },
       { name: 'agents', summary: 'list, invite and revoke agents', load: () => import('./commands/agents.ts') },
     ],
   },

@@ -7,9 +7,9 @@
  */
 import type { Decision } from '@sallyport/shared/policy/decision.ts';
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
-import { strictestApproval } from '@sallyport/shared/policy/strictness.ts';
 import { commandPart } from '@sallyport/shared/records/encode.ts';
 import { type AnalysedStatement, type Analysis, mergeFacts, StatementAnalyser, withPrepared } from '@sallyport/shared/sql/analyse.ts';
+import { combineDecisions } from '@sallyport/shared/sql/flow/combine.ts';
 import type { PolicyInForce } from '../session/lease-state.ts';
 import { type FlowJudgement, type ResultVerdict, UNKNOWN_RESULT } from './flow.ts';
 import type { FlowScope, SessionFlow } from './session-flow.ts';
@@ -221,11 +221,7 @@ export class Judge {
     // For somebody who is exempt, flow says what they read and inferred, for their records; it decides nothing.
     const decides = inForce.policy.hasColumnRules;
     let decision = inForce.policy.decide(decides ? facts : { ...textFacts, columnsRead: facts.columnsRead }, new Date());
-    // A guard's refusal says more than what flow analysis would say; its permission says less.
-    if (decision.action !== 'deny' && flow !== null && decides) {
-      if (flow.refusal !== null) decision = { action: 'deny', ...flow.refusal };
-      else if (flow.hold !== null) decision = decision.action === 'hold' ? bothHold(decision, flow.hold) : { action: 'hold', ...flow.hold };
-    }
+    if (decides) decision = combineDecisions(decision, flow);
     return {
       inForce,
       textFacts,
@@ -267,16 +263,6 @@ export class Judge {
     }
     return bytes;
   }
-}
-
-/** A guard holds it, and so does a predicate on a protected column: whoever answers must answer both. */
-function bothHold(guard: Decision & { action: 'hold' }, flow: NonNullable<FlowJudgement['hold']>): Decision {
-  return {
-    ...guard,
-    reason: `${guard.reason}; ${flow.reason}`,
-    message: `${guard.message} ${flow.message}`,
-    approval: strictestApproval(guard.approval, flow.approval),
-  };
 }
 
 const exemptViews = new WeakMap<PolicyInForce, PolicyInForce>();

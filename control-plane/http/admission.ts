@@ -3,24 +3,13 @@
  * protocol can enforce is the agent's to judge, which knows it.
  */
 
-import type { LeaseBundle, Named } from '@sallyport/shared/policy/bundle.ts';
-import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
+import type { CompiledPolicy } from '@sallyport/shared/policy/compile.ts';
 import { admit } from '@sallyport/shared/policy/decide.ts';
-import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
-import type { Kind, Manifest, Principal, SpecOf } from '@sallyport/shared/policy/model.ts';
+import { EVERY_DEPTH } from '@sallyport/shared/policy/enforcement-depth.ts';
+import type { Principal } from '@sallyport/shared/policy/model.ts';
+import { policyOf } from '@sallyport/shared/policy/policy-of.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
-import { oidcProviders } from '../manifests/identity-providers.ts';
-
-const everything: EnforcementDepth = {
-  statements: true,
-  columnMasking: true,
-  detectors: true,
-  approvals: true,
-  preview: true,
-  predicates: true,
-  estimates: true,
-  capture: ['none', 'digest', 'head', 'full'],
-};
+import { allManifests } from '../manifests/apply.ts';
 
 export class AdmissionDesk {
   readonly #control: ControlLog;
@@ -31,38 +20,13 @@ export class AdmissionDesk {
   }
 
   isAdmitted(principal: Principal, resource: string, nowMs: number): boolean {
-    return admit(this.#policy(), principal, resource, everything, new Date(nowMs)).admitted;
+    return admit(this.policy(), principal, resource, EVERY_DEPTH, new Date(nowMs)).admitted;
   }
 
-  #policy(): CompiledPolicy {
+  /** The policy in force, over all resources. */
+  policy(): CompiledPolicy {
     const { position, state } = this.#control;
-    if (this.#compiled?.position === position) return this.#compiled.policy;
-    const named = <K extends Kind>(kind: K): Named<SpecOf[K]>[] =>
-      state.manifests(kind).map(({ manifest }) => ({ name: manifest.name, spec: (manifest as Manifest<K>).spec }));
-    const bundle: LeaseBundle = {
-      version: Number(position),
-      agentId: '',
-      issuedAt: '',
-      expiresAt: '',
-      tickets: { issuer: '', keys: [] },
-      identityProviders: oidcProviders(state),
-      serviceAccounts: named('ServiceAccount'),
-      resources: state.manifests('Resource').map(({ manifest }) => ({
-        name: manifest.name,
-        labels: manifest.labels,
-        spec: (manifest as Manifest<'Resource'>).spec,
-      })),
-      roles: named('Role'),
-      guards: named('Guard'),
-      dataPolicies: named('DataPolicy'),
-      auditPolicies: named('AuditPolicy'),
-      credentials: {},
-      servingKeys: {},
-      knownCredentials: null,
-      maskKeys: {},
-      revokedTokens: [],
-    };
-    this.#compiled = { position, policy: compilePolicy(bundle) };
+    if (this.#compiled?.position !== position) this.#compiled = { position, policy: policyOf(allManifests(state), Number(position)) };
     return this.#compiled.policy;
   }
 }

@@ -137,6 +137,47 @@ function evaluate(when: Condition, variables: ExpressionVariables): boolean | 'e
   return when === 'broken' ? 'error' : when.evaluate(variables);
 }
 
+/** What a rule said of a command, in the order in which rules are tried. */
+export interface RuleTrace {
+  rule: string; // `guard/rule`
+  action: 'allow' | 'deny' | 'hold';
+  /** Does its `match` cover the command? */
+  matches: boolean;
+  /** What its `when` says; null: it has none, or it was not asked because `match` does not cover the command. */
+  condition: boolean | 'error' | null;
+}
+
+/** Every rule about the resource, and what it says: for explanations. `decide` says which of them decided. */
+export function traceRules(
+  policy: CompiledPolicy,
+  principal: Principal,
+  resourceName: string,
+  facts: CommandFacts,
+  now: Date,
+): readonly RuleTrace[] {
+  const resource = policy.resources.get(resourceName);
+  if (resource === undefined) return [];
+  const opaque = opacityOf(facts) !== null;
+  return resource.rules.map(rule => {
+    const matches = matchRule(rule, facts, opaque);
+    const asked = matches && rule.when !== null;
+    return {
+      rule: rule.name,
+      action: rule.action,
+      matches,
+      condition: asked ? evaluate(rule.when, { ...variablesOf(resource, principal, now), facts }) : null,
+    };
+  });
+}
+
+/** Data policies about the resource that do not apply to the principal, by name. */
+export function exemptFrom(policy: CompiledPolicy, principal: Principal, resourceName: string): string[] {
+  const resource = policy.resources.get(resourceName);
+  if (resource === undefined) return [];
+  const applicable = new Set(applicableData(resource, principal));
+  return resource.dataPolicies.filter(each => !applicable.has(each)).map(each => each.name);
+}
+
 const ALLOWED_BY_DEFAULT: Decision = Object.freeze({ action: 'allow', rule: 'default', reason: 'no rule speaks against it' });
 
 function decideCommand(

@@ -6,6 +6,20 @@ import type { CompiledDataPolicy, CompiledResource, CompiledRule } from './compi
 import type { EnforcementDepth } from './decision.ts';
 import { strictestAudit } from './strictness.ts';
 
+/** For whoever asks about policy alone: what the protocol can do is the agent's to judge, which knows it. */
+export const EVERY_DEPTH: EnforcementDepth = {
+  statements: true,
+  columnMasking: true,
+  detectors: true,
+  approvals: true,
+  preview: true,
+  budgets: true,
+  predicates: true,
+  host: true,
+  estimates: true,
+  capture: ['none', 'digest', 'head', 'full'],
+};
+
 /**
  * @param rules, data those that apply to this principal (conditions about the principal alone are already decided, exempt
  *   policies left out).
