@@ -11,6 +11,7 @@ import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { ControlLog } from './aggregates/control-log.ts';
+import { AdministrationLog } from './aggregates/administration-log.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
@@ -139,10 +140,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       leasePublicKey: keys.leasePublicKey,
       clock,
+    const administration = new AdministrationLog(control);
       clientLifetimeMs: options.clientCertificateLifetimeMs ?? dayMs,
       servingLifetimeMs: 7 * dayMs,
     });
 
+      administration,
     const history = sessionHistory(options.clickhouse?.url ?? null, options.clickhouse?.user ?? '', options.clickhouse?.password ?? '');
     closers.push(() => history.close());
     const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
@@ -178,7 +181,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       isTls: tls !== undefined,
       names: namesFor(httpHost, options.names),
     });
-    const signIn = new SignIn({ control, keys, logger, clock, address });
+    const signIn = new SignIn({ control, administration, keys, logger, clock, address });
     const app = await buildHttpServer({ context, adminToken, verifyContext, signIn, ...(tls === undefined ? {} : { tls }) });
     closers.push(() => app.close());
 

@@ -10,6 +10,7 @@ import type { Terminal } from '../terminal.ts';
 
 interface ApplyOptions extends ConnectionOptions {
   file: string;
+  reason?: string;
   json?: true;
 }
 
@@ -17,6 +18,7 @@ export function define(terminal: Terminal): Command {
   return withConnectionOptions(new Command('sallyport apply'))
     .description('Validates manifests and makes them so. What they do not name stays as it is.')
     .requiredOption('-f, --file <PATH>', 'a manifest, or a folder of them')
+    .option('--reason <TEXT>', 'why, for the record')
     .option('--json', 'print the changes as JSON')
     .action((options: ApplyOptions) => sendManifests(options, terminal, false));
 }
@@ -29,6 +31,7 @@ export async function sendManifests(options: ApplyOptions, terminal: Terminal, d
   const report = (await administratorRequest(connection, 'POST', '/v1/apply', {
     manifests: files.map(withCertificates).map(({ path: file, text }) => ({ file, text })),
     dryRun,
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
   })) as ChangeReport;
   if (options.json) terminal.out(JSON.stringify(report, null, 2));
   else for (const line of changeLines(report, dryRun, terminal.style)) terminal.out(line);

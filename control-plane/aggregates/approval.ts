@@ -5,8 +5,10 @@
  *                                        └── ApprovalDenied | ApprovalExpired | ApprovalWithdrawn ──▶ closed
  *
  * Nobody approves their own command, whatever groups they are in, and nobody who acts for its author or for whom its author acts.
+ * Who has changed the policy that asks does not approve under it; they may deny.
  * A person counts once for a group, and once in all when several groups must approve: two groups need two people.
  */
+import { type Author, isAuthor } from './authors.ts';
 import { type Aggregate, type DomainEvent, grant, reject } from './decider.ts';
 import { impossible } from './impossible.ts';
 
@@ -54,7 +56,8 @@ export type ApprovalState =
 
 export type ApprovalRequest =
   | { type: 'request'; question: ApprovalQuestion; nowMs: number }
-  | { type: 'approve'; approver: Approver }
+  /** `policyAuthors`: everyone who has had a hand in the policy that asks (policy-authors.ts). */
+  | { type: 'approve'; approver: Approver; policyAuthors: readonly Author[] }
   | { type: 'deny'; approver: Approver }
   | { type: 'expire'; nowMs: number }
   | { type: 'withdraw'; agentId: string; reason: string };
@@ -93,6 +96,13 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
         if (refusal !== null) return refusal;
         if (state.status === 'approved') return grant();
         if (state.status !== 'pending') return closed(state.status);
+        if (request.policyAuthors.some(author => isAuthor(request.approver, author))) {
+          return reject(
+            'APPROVAL_OWN_POLICY',
+            'denied',
+            'Who has changed the policy that asks for this approval does not give it: ask somebody else of the group.',
+          );
+        }
         if (state.approvers.some(earlier => samePerson(earlier, request.approver))) return grant();
         const complete = quorumReached(state.question, [...state.approvers, request.approver]);
         return grant({ type: 'ApprovalGiven', payload: { approver: request.approver, complete } });

@@ -18,6 +18,8 @@ import { currentSchema } from './upcast.ts';
 /** Who asks, for the record. */
 export interface Provenance {
   author: string;
+  /** Who that is, whatever they are called; absent for agents, the system and the administrator's token. */
+  authorIdentity?: { issuer: string; subject: string };
   authorAddress: string;
   reason: string;
   requestId: string;
@@ -246,9 +248,11 @@ async function within<Value>(work: Promise<Value>, limitMs: number): Promise<Val
 
 function encode(event: RecordedEvent): NewEntry {
   const payload = new TextEncoder().encode(JSON.stringify(event.payload));
+  const { authorIdentity, ...rest } = event;
+  const author = { authorIssuer: authorIdentity?.issuer ?? '', authorSubject: authorIdentity?.subject ?? '' };
   return {
     key: new TextEncoder().encode(event.stream),
-    value: toBinary(ControlEventSchema, create(ControlEventSchema, { ...event, payload })),
+    value: toBinary(ControlEventSchema, create(ControlEventSchema, { ...rest, ...author, payload })),
   };
 }
 
@@ -265,6 +269,7 @@ function decode(entry: Entry): RecordedEvent {
       payload: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(message.payload)),
       atUnixUs: message.atUnixUs,
       author: message.author,
+      ...(message.authorIssuer === '' ? {} : { authorIdentity: { issuer: message.authorIssuer, subject: message.authorSubject } }),
       authorAddress: message.authorAddress,
       reason: message.reason,
       requestId: message.requestId,

@@ -7,8 +7,10 @@
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { administrationAggregate } from './administration.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, approvalAggregate } from './approval.ts';
+import { type Author, authorsAfter, authorsInForce } from './authors.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
@@ -26,6 +28,7 @@ export interface RecordedEvent {
   payload: unknown;
   atUnixUs: bigint;
   author: string;
+  authorIdentity?: { issuer: string; subject: string };
   authorAddress: string;
   reason: string;
   requestId: string;
@@ -63,6 +66,7 @@ const aggregates = new Map<string, Folding>(
     folding(ticketAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
+    folding(administrationAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));
@@ -75,6 +79,8 @@ interface StreamState {
 export class Projection {
   readonly #streams = new Map<string, StreamState>();
   readonly #manifests = new Map<Kind, Map<string, StoredManifest>>();
+  /** Who has changed each manifest, kept also when it is deleted. */
+  readonly #authors = new Map<string, readonly Author[]>();
   readonly #agents = new Map<string, AgentState>();
   readonly #pendingApprovals = new Map<string, ApprovalState>();
   readonly #revokedTickets = new Map<string, number>();
@@ -104,6 +110,11 @@ export class Projection {
 
   manifest(kind: Kind, name: string): StoredManifest | undefined {
     return this.#manifests.get(kind)?.get(name);
+  }
+
+  /** Everyone who has had a hand in a manifest as it is, or was until lately (authors.ts). */
+  authorsOf(kind: Kind, name: string, nowMs: number): Author[] {
+    return authorsInForce(this.#authors.get(`${kind}/${name}`) ?? [], nowMs);
   }
 
   agent(id: string): AgentState {
@@ -164,6 +175,9 @@ export class Projection {
   #indexManifest(kind: Kind, name: string, state: ManifestState, event: RecordedEvent): void {
     const byName = this.#manifests.get(kind) ?? new Map<string, StoredManifest>();
     this.#manifests.set(kind, byName);
+    const key = `${kind}/${name}`;
+    const change = !byName.has(name) ? 'created' : state.status === 'absent' ? 'deleted' : 'changed';
+    this.#authors.set(key, authorsAfter(this.#authors.get(key) ?? [], event, change));
     if (state.status === 'absent') {
       byName.delete(name);
       return;

@@ -148,7 +148,7 @@ export class Fleet {
   #accepted(events: RecordedEvent[]): void {
     const { state } = this.#options.control;
     const revoked: string[] = [];
-    for (const { stream } of events) {
+    for (const { stream, type, payload, reason } of events) {
       const [kind, id] = [stream.slice(0, stream.indexOf('/')), stream.slice(stream.indexOf('/') + 1)];
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
@@ -158,6 +158,7 @@ export class Fleet {
       for (const { connection } of this.#connected.values()) {
         connection.send({ case: 'revocations', value: create(RevocationsSchema, { tokenIds: revoked }) });
       }
+      else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
     }
     // Many events in one turn make one new lease.
     this.#refreshing ??= setImmediate(() => {

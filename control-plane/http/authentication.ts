@@ -10,6 +10,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
 import type { AccessRole, Principal } from '@sallyport/shared/policy/model.ts';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { Provenance } from '../aggregates/control-log.ts';
 import { type AccessRoles, allRoles, type Need, needOf, suffices } from './authorization.ts';
 import { FailureLimit } from './failure-limit.ts';
@@ -56,11 +57,17 @@ export interface AuthenticationOptions {
   clock: () => number;
   accessRoles: AccessRoles;
   signIn: SignIn;
+  administration: AdministrationLog;
 }
+
+/** Reads with the administrator's token are events once in this time, for each address and route: a page that polls is one use. */
+const readsOfMs = 10 * 60 * 1000;
+const readsKept = 10_000;
 
 export function useAuthentication(app: FastifyInstance, options: AuthenticationOptions): void {
   const adminDigest = digest(options.adminToken);
   const failures = new FailureLimit(options.clock);
+  const reads = new Map<string, number>();
   app.decorateRequest('caller', null);
   app.decorate('callerNow', async (request: FastifyRequest): Promise<Caller | null> => {
     const { caller } = request;
@@ -93,11 +100,32 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     request.caller = caller;
   });
 
+  /** Before anything is done with it: a use that cannot be recorded is refused. */
+  async function administratorUsed(request: FastifyRequest): Promise<void> {
+    const { method, routeOptions, ip } = request;
+    const { url: route = '' } = routeOptions;
+    request.log.warn({ ip, method, url: route }, 'the administrator’s token was used');
+    const isRead = method === 'GET' || method === 'HEAD';
+    const key = `${ip} ${route}`;
+    const nowMs = options.clock();
+    if (isRead && nowMs - (reads.get(key) ?? Number.NEGATIVE_INFINITY) < readsOfMs) return;
+    const address = `${ip}:${request.socket.remotePort ?? 0}`;
+    await options.administration.record(
+      { type: 'AdministratorTokenUsed', payload: { method, route } },
+      { author: 'admin', authorAddress: address, reason: '', requestId: request.id },
+    );
+    if (!isRead) return;
+    reads.delete(key);
+    reads.set(key, nowMs);
+    const [oldest] = reads.keys();
+    if (reads.size > readsKept && oldest !== undefined) reads.delete(oldest);
+  }
+
   async function byToken(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
     const token = bearer(request);
     if (token === null) throw tokenMissing();
     if (timingSafeEqual(digest(token), adminDigest)) {
-      request.log.warn({ ip: request.ip, method: request.method, url: request.routeOptions.url }, 'the administrator’s token was used');
+      await administratorUsed(request);
       return { type: 'admin', roles: allRoles };
     }
     // Guessing costs the guesser: over the limit a token is not even looked at. The administrator's token is compared all the same.
@@ -185,6 +213,7 @@ export function provenanceOf(request: FastifyRequest, reason: string): Provenanc
   const caller = callerOf(request);
   return {
     author: caller.type === 'admin' ? 'admin' : caller.principal.name,
+    ...(caller.type === 'admin' ? {} : { authorIdentity: { issuer: caller.principal.issuer, subject: caller.principal.subject } }),
     authorAddress: `${request.ip}:${request.socket.remotePort ?? 0}`,
     reason,
     requestId: request.id,

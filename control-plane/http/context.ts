@@ -1,5 +1,6 @@
 /** What the routes work with. */
 import type { Logger } from 'pino';
+import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Fleet } from '../grpc/fleet.ts';
@@ -15,7 +16,8 @@ import type { SessionHistory } from './session-history.ts';
 
 export interface ApiContext {
   control: ControlLog;
-  records: EventLog;
+  administration: AdministrationLog;
+  records: LogReader;
   manifests: ManifestStore;
   fleet: Fleet;
   live: LiveFeed;

@@ -45,6 +45,7 @@ export const ApplyRequest = Type.Object(
       { minItems: 1, maxItems: 1000 },
     ),
     dryRun: Type.Optional(Type.Boolean({ description: 'Only say what would change.' })),
+    reason: Type.Optional(Type.String({ maxLength: 500, description: 'Why, for the record.' })),
   },
   closed,
 );

@@ -14,10 +14,12 @@ import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { consoleRoutes } from './routes/console.ts';
+import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { overviewRoutes } from './routes/overview.ts';
 import { questionRoutes } from './routes/questions.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -73,8 +75,8 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, problemOf(new GatewayError('ROUTE_UNKNOWN', 'notFound', 'There is nothing here.'))),
   );
-  const { clock, accessRoles } = context;
-  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn });
+  const { clock, accessRoles, administration } = context;
+  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn, administration });
 
   await app.register(swagger, {
     openapi: {
@@ -105,6 +107,8 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));
   await app.register(eventRoutes(context));
+  await app.register(overviewRoutes(context));
+  await app.register(dataMapRoutes(context));
   await app.register(operationRoutes(context));
   await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;

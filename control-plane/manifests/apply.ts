@@ -5,8 +5,9 @@
 
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Problem, parseManifests, problemText } from '@sallyport/shared/policy/manifests.ts';
-import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import type { Kind, Manifest, Principal } from '@sallyport/shared/policy/model.ts';
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
+import { isAuthor } from '../aggregates/authors.ts';
 import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
 import { manifestAggregates, type SealedSecret } from '../aggregates/manifest.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
@@ -15,6 +16,7 @@ import type { ControlPlaneKeys } from '../pki/keys.ts';
 import { type Difference, differences } from './diff.ts';
 import type { SecretSources } from './secret-sources.ts';
 import { secretsOf, withoutSecrets } from './secrets-of.ts';
+import { ownAuditChanged } from './separation.ts';
 
 export interface ManifestFile {
   /** Path on this machine; relative sources in it start at its folder. */
@@ -70,8 +72,11 @@ export class ManifestStore {
     this.#sources = sources;
   }
 
-  /** @throws {ManifestsInvalid} or the log's errors. */
-  async apply(files: readonly ManifestFile[], provenance: Provenance, dryRun: boolean): Promise<Applied> {
+  /**
+   * @param editor whose change it is; null: the administrator's token, which says nothing about who holds it.
+   * @throws {ManifestsInvalid} AUDIT_OWN, or the log's errors.
+   */
+  async apply(files: readonly ManifestFile[], provenance: Provenance, dryRun: boolean, editor: Principal | null): Promise<Applied> {
     const { state } = this.#control;
     const parsed = parseManifests(
       files.map(({ file, text }) => ({ path: file, text })),
@@ -84,6 +89,11 @@ export class ManifestStore {
       .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
       .map(manifest => ({ manifest: withoutSecrets(manifest), secrets: this.#seal(manifest, places, problems) }));
     if (problems.length > 0) throw new ManifestsInvalid(problems);
+    this.#checkSeparation(
+      editor,
+      prepared.map(({ manifest }) => manifest),
+      [],
+    );
     const changes = prepared.map(({ manifest, secrets }) => changeOf(state.manifest(manifest.kind, manifest.name), manifest, secrets));
     if (!dryRun) {
       await this.#execute(
@@ -97,7 +107,7 @@ export class ManifestStore {
   }
 
   /** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE. */
-  async delete(kind: Kind, name: string, provenance: Provenance): Promise<Change> {
+  async delete(kind: Kind, name: string, provenance: Provenance, editor: Principal | null): Promise<Change> {
     const { state } = this.#control;
     const stored = state.manifest(kind, name);
     if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
@@ -109,6 +119,7 @@ export class ManifestStore {
         `${kind} ${name} is in use by ${users.join(', ')}. Change or delete those first.`,
       );
     }
+    this.#checkSeparation(editor, [], [stored.manifest]);
     await this.#execute([action(manifestAggregates[kind], name, { type: 'delete' })], provenance);
     return { kind, name, change: 'deleted', diff: differences(document(stored.manifest), undefined) };
   }
@@ -116,6 +127,26 @@ export class ManifestStore {
   async #execute(actions: Action[], provenance: Provenance): Promise<void> {
     const outcome = await this.#control.execute(actions, provenance);
     if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+  }
+
+  /** @throws {GatewayError} AUDIT_OWN. */
+  #checkSeparation(editor: Principal | null, applied: readonly Manifest[], deleted: readonly Manifest[]): void {
+    if (editor === null) return;
+    const { state } = this.#control;
+    const before = allManifests(state);
+    const gone = new Set([...applied, ...deleted].map(({ kind, name }) => `${kind}/${name}`));
+    const own = ownAuditChanged(editor, {
+      before,
+      after: [...before.filter(({ kind, name }) => !gone.has(`${kind}/${name}`)), ...applied],
+      existed: name => state.stream(`resource/${name}`).version > 0n,
+      audits: policy => state.authorsOf('AuditPolicy', policy, Date.now()).some(author => isAuthor(editor, author)),
+    });
+    if (own.length === 0) return;
+    throw new GatewayError(
+      'AUDIT_OWN',
+      'denied',
+      `This changes what is recorded of ${own.join(', ')}, which you may use yourself: whoever is audited does not decide how. Ask somebody who may not use it.`,
+    );
   }
 
   #seal(manifest: Manifest, places: Places, problems: Problem[]): Record<string, SealedSecret> {

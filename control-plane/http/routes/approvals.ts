@@ -7,6 +7,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { Type } from 'typebox';
 import { type ApprovalState, type Approver, approvalAggregate } from '../../aggregates/approval.ts';
 import { action } from '../../aggregates/control-log.ts';
+import { policyAuthors } from '../../aggregates/policy-authors.ts';
 import { type Caller, callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
@@ -86,7 +87,11 @@ export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
             );
           }
           const approver: Approver = { name, issuer, subject, groups, reason, atMs: clock() };
-          const outcome = await control.execute([action(approvalAggregate, id, { type: answer, approver })], provenanceOf(request, reason));
+          const answered =
+            answer === 'deny'
+              ? ({ type: 'deny', approver } as const)
+              : ({ type: 'approve', approver, policyAuthors: policyAuthors(control.state, id, approver, clock()) } as const);
+          const outcome = await control.execute([action(approvalAggregate, id, answered)], provenanceOf(request, reason));
           if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
           const [approval] = shown(id, control.state.approval(id));
           if (approval === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');

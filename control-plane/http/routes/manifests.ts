@@ -1,10 +1,12 @@
 /** Applying, showing and deleting manifests. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { Principal } from '@sallyport/shared/policy/model.ts';
+import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { StoredManifest } from '../../aggregates/projection.ts';
 import { document } from '../../manifests/apply.ts';
-import { provenanceOf } from '../authentication.ts';
+import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 
@@ -28,8 +30,8 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         response: { 200: schemas.ApplyResponse, default: schemas.Problem },
       },
       handler: async request => {
-        const { manifests: files, dryRun } = request.body;
-        return manifests.apply(files, provenanceOf(request, 'apply'), dryRun ?? false);
+        const { manifests: files, dryRun, reason } = request.body;
+        return manifests.apply(files, provenanceOf(request, reason ?? 'apply'), dryRun ?? false, editorOf(request));
       },
     });
 
@@ -75,11 +77,15 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         tags: ['manifests'],
         summary: 'Delete one manifest',
         params: Type.Object({ kind: schemas.Kind, name: schemas.Name }),
+        querystring: schemas.ReasonRequest,
         response: { 200: schemas.ApplyResponse, default: schemas.Problem },
       },
       handler: async request => {
         const { kind, name } = request.params;
-        return { changes: [await manifests.delete(kind, name, provenanceOf(request, 'delete'))], warnings: [] };
+        return {
+          changes: [await manifests.delete(kind, name, provenanceOf(request, request.query.reason ?? 'delete'), editorOf(request))],
+          warnings: [],
+        };
       },
     });
   };
@@ -87,4 +93,10 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
 
 function shown({ manifest, version, updatedAtMs, author }: StoredManifest) {
   return { ...document(manifest), status: { version: Number(version), updatedAt: new Date(updatedAtMs).toISOString(), author } };
+}
+
+/** Null for the administrator's token. */
+function editorOf(request: FastifyRequest): Principal | null {
+  const caller = callerOf(request);
+  return caller.type === 'admin' ? null : caller.principal;
 }

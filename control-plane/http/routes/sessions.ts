@@ -7,7 +7,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { AccessRole, Principal } from '@sallyport/shared/policy/model.ts';
 import { Type } from 'typebox';
 import type { LiveSessionView } from '../../grpc/agent-connection.ts';
-import { type Caller, callerOf, hasRole } from '../authentication.ts';
+import { type Caller, callerOf, hasRole, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
@@ -117,9 +117,15 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       handler: async request => {
         const { id } = request.params;
         const reason = request.body.reason ?? 'ended by an administrator';
-        if (!fleet.killSession(id, reason)) {
+        const live = fleet.liveSessions().find(({ sessionId }) => sessionId === id);
+        if (live === undefined)
           throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'No connected agent has a live session with this id.');
-        }
+        // The event itself reaches the agent (fleet.ts): nobody's session ends unrecorded.
+        const { principal, resource } = live;
+        await context.administration.record(
+          { type: 'SessionKilled', payload: { sessionId: id, principal, resource } },
+          provenanceOf(request, reason),
+        );
         request.log.info({ sessionId: id, ip: request.ip }, 'session killed');
         return { killed: true };
       },

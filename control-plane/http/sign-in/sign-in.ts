@@ -9,7 +9,8 @@ import { personOf } from '@sallyport/shared/identity/verify.ts';
 import type { IdentityProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { ControlLog } from '../../aggregates/control-log.ts';
+import type { AdministrationLog } from '../../aggregates/administration-log.ts';
+import type { ControlLog, Provenance } from '../../aggregates/control-log.ts';
 import type { StoredManifest } from '../../aggregates/projection.ts';
 import { secretContext } from '../../leases/secret-context.ts';
 import type { ControlPlaneKeys } from '../../pki/keys.ts';
@@ -20,6 +21,7 @@ import type { PublicAddress } from './public-address.ts';
 
 export interface SignInOptions {
   control: ControlLog;
+  administration: AdministrationLog;
   keys: ControlPlaneKeys;
   logger: Logger;
   clock: () => number;
@@ -117,7 +119,7 @@ export class SignIn {
       throw new GatewayError('SIGN_IN_FAILED', 'unauthenticated', `The provider's answer cannot be used: ${judged.reason}.`);
     }
     this.#checkPerson(judged.principal);
-    const session = this.#startSession(request, reply, judged.principal, pending.provider, {
+    const session = await this.#startSession(request, reply, judged.principal, pending.provider, {
       ...(person.providerSession === undefined ? {} : { providerSession: person.providerSession }),
       ...(person.idToken === undefined ? {} : { idToken: person.idToken }),
     });
@@ -134,6 +136,10 @@ export class SignIn {
   async end(request: FastifyRequest, reply: FastifyReply, session: BrowserSession): Promise<string | null> {
     this.sessions.end(session.id);
     void reply.header('set-cookie', this.#cookies.clear(sessionCookie));
+    await this.#options.administration.record(
+      { type: 'SignedOut', payload: { provider: session.provider, consoleSession: session.id } },
+      provenance(request, session.principal, 'signed out of the console'),
+    );
     try {
       const { spec, secret } = this.#oidcProvider(session.provider);
       return await this.#openId.endSessionUrl(spec, secret, session.idToken, `${this.#options.address.origin(request)}/`);
@@ -164,17 +170,26 @@ export class SignIn {
     );
   }
 
-  #startSession(
+  async #startSession(
     request: FastifyRequest,
     reply: FastifyReply,
     principal: Principal,
     provider: string,
     more: { providerSession?: string; idToken?: string },
-  ): BrowserSession {
+  ): Promise<BrowserSession> {
     // What the browser was before is over: nothing of it goes on in the new session.
     const before = this.sessionOf(request);
     if (before !== undefined) this.sessions.end(before.id);
     const { session, secret } = this.sessions.start(principal, provider, more);
+    try {
+      await this.#options.administration.record(
+        { type: 'SignedIn', payload: { provider, consoleSession: session.id, groups: principal.groups } },
+        provenance(request, principal, 'signed in to the console'),
+      );
+    } catch (error) {
+      this.sessions.end(session.id);
+      throw error;
+    }
     const lifetimeSeconds = Math.floor((session.endsAtMs - session.startedAtMs) / 1000);
     void reply.header('set-cookie', this.#cookies.set(sessionCookie, secret, 'Strict', lifetimeSeconds));
     this.#options.logger.info({ provider, principal: principal.name, session: session.id.slice(0, 12), ip: request.ip }, 'signed in');
@@ -212,6 +227,11 @@ export class SignIn {
     if (sealed === undefined) return undefined;
     return this.#options.keys.openAtRest(sealed.sealed, secretContext('IdentityProvider', manifest.name, path)).toString('utf8');
   }
+}
+
+function provenance(request: FastifyRequest, { name, issuer, subject }: Principal, reason: string): Provenance {
+  const authorAddress = `${request.ip}:${request.socket.remotePort ?? 0}`;
+  return { author: name, authorIdentity: { issuer, subject }, authorAddress, reason, requestId: request.id };
 }
 
 /** A path on the console itself; whatever else is asked for becomes its start page. */

@@ -89,6 +89,20 @@ export declare type ControlEvent = Message<"sallyport.control.v1.ControlEvent"> 
    * @generated from field: string request_id = 11;
    */
   requestId: string;
+
+  /**
+   * who vouched for the author; empty for agents, the system and the administrator's token
+   *
+   * @generated from field: string author_issuer = 12;
+   */
+  authorIssuer: string;
+
+  /**
+   * the author at that issuer, whatever they are called
+   *
+   * @generated from field: string author_subject = 13;
+   */
+  authorSubject: string;
 };
 
 /**

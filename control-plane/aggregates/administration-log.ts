@@ -1,0 +1,36 @@
+/** Writes acts of administration (administration.ts) to the log, one after the other, so that this process does not race with itself. */
+import { randomUUIDv7 } from 'node:crypto';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { type AdministrationEvent, administrationAggregate } from './administration.ts';
+import { action, type ControlLog, type Provenance } from './control-log.ts';
+
+const waitingMax = 1000;
+
+export class AdministrationLog {
+  readonly #control: Pick<ControlLog, 'execute'>;
+  readonly #stream = randomUUIDv7();
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(control: Pick<ControlLog, 'execute'>) {
+    this.#control = control;
+  }
+
+  /**
+   * Resolves when the act is in the log: what it is about must not happen before.
+   * @throws {GatewayError} ADMINISTRATION_UNRECORDED, or the log's errors.
+   */
+  async record(event: AdministrationEvent, provenance: Provenance): Promise<void> {
+    if (this.#waiting >= waitingMax) {
+      throw new GatewayError('ADMINISTRATION_UNRECORDED', 'unavailable', 'Too much is waiting to be recorded: try again in a moment.');
+    }
+    this.#waiting++;
+    const turn = this.#last.then(() => this.#control.execute([action(administrationAggregate, this.#stream, event)], provenance));
+    this.#last = turn.catch(() => undefined); // The next one's turn comes in any case; this one's caller gets the error.
+    try {
+      await turn;
+    } finally {
+      this.#waiting--;
+    }
+  }
+}

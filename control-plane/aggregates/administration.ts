@@ -1,0 +1,37 @@
+/**
+ * Acts of administration that change no other aggregate and yet must be known for ever: sign-ins to the console, uses of the
+ * administrator's token, sessions that somebody ended. Stream `administration/PROCESS`: each process of the control plane writes its
+ * own, so that replicas do not race for one.
+ *
+ * Author, address, reason and time are the envelope's. Changes of manifests, agents, tickets and approvals are events of their own.
+ */
+import { type Aggregate, type DomainEvent, grant } from './decider.ts';
+import { impossible } from './impossible.ts';
+
+export type AdministrationEvent =
+  /** Each write; of reads the first of an address and route in ten minutes. */
+  | { type: 'AdministratorTokenUsed'; payload: { method: string; route: string } }
+  | { type: 'SignedIn'; payload: { provider: string; consoleSession: string; groups: string[] } }
+  | { type: 'SignedOut'; payload: { provider: string; consoleSession: string } }
+  | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } };
+
+interface State {
+  acts: number;
+}
+
+const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
+  'AdministratorTokenUsed',
+  'SignedIn',
+  'SignedOut',
+  'SessionKilled',
+]);
+
+export const administrationAggregate: Aggregate<State, AdministrationEvent, AdministrationEvent> = {
+  name: 'administration',
+  initialState: { acts: 0 },
+  /** What has happened is not refused. */
+  decide: act => grant(act),
+  evolve(state, event: DomainEvent) {
+    return names.has(event.type) ? { acts: state.acts + 1 } : impossible('administration', 'open', event);
+  },
+};

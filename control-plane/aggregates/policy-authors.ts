@@ -1,0 +1,28 @@
+/**
+ * Who must not approve a held command because they have shaped what asks for the approval: the rule itself, the resource with its labels
+ * (which choose the rules), and the identity provider that says which groups the approver is in.
+ */
+import type { IdentityProviderSpec, Kind } from '@sallyport/shared/policy/model.ts';
+import type { Author } from './authors.ts';
+import type { Projection } from './projection.ts';
+
+export function policyAuthors(state: Projection, approvalId: string, approver: { issuer: string }, nowMs: number): Author[] {
+  const approval = state.approval(approvalId);
+  if (approval.status === 'unknown') return [];
+  const { rule, resource } = approval.question;
+  // A rule is recorded as `manifest/rule`; which of the two kinds it is, the name does not say.
+  const named = rule.slice(0, Math.max(0, rule.indexOf('/')));
+  const manifests: [Kind, string][] = [
+    ['Resource', resource],
+    ...(named === '' ? [] : ([['Guard', named] as const, ['DataPolicy', named] as const] satisfies [Kind, string][])),
+    ...state
+      .manifests('IdentityProvider')
+      .filter(({ manifest }) => issuerOf(manifest.spec as IdentityProviderSpec) === approver.issuer)
+      .map(({ manifest }): [Kind, string] => ['IdentityProvider', manifest.name]),
+  ];
+  return manifests.flatMap(([kind, name]) => state.authorsOf(kind, name, nowMs));
+}
+
+function issuerOf({ oidc, saml }: IdentityProviderSpec): string | undefined {
+  return oidc?.issuer ?? saml?.issuer;
+}
