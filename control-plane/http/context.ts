@@ -17,7 +17,7 @@ import type { SessionHistory } from './session-history.ts';
 export interface ApiContext {
   control: ControlLog;
   administration: AdministrationLog;
-  records: LogReader;
+  records: EventLog;
   manifests: ManifestStore;
   fleet: Fleet;
   live: LiveFeed;
