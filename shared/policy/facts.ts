@@ -28,7 +28,7 @@ export interface CommandFacts {
   /** Set when it could not be parsed: the reason. */
   unparseable?: string;
   /** Protected columns that predicates, orders or groups depend on. */
-  inferences: readonly { column: string; kind: 'equality' | 'other' }[];
+  inferences: readonly { column: string; kind: 'equality' | 'other' | 'enumeration' }[];
   /** Set when the planner's estimate was asked for. */
   estimatedRows?: number;
   /** What it does on a host: a shell text's commands, a file operation or a forwarded connection in the same form. */

@@ -37,6 +37,9 @@ export interface Shared {
   relationUnknowns: Map<number, readonly UnknownReason[]>;
 }
 
+/** Conditions of one statement over protected columns: each tells one bit, and a value has few. */
+const CONDITIONS_MAX = 32;
+
 /** Nesting of views, functions and queries, over which analysis gives up. */
 const DEPTH_MAX = 64;
 
@@ -97,7 +100,8 @@ export class Context {
 
   /** Rows, their order or number depend on this value. */
   infer(value: Value, kind: Inference['kind'] = 'other'): void {
-    if (this.inside) return;
+    // What a function does to its arguments is up to who passes them.
+    if (this.inside && kind !== 'enumeration') return;
     for (const label of value.labels) this.found.inferences.add(`${kind} ${label}`);
   }
 
@@ -143,6 +147,15 @@ export class Found {
 
   touch(labels: Labels): void {
     this.touched = unionLabels(this.touched, labels);
+  }
+
+  /** Conditions over protected columns, by their node: a CTE's are met more than once. */
+  private readonly conditions = new Set<Node>();
+
+  /** One condition more. @returns false when they are too many for a question, and must count as enumeration. */
+  condition(node: Node): boolean {
+    this.conditions.add(node);
+    return this.conditions.size <= CONDITIONS_MAX;
   }
 
   inferenceList(): Inference[] {

@@ -4,7 +4,7 @@
  */
 import type { FuncCall, Node, SubLink, WindowDef } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
-import type { Context } from './context.ts';
+import type { Context, QueryOutput } from './context.ts';
 import { call } from './functions.ts';
 import { columnReference, fieldOf, isStar, rowReference } from './names.ts';
 import { cast, operator, typeOf } from './operators.ts';
@@ -179,9 +179,14 @@ function indirection(node: Extract<Node, { A_Indirection: unknown }>, env: Env, 
 }
 
 function sublink(link: SubLink, env: Env, ctx: Context): Value {
-  const test = link.testexpr === undefined ? undefined : expression(link.testexpr, env, ctx);
   if (link.subselect === undefined) return UNLABELLED;
   const output = ctx.engine.query(link.subselect, env, ctx);
+  const value = sublinkValue(link, output, env, ctx);
+  return value.labels.size > 0 && output.columns.some(column => column.value.mixed === true) ? { ...value, mixed: true } : value;
+}
+
+function sublinkValue(link: SubLink, output: QueryOutput, env: Env, ctx: Context): Value {
+  const test = link.testexpr === undefined ? undefined : expression(link.testexpr, env, ctx);
   const values = output.columns.map(column => column.value);
   const labels = unionLabels(labelsOf(values), output.rest ?? NO_LABELS);
   switch (link.subLinkType) {

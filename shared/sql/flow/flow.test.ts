@@ -265,11 +265,59 @@ const TABLE: readonly (readonly [what: string, statements: readonly (readonly [s
       ["select count(*) from customers having max(email) > 'x'", '- inf:email'],
       ['select distinct email from customers', '=email inf:email'],
       ['select distinct on (email) id from customers', '- inf:email'],
-      ['select id from customers limit (select length(email) from customers limit 1)', '- inf:email'],
+      ['select id from customers limit (select length(email) from customers limit 1)', '- enum:email'],
       ['select id from customers where id in (select customer_id from orders where contact = email)', '- inf:email'],
       ['select id from customers where exists (select 1 from orders where contact = customers.email)', '- inf:email'],
       ["select id from v_emails where e = 'x'", '- eq:email'],
       ["select sum(case when email like 'a%' then 1 else 0 end) from customers", '~email inf:email'],
+    ],
+  ],
+  [
+    'working a value out row by row',
+    [
+      // What joins and questions are for.
+      ['select o.id from orders o join customers c on c.email = o.contact', '- inf:email'],
+      ['select o.id from orders o join customers c on upper(trim(c.email)) = upper(o.contact)', '- inf:email'],
+      ['select o.id from orders o join customers c on c.email = o.contact and c.id = o.customer_id', '- inf:email'],
+      ['select o.id from orders o where o.contact in (select email from customers)', '- inf:email'],
+      ['select o.id from orders o where o.contact not in (select lower(email) from customers)', '- enum:email'],
+      ["select v.e from (values ('a@b.c'), ('d@e.f')) v(e) join customers c on c.email = v.e", '- eq:email'],
+      ["select u from unnest(array['a@b.c', 'd@e.f']) u join customers c on c.email = u", '- eq:email'],
+      ['select contact from orders except select email from customers', '- inf:email'],
+      ["select id from customers where email like '%' || name || '%'", '- inf:email'],
+      ["select id, substr(email, 1, 3) from customers where substr(email, 1, 3) = 'can'", '- ~email inf:email'],
+      [
+        'select * from (select id, row_number() over (partition by email order by id) n from customers) q where n = 1',
+        '- ~email inf:email',
+      ],
+      ['select id from customers where length(email) > (select avg(id) from orders)', '- inf:email'],
+      ['select w from customers, regexp_split_to_table(email, $$@$$) w', '~email inf:email'],
+      // Every character against every code.
+      ['select a from generate_series(32, 126) a, customers c where ascii(c.email) = a', '- enum:email'],
+      ['select a from generate_series(32, 126) a where exists (select 1 from customers where ascii(email) = a)', '- enum:email'],
+      ['select a from generate_series(32, 126) a where a in (select ascii(email) from customers)', '- enum:email'],
+      ['select a from generate_series(32, 126) a where a = (select ascii(email) from customers where id = 1)', '- enum:email'],
+      ['select a from generate_series(32, 126) a where a = any(array(select ascii(email) from customers))', '- enum:email'],
+      ['select v.a from (values (97), (98)) v(a) join customers c on ascii(c.email) = v.a', '- enum:email'],
+      ['select g::text from generate_series(1, 9) g join customers c on c.ssn = g::text', '- enum:ssn'],
+      ['select o.id from orders o join customers c on c.email like o.contact', '- enum:email'],
+      ['select g.x from generate_series(32, 126) g(x) join (select ascii(email) x from customers) q using (x)', '- enum:email'],
+      ['select x from generate_series(32, 126) g(x) natural join (select ascii(email) x from customers) q', '- enum:email'],
+      ['select a from generate_series(32, 126) a except select ascii(email) from customers', '- inf:email enum:email'],
+      ['select a from generate_series(32, 126) a, customers c order by (ascii(c.email) = a) desc limit 1', '- enum:email'],
+      ['select min(a) from generate_series(32, 126) a, customers c group by ascii(c.email) = a', '- enum:email'],
+      ['select a from (select a, ascii(c.email) = a hit from generate_series(32, 126) a, customers c) q where hit', '- enum:email'],
+      ['select a from (select a, ascii(c.email) = a hit from generate_series(32, 126) a, customers c) q order by hit desc', '- enum:email'],
+      ['select count(*) from customers, generate_series(1, ascii(email))', '- enum:email'],
+      ['select count(*) from (select generate_series(1, ascii(email)) from customers) q', '- enum:email'],
+      ["select count(*) from customers, unnest(string_to_array(repeat(',', ascii(email)), ','))", '- enum:email'],
+      ['select lastval() from customers where ascii(email) = nextval($$s$$)', '- enum:email'],
+      [
+        "with recursive t(s) as (select '' union all select s || c from t, (values ('a'), ('b')) g(c) where exists (select 1 from customers where email like s || c || '%')) select s from t",
+        '- enum:email',
+      ],
+      ['delete from plain p using customers c where ascii(c.email) = p.a returning p.a', '- enum:email'],
+      ['update plain p set b = null from customers c where ascii(c.email) = p.a', '() enum:email'],
     ],
   ],
   [
@@ -422,3 +470,9 @@ for (const [what, statements] of TABLE) {
         assert.equal(results(sql, NO_SESSION, at).map(line).join(' ; '), expected, `${at === 0 ? 15 : 18}: ${sql}`);
   });
 }
+
+test('more conditions than a question has count as enumeration', () => {
+  const asked = (n: number) => Array.from({ length: n }, (_, i) => `email like '${String.fromCharCode(97 + (i % 26))}${i}%'`).join(' or ');
+  assert.equal(line(results(`select id from customers where ${asked(32)}`)[0] as FlowResult), '- inf:email');
+  assert.equal(line(results(`select id from customers where ${asked(33)}`)[0] as FlowResult), '- inf:email enum:email');
+});

@@ -7,6 +7,7 @@ import type { Alias, JoinExpr, JsonTable, Node, RangeFunction, RangeTableFunc, R
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import type { CatalogRelation } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
+import { countTells, mergeEnumerates } from './enumeration.ts';
 import { expression, functionCall } from './expressions.ts';
 import { relationItem, resolveRelation, unitedColumns, useRelation } from './relations.ts';
 import { type Env, type FromItem, findCte, within } from './scope.ts';
@@ -54,7 +55,7 @@ function fromNode(node: Node, left: readonly FromItem[], env: Env, ctx: Context)
   if ('JsonTable' in node) return [jsonTable(node.JsonTable, lateral(), ctx)];
   if ('RangeTableSample' in node) {
     const { relation, args, repeatable, method } = node.RangeTableSample;
-    for (const arg of [...(args ?? []), repeatable]) if (arg !== undefined) ctx.infer(expression(arg, lateral(), ctx));
+    for (const arg of [...(args ?? []), repeatable]) if (arg !== undefined) ctx.infer(expression(arg, lateral(), ctx), 'enumeration');
     const parts = nameParts(method);
     const name = parts.at(-1) ?? '';
     if (name !== 'system' && name !== 'bernoulli') ctx.unknown('function-opaque', `TABLESAMPLE method ${name}`);
@@ -131,8 +132,9 @@ function join(node: JoinExpr, left: readonly FromItem[], env: Env, ctx: Context)
       ctx.unknown('column-missing', `column ${name} of JOIN USING is not known`);
       continue;
     }
+    const kind = mergeEnumerates(l, r) || l.mixed === true || r.mixed === true ? 'enumeration' : 'other';
     for (const side of [l, r]) {
-      ctx.infer(side);
+      ctx.infer(side, kind);
       ctx.found.touch(side.labels);
     }
     merged.push({ name, value: mergedValue(jointype, l, r) });
@@ -189,6 +191,13 @@ export function restOf(items: readonly FromItem[]): Labels | null {
   return rest;
 }
 
+/** Functions whose rows are written out in a constant argument, as in a VALUES list; a series' rows are not. */
+const LISTS: ReadonlySet<string> = new Set(
+  'unnest json_array_elements json_array_elements_text jsonb_array_elements jsonb_array_elements_text regexp_split_to_table string_to_table'.split(
+    ' ',
+  ),
+);
+
 function rangeFunction(node: RangeFunction, env: Env, ctx: Context): FromItem {
   const columns: OutputColumn[] = [];
   let rest: Labels | null = null;
@@ -201,7 +210,8 @@ function rangeFunction(node: RangeFunction, env: Env, ctx: Context): FromItem {
     const name = 'FuncCall' in fn ? (nameParts(fn.FuncCall.funcname).at(-1) ?? '') : functionLikeName(fn);
     firstName ||= name;
     const found = 'FuncCall' in fn ? functionCall(fn.FuncCall, env, ctx) : { value: expression(fn, env, ctx), columns: null, open: false };
-    ctx.infer(found.value); // how many rows come can tell
+    // How many rows come can tell.
+    ctx.infer(found.value, countTells('FuncCall' in fn ? (fn.FuncCall.args ?? []) : [fn], env, ctx) ? 'enumeration' : 'other');
     const defined = definitionNames([
       ...(definitions !== undefined && 'List' in definitions ? (definitions.List.items ?? []) : []),
       ...(functions.length === 1 ? (node.coldeflist ?? []) : []),
@@ -213,7 +223,7 @@ function rangeFunction(node: RangeFunction, env: Env, ctx: Context): FromItem {
     else if (found.columns !== null) columns.push(...found.columns);
     else if (found.open) rest = unionLabels(rest ?? NO_LABELS, found.value.labels);
     else {
-      columns.push({ name, value: { ...found.value, plains: null, witness: null } });
+      columns.push({ name, value: { ...found.value, plains: null, witness: null, constant: found.value.constant && LISTS.has(name) } });
       scalar = functions.length === 1;
     }
   }

@@ -80,7 +80,7 @@ export function judgeFlow(
   };
   let hold: FlowJudgement['hold'] = null;
   const reads = new Set<string>();
-  const inferences = new Map<string, { column: string; kind: 'equality' | 'other' }>();
+  const inferences = new Map<string, Inference>();
   const unknown: string[] = [];
   let onlyMissing = true;
   let touchesProtected = false;
@@ -115,7 +115,9 @@ export function judgeFlow(
         refuse(
           rule?.rule ?? 'flow/inference',
           `rows depend on ${inference.column} (${inference.kind})`,
-          `This statement is refused: its rows would tell values of ${inference.column}.`,
+          inference.kind === 'enumeration'
+            ? `This statement is refused: it works out values of ${inference.column} by setting them against other rows. Compare the column with constants, or join on the whole column.`
+            : `This statement is refused: its rows would tell values of ${inference.column}.`,
         );
       }
     }
@@ -157,11 +159,13 @@ export function judgeFlow(
   };
 }
 
-function deniedText(labels: readonly string[]): string {
-  return `This statement is refused: ${labels.join(', ')} may not be read.`;
+/** What is merely recorded where one thing is asked is refused where all of a value is. */
+export function predicateAction(rule: ColumnRule | null, kind: Inference['kind']): PredicateAction {
+  if (rule === null) return 'deny';
+  if (kind !== 'enumeration') return rule.predicates[kind];
+  return rule.predicates.other === 'record' ? 'deny' : rule.predicates.other;
 }
 
-/** What the column's rule says of such a question; a column without a rule is one that nothing may be asked of. */
-export function predicateAction(rule: ColumnRule | null, kind: Inference['kind']): PredicateAction {
-  return rule === null ? 'deny' : rule.predicates[kind];
+function deniedText(labels: readonly string[]): string {
+  return `This statement is refused: ${labels.join(', ')} may not be read.`;
 }

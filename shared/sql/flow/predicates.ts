@@ -5,6 +5,7 @@
 import type { Node } from 'libpg-query';
 import { nameParts } from '../ast.ts';
 import type { Context } from './context.ts';
+import { enumerates } from './enumeration.ts';
 import { expression } from './expressions.ts';
 import type { Env } from './scope.ts';
 import type { Value } from './value.ts';
@@ -12,7 +13,7 @@ import type { Value } from './value.ts';
 export function predicate(node: Node, env: Env, ctx: Context): void {
   if ('BoolExpr' in node) {
     // NOT (a = 1) is as much of a question as a <> 1.
-    if (node.BoolExpr.boolop === 'NOT_EXPR') for (const arg of node.BoolExpr.args ?? []) ctx.infer(expression(arg, env, ctx));
+    if (node.BoolExpr.boolop === 'NOT_EXPR') for (const arg of node.BoolExpr.args ?? []) inferFrom(arg, env, ctx);
     else for (const arg of node.BoolExpr.args ?? []) predicate(arg, env, ctx);
     return;
   }
@@ -23,11 +24,19 @@ export function predicate(node: Node, env: Env, ctx: Context): void {
     const equality = equals && (kind === 'AEXPR_OP' || kind === 'AEXPR_IN' || kind === 'AEXPR_OP_ANY' || kind === 'AEXPR_NOT_DISTINCT');
     expression(node, env, ctx); // for sinks and unknowns of the operator itself
     if (equality) {
-      compared(lexpr, rexpr, env, ctx);
+      if (enumerates(node, env, ctx)) inferFrom(node, env, ctx);
+      else compared(lexpr, rexpr, env, ctx);
       return;
     }
   }
-  ctx.infer(expression(node, env, ctx));
+  inferFrom(node, env, ctx);
+}
+
+/** Rows are chosen, ordered or grouped by an expression that is no plain comparison. */
+export function inferFrom(node: Node, env: Env, ctx: Context): void {
+  const value = expression(node, env, ctx);
+  if (value.labels.size === 0) return;
+  ctx.infer(value, enumerates(node, env, ctx) || (!ctx.inside && !ctx.found.condition(node)) ? 'enumeration' : 'other');
 }
 
 function compared(left: Node, right: Node, env: Env, ctx: Context): void {

@@ -2,10 +2,12 @@
 import type { CommonTableExpr, Node, SelectStmt, SortBy, WithClause } from 'libpg-query';
 import { nameParts } from '../ast.ts';
 import type { Context, OutputColumn, QueryOutput } from './context.ts';
+import { enumerates, mergeEnumerates, rowsTell } from './enumeration.ts';
 import { expression, windowLabels } from './expressions.ts';
 import { fromClause, restOf, shown } from './from.ts';
 import { fieldsOfRow, findItem, isStar, read } from './names.ts';
 import { outputName } from './output-names.ts';
+import { inferFrom } from './predicates.ts';
 import { type Cte, type CteScope, type Env, type FromItem, within } from './scope.ts';
 import { asComputed, CONSTANT, either, type Labels, NO_LABELS, UNLABELLED, unionLabels, type Value } from './value.ts';
 
@@ -39,7 +41,7 @@ export function select(stmt: SelectStmt, outer: Env, ctx: Context): QueryOutput 
   if (stmt.havingClause !== undefined) ctx.engine.predicate(stmt.havingClause, level, ctx);
   for (const node of stmt.distinctClause ?? []) {
     // An empty item is a plain DISTINCT: every output column decides.
-    if (Object.keys(node).length === 0) for (const column of output.columns) ctx.infer(column.value);
+    if (Object.keys(node).length === 0) for (const column of output.columns) inferColumn(column.value, ctx);
     else ordered(node, output, level, ctx);
   }
   for (const node of stmt.sortClause ?? []) if ('SortBy' in node) sorted(node.SortBy, output, level, ctx);
@@ -48,7 +50,12 @@ export function select(stmt: SelectStmt, outer: Env, ctx: Context): QueryOutput 
 }
 
 function limits(stmt: SelectStmt, env: Env, ctx: Context): void {
-  for (const node of [stmt.limitCount, stmt.limitOffset]) if (node !== undefined) ctx.infer(expression(node, env, ctx));
+  for (const node of [stmt.limitCount, stmt.limitOffset]) if (node !== undefined) ctx.infer(expression(node, env, ctx), 'enumeration');
+}
+
+/** An output column decides over rows. */
+function inferColumn(value: Value, ctx: Context): void {
+  ctx.infer(value, value.mixed === true ? 'enumeration' : 'other');
 }
 
 /** The select list; `*` and `t.*` spread out. */
@@ -60,9 +67,17 @@ export function targets(list: readonly Node[] | undefined, items: readonly FromI
     if ('ColumnRef' in val && isStar(val.ColumnRef)) star(nameParts(val.ColumnRef.fields), items, env, output, ctx);
     else if ('A_Indirection' in val && val.A_Indirection.indirection?.some(step => 'A_Star' in step) === true)
       rowStar(val, env, output, ctx);
-    else output.columns.push({ name: name ?? outputName(val), value: expression(val, env, ctx) });
+    else output.columns.push({ name: name ?? outputName(val), value: marked(val, env, ctx) });
   }
   return output;
+}
+
+/** An expression's value, marked when it sets protected values against other rows. */
+function marked(node: Node, env: Env, ctx: Context): Value {
+  const value = expression(node, env, ctx);
+  if (value.labels.size === 0 || value.plains !== null) return value;
+  if (rowsTell(node, env, ctx)) ctx.infer(value, 'enumeration');
+  return enumerates(node, env, ctx) ? { ...value, mixed: true } : value;
 }
 
 function star(parts: readonly string[], items: readonly FromItem[], env: Env, output: QueryOutput, ctx: Context): void {
@@ -112,14 +127,15 @@ function grouped(node: Node, output: QueryOutput, env: Env, ctx: Context): void 
   }
   const position = positionOf(node, output, ctx);
   if (position !== undefined) {
-    ctx.infer(position);
+    inferColumn(position, ctx);
     return;
   }
   const name = bareName(node);
   const isColumn =
     name !== undefined && env.names?.items.some(item => item.bare && item.columns.some(column => column.name === name)) === true;
   const named = name === undefined || isColumn ? undefined : output.columns.find(column => column.name === name);
-  ctx.infer(named?.value ?? expression(node, env, ctx));
+  if (named === undefined) inferFrom(node, env, ctx);
+  else inferColumn(named.value, ctx);
 }
 
 /** ORDER BY and DISTINCT ON: a name is an output column first. */
@@ -127,7 +143,9 @@ function ordered(node: Node, output: QueryOutput, env: Env, ctx: Context): void 
   const position = positionOf(node, output, ctx);
   const name = bareName(node);
   const named = name === undefined ? undefined : output.columns.find(column => column.name === name);
-  ctx.infer(position ?? named?.value ?? expression(node, env, ctx));
+  const column = position ?? named?.value;
+  if (column === undefined) inferFrom(node, env, ctx);
+  else inferColumn(column, ctx);
 }
 
 function sorted(sort: SortBy, output: QueryOutput, env: Env, ctx: Context): void {
@@ -153,7 +171,7 @@ function values(stmt: SelectStmt, env: Env, ctx: Context): QueryOutput {
   for (const list of stmt.valuesLists ?? []) {
     const items = 'List' in list ? (list.List.items ?? []) : [];
     for (const [i, item] of items.entries()) {
-      const value = asComputed(expression(item, env, ctx));
+      const value = asComputed(marked(item, env, ctx));
       const before = columns[i];
       columns[i] = { name: `column${i + 1}`, value: before === undefined ? value : either(before.value, value) };
     }
@@ -171,7 +189,13 @@ function setOperation(stmt: SelectStmt, env: Env, ctx: Context): QueryOutput {
   // EXCEPT returns rows of the left side only.
   const output = stmt.op === 'SETOP_EXCEPT' && right.rest === null ? combine(left, left) : combine(left, right);
   // All but UNION ALL compare rows with each other.
-  if (stmt.all !== true || stmt.op !== 'SETOP_UNION') for (const column of [...left.columns, ...right.columns]) ctx.infer(column.value);
+  if (stmt.all !== true || stmt.op !== 'SETOP_UNION')
+    for (const column of [...left.columns, ...right.columns]) inferColumn(column.value, ctx);
+  if (stmt.op === 'SETOP_EXCEPT')
+    for (const [i, column] of left.columns.entries()) {
+      const taken = right.columns[i]?.value;
+      if (taken !== undefined && mergeEnumerates(taken, column.value)) ctx.infer(taken, 'enumeration');
+    }
   for (const node of stmt.sortClause ?? []) if ('SortBy' in node) sorted(node.SortBy, output, within(env, [outputItem(output)]), ctx);
   limits(stmt, env, ctx);
   return output;

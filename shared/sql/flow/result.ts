@@ -25,7 +25,11 @@ export interface RefusedSink {
 
 export interface Inference {
   column: string; // `schema.table.column`
-  kind: 'equality' | 'other';
+  /**
+   * `equality`: the column itself compared with constants; `enumeration`: set against other rows, which can spell the value out;
+   * `other`: everything else that tells something of it.
+   */
+  kind: 'equality' | 'other' | 'enumeration';
 }
 
 export type UnknownCode =

@@ -2,7 +2,7 @@
  * For tests: the fixture database as a real server's catalogs, its protected columns, and a result in one line.
  *
  * The line: each output column as `-` (nothing protected), `=email` (that column, unchanged) or `~email,ssn` (computed);
- * `()` when there are no rows; `…` when there may be more. Then what else was found: `eq:` and `inf:` inferences, `sink:` kinds,
+ * `()` when there are no rows; `…` when there may be more. Then what else was found: `eq:`, `inf:` and `enum:` inferences, `sink:` kinds,
  * `?` unknown codes.
  */
 
@@ -44,8 +44,10 @@ export function line(result: FlowResult): string {
   const found: string[] = [];
   const equality = result.inferences.filter(inference => inference.kind === 'equality').map(inference => inference.column);
   const other = result.inferences.filter(inference => inference.kind === 'other').map(inference => inference.column);
+  const enumeration = result.inferences.filter(inference => inference.kind === 'enumeration').map(inference => inference.column);
   if (equality.length > 0) found.push(`eq:${short(equality)}`);
   if (other.length > 0) found.push(`inf:${short(other)}`);
+  if (enumeration.length > 0) found.push(`enum:${short(enumeration)}`);
   const sinks = [...new Set(result.sinks.map(sink => sink.kind))].sort();
   if (sinks.length > 0) found.push(`sink:${sinks.join(',')}`);
   for (const code of new Set(result.unknown.map(reason => reason.code))) found.push(`?${code}`);

@@ -25,6 +25,8 @@ export interface Value {
   fields: readonly Field[] | null;
   /** Does not depend on any row: literals, parameters, and what is computed from them. */
   constant: boolean;
+  /** A protected value set against other rows: rows chosen by it spell the protected value out (enumeration.ts). */
+  mixed?: true;
 }
 
 export interface Field {
@@ -69,7 +71,8 @@ export function either(a: Value, b: Value): Value {
     a.fields !== null && b.fields !== null && a.fields.length === b.fields.length
       ? a.fields.map((field, i) => ({ name: field.name, value: either(field.value, b.fields?.[i]?.value ?? field.value) }))
       : null;
-  return { labels, plains, witness: null, type: a.type === b.type ? a.type : 0, fields, constant: a.constant && b.constant };
+  const value: Value = { labels, plains, witness: null, type: a.type === b.type ? a.type : 0, fields, constant: a.constant && b.constant };
+  return a.mixed === true || b.mixed === true ? { ...value, mixed: true } : value;
 }
 
 /** The same value passed through something that RowDescription does not see through, or that computes. */
