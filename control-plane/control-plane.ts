@@ -140,20 +140,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       authority,
       leasePublicKey: keys.leasePublicKey,
       clock,
-    const administration = new AdministrationLog(control);
       clientLifetimeMs: options.clientCertificateLifetimeMs ?? dayMs,
       servingLifetimeMs: 7 * dayMs,
     });
 
-      administration,
     const history = sessionHistory(options.clickhouse?.url ?? null, options.clickhouse?.user ?? '', options.clickhouse?.password ?? '');
     closers.push(() => history.close());
     const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
     closers.push(() => issuerKeys.close());
+    const administration = new AdministrationLog(control);
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
     const context: ApiContext = {
       control,
+      administration,
       records,
       manifests: new ManifestStore(control, keys, secretSources(options.env, dataDir)),
       fleet,

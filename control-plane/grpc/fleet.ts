@@ -153,12 +153,12 @@ export class Fleet {
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
       else if (kind === 'agent') this.#agentChanged(id);
+      else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
     }
     if (revoked.length > 0) {
       for (const { connection } of this.#connected.values()) {
         connection.send({ case: 'revocations', value: create(RevocationsSchema, { tokenIds: revoked }) });
       }
-      else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
     }
     // Many events in one turn make one new lease.
     this.#refreshing ??= setImmediate(() => {
