@@ -143,6 +143,7 @@ export class Agent {
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),
+      onCatalogAsked: (resource, database) => this.#host.catalog(resource, database),
       onRefused: error => {
         this.#firstLease?.reject(error);
         if (error.code === 'AGENT_REVOKED') this.#leave();

@@ -39,6 +39,7 @@ export type ToWorker =
   | { type: 'shipped'; nextIndex: number } // records before it are in the log: their segments may go
   | { type: 'budget'; key: string; rows: number; bytes: number; atMs: number } // what other workers' sessions used, or was used before a restart
   | { type: 'stats'; id: number }
+  | { type: 'catalog'; id: number; resource: string; database: string }
   | { type: 'drain'; deadlineMs: number }
   | { type: 'stop' };
 
@@ -56,6 +57,7 @@ export type FromWorker =
   | { type: 'durable'; nextIndex: number } // records before it are on disk in this worker's spool
   | { type: 'usage'; key: string; rows: number; bytes: number }
   | { type: 'stats'; id: number; metrics: Record<string, number> }
+  | { type: 'catalog'; id: number; catalog: Uint8Array; problem: string } // gzip of JSON; empty with a problem
   | { type: 'stopped' };
 
 export interface LiveSessionInfo {

@@ -5,7 +5,9 @@
  * A fault that nobody caught ends the worker: the host starts another one, whose spool closes the sessions in the evidence.
  */
 import { createPrivateKey } from 'node:crypto';
+import { promisify } from 'node:util';
 import { parentPort, workerData } from 'node:worker_threads';
+import { gzip } from 'node:zlib';
 import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError, unreachable } from '@sallyport/shared/errors.ts';
 import { loadParser } from '@sallyport/shared/sql/parser.ts';
@@ -21,6 +23,9 @@ import { openSpool } from './spool/spool.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker-messages.ts';
 
 const SWEEP_MS = 1000;
+/** Of what the control stream takes in one message. */
+const CATALOG_BYTES_MAX = 16 * 1024 * 1024;
+const compress = promisify(gzip);
 /** After `stop`, sessions have this long to tell their clients. */
 const FAREWELL_MS = 200;
 
@@ -167,6 +172,30 @@ async function stop(): Promise<void> {
   port?.close();
 }
 
+/** Reads a resource's catalog for the control plane. Never rejects: what went wrong is the answer. */
+async function readCatalog(id: number, resource: string, database: string): Promise<void> {
+  const none = new Uint8Array(0);
+  try {
+    const state = gateway.lease?.resources.get(resource);
+    const protocol = protocols.get(state?.spec.protocol ?? '');
+    if (state === undefined || protocol?.catalog === undefined) {
+      post({ type: 'catalog', id, catalog: none, problem: `this agent has no catalog of ${resource}` });
+      return;
+    }
+    const file = await protocol.catalog(state, database, gateway.lease?.secrets ?? null);
+    const catalog = await compress(JSON.stringify(file));
+    const tooLarge = catalog.length > CATALOG_BYTES_MAX;
+    post({
+      type: 'catalog',
+      id,
+      catalog: tooLarge ? none : catalog,
+      problem: tooLarge ? `the catalog of ${resource} is too large to be sent` : '',
+    });
+  } catch (error) {
+    post({ type: 'catalog', id, catalog: none, problem: errorText(error) });
+  }
+}
+
 function stats(id: number): void {
   const { bytes, records, pending, broken, full } = spool.stats();
   const metrics: Record<string, number> = {
@@ -205,6 +234,9 @@ port.on('message', (message: ToWorker) => {
       return;
     case 'stats':
       stats(message.id);
+      return;
+    case 'catalog':
+      void readCatalog(message.id, message.resource, message.database);
       return;
     case 'drain':
       drain(message.deadlineMs);

@@ -45,6 +45,8 @@ export interface ControlStreamOptions {
   }) => void;
   onRevoked: (tokenIds: string[]) => void;
   onDrain: (deadlineUnixMs: number) => void;
+  /** Never rejects; absent: this agent reads no catalogs. */
+  onCatalogAsked?: (resource: string, database: string) => Promise<{ catalog: Uint8Array; problem: string }>;
   /** The control plane knows this agent no longer, or its certificate has expired. What is served goes on until the lease expires. */
   onRefused: (error: GatewayError) => void;
   log: Log;
@@ -266,6 +268,16 @@ export class ControlStream {
     if (this.#call === call) this.#healthTimer = setTimeout(() => void this.#tellHealth(call), this.#options.healthMs ?? HEALTH_MS);
   }
 
+  /** The answer goes to the stream that asked, or nowhere: whoever asked has given up with it. */
+  async #tellCatalog(id: bigint, resource: string, database: string): Promise<void> {
+    const call = this.#call;
+    const asked = this.#options.onCatalogAsked;
+    const { catalog, problem } =
+      asked === undefined ? { catalog: new Uint8Array(0), problem: 'this agent reads no catalogs' } : await asked(resource, database);
+    if (this.#call === call)
+      this.#send({ case: 'catalogTold', value: { $typeName: 'sallyport.agent.v1.CatalogTold', id, catalog, problem } });
+  }
+
   #tellSessions(): void {
     this.#gather = null;
     if (this.#call === null || (this.#started.size === 0 && this.#ended.size === 0)) return;
@@ -301,6 +313,9 @@ export class ControlStream {
         if ((this.#checkpoints.get(ledger)?.number ?? Number.POSITIVE_INFINITY) <= Number(number)) this.#checkpoints.delete(ledger);
         return;
       }
+      case 'catalogAsked':
+        void this.#tellCatalog(body.value.id, body.value.resource, body.value.database);
+        return;
       case 'drain':
         this.#options.onDrain(Number(body.value.deadlineUnixUs / 1000n));
         return;

@@ -62,6 +62,9 @@ interface Slot {
 
 const READY_TIMEOUT_MS = 30_000;
 const STATS_TIMEOUT_MS = 1000;
+/** Longer than the worker's own bounds for its queries. */
+const CATALOG_TIMEOUT_MS = 75_000;
+const CATALOGS_WAITING_MAX = 16;
 /** A worker that lived this long is not failing over and over. */
 const STEADY_MS = 30_000;
 
@@ -75,6 +78,7 @@ export class WorkerHost {
   #stopping = false;
   #statsId = 0;
   readonly #statsWaiting = new Map<number, (worker: number, metrics: Record<string, number>) => void>();
+  readonly #catalogsWaiting = new Map<number, (told: { catalog: Uint8Array; problem: string }) => void>();
   restarts = 0;
   #connected = false;
 
@@ -202,6 +206,25 @@ export class WorkerHost {
     });
     this.#statsWaiting.delete(id);
     return answers;
+  }
+
+  /** Has a worker read the catalog of a resource. Never rejects: `problem` says why there is none. */
+  async catalog(resource: string, database: string): Promise<{ catalog: Uint8Array; problem: string }> {
+    const none = (problem: string) => ({ catalog: new Uint8Array(0), problem });
+    const worker = this.#slots.find(slot => slot.ready)?.worker;
+    if (worker === undefined || worker === null) return none('no worker of this agent is ready');
+    if (this.#catalogsWaiting.size >= CATALOGS_WAITING_MAX) return none('this agent reads other catalogs already; ask again');
+    const id = ++this.#statsId;
+    const answer = await new Promise<{ catalog: Uint8Array; problem: string }>(resolve => {
+      const timer = setTimeout(() => resolve(none('the catalog was not read in time')), CATALOG_TIMEOUT_MS);
+      this.#catalogsWaiting.set(id, told => {
+        clearTimeout(timer);
+        resolve(told);
+      });
+      worker.postMessage({ type: 'catalog', id, resource, database } satisfies ToWorker);
+    });
+    this.#catalogsWaiting.delete(id);
+    return answer;
   }
 
   /** Ends a worker hard; another takes its place. For one whose spool is broken: only opening it anew tells what is on disk. */
@@ -376,6 +399,9 @@ export class WorkerHost {
       }
       case 'stats':
         this.#statsWaiting.get(message.id)?.(slot.index, message.metrics);
+        return;
+      case 'catalog':
+        this.#catalogsWaiting.get(message.id)?.({ catalog: message.catalog, problem: message.problem });
         return;
       case 'stopped':
         slot.stopped = true;

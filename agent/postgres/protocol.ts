@@ -14,12 +14,14 @@
  * @see https://www.postgresql.org/docs/current/protocol.html
  */
 import type { Protocol } from '../session/protocol.ts';
+import { readCatalogFile } from './catalog-file.ts';
 import { PostgresConnection } from './connection.ts';
 import { POSTGRES_DEPTH } from './depth.ts';
 
 export const postgres: Protocol = {
   name: 'postgres',
   depth: POSTGRES_DEPTH,
+  catalog: readCatalogFile,
   serve(socket, context) {
     PostgresConnection.serve(socket, context);
   },

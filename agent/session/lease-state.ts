@@ -89,6 +89,11 @@ export class LeaseState {
     };
   }
 
+  /** Finds secrets, those of the lease included, in what leaves the agent on another way than sessions. */
+  get secrets(): DetectorSet | null {
+    return this.#detectorSet(['secrets', 'known-credentials']);
+  }
+
   #detectorSet(names: readonly string[]): DetectorSet | null {
     if (names.length === 0) return null;
     const key = [...names].sort().join('\n');

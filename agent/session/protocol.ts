@@ -5,8 +5,11 @@
  * life; a protocol owns the bytes. Protocols never import each other.
  */
 import type { Socket } from 'node:net';
+import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+import type { CatalogFile } from '@sallyport/shared/rehearsal/catalog-file.ts';
 import type { Gateway } from './gateway.ts';
+import type { ResourceState } from './lease-state.ts';
 
 /** What one accepted connection may use. */
 export interface ConnectionContext {
@@ -25,6 +28,12 @@ export interface Protocol {
   readonly depth: EnforcementDepth;
   /** From accept to authenticated, where people type their passwords; absent: the listener's own bound. */
   readonly authenticationMs?: number;
+  /**
+   * Reads what the resource holds (names and definitions, no data), for rehearsals of policy. Absent: there is nothing to read.
+   * @param database where the resource names none.
+   * @throws {GatewayError} when it cannot be read.
+   */
+  catalog?(resource: ResourceState, database: string, secrets: DetectorSet | null): Promise<CatalogFile>;
   /** Takes over an accepted socket. Never throws; every failure ends this socket alone. */
   serve(socket: Socket, context: ConnectionContext): void;
 }

@@ -12,6 +12,7 @@ import {
   type Health,
   type LiveSession,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { AgentIdentity } from './agent-identity.ts';
 
 /** The part of the gRPC stream that is used here. */
@@ -35,6 +36,9 @@ export interface LiveSessionView {
 }
 
 const queueMax = 1000;
+const catalogsMax = 16;
+/** Longer than the agent's own bound. */
+const catalogTimeoutMs = 90_000;
 const sessionsMax = 100_000;
 
 export class AgentConnection {
@@ -53,6 +57,9 @@ export class AgentConnection {
   #queue: ControlMessage['body'][] = [];
   #lease: { bundle: Uint8Array; signature: Uint8Array } | null = null;
   #blocked = false;
+  #catalogId = 0n;
+  /** Who waits for a catalog; null: it will not come. */
+  readonly #catalogs = new Map<bigint, (told: { catalog: Uint8Array; problem: string } | null) => void>();
   #open = true;
 
   constructor(identity: AgentIdentity, stream: ControlStream, nowMs: number, onOverflow: () => void) {
@@ -103,11 +110,40 @@ export class AgentConnection {
         for (const session of body.value.started) this.#sessionStarted(session);
         for (const id of body.value.ended) this.sessions.delete(id);
         break;
+      case 'catalogTold':
+        this.#catalogs.get(body.value.id)?.(body.value);
+        break;
       case 'checkpointed':
       case 'approvalRequested':
       case 'approvalWithdrawn':
       case undefined:
         break;
+    }
+  }
+
+  /**
+   * Asks the agent for the catalog of a resource's database.
+   *
+   * @returns gzip of the JSON of a catalog file.
+   * @throws {GatewayError} CATALOG_UNAVAILABLE with the agent's reason.
+   */
+  async catalog(resource: string, database: string): Promise<Uint8Array> {
+    if (this.#catalogs.size >= catalogsMax) throw noCatalog('the agent is asked for other catalogs already; try again');
+    const id = ++this.#catalogId;
+    try {
+      const told = await new Promise<{ catalog: Uint8Array; problem: string }>((resolve, reject) => {
+        const late = setTimeout(() => reject(noCatalog('the agent did not answer in time')), catalogTimeoutMs);
+        this.#catalogs.set(id, answer => {
+          clearTimeout(late);
+          if (answer === null) reject(noCatalog('the agent’s connection ended'));
+          else resolve(answer);
+        });
+        this.send({ case: 'catalogAsked', value: { $typeName: 'sallyport.agent.v1.CatalogAsked', id, resource, database } });
+      });
+      if (told.problem !== '') throw noCatalog(told.problem.slice(0, 500));
+      return told.catalog;
+    } finally {
+      this.#catalogs.delete(id);
     }
   }
 
@@ -137,6 +173,7 @@ export class AgentConnection {
 
   close(): void {
     this.#open = false;
+    for (const answer of [...this.#catalogs.values()]) answer(null);
     this.#queue = [];
     this.#lease = null;
   }
@@ -168,4 +205,8 @@ export class AgentConnection {
     this.#lease = null;
     return { case: 'lease', value: { $typeName: 'sallyport.agent.v1.Lease', ...value } };
   }
+}
+
+function noCatalog(why: string): GatewayError {
+  return new GatewayError('CATALOG_UNAVAILABLE', 'unavailable', `The catalog is not there: ${why}.`);
 }

@@ -87,6 +87,11 @@ export class Fleet {
     return this.#connected.get(agentId)?.connection;
   }
 
+  /** A connected agent that serves the resource, if there is one. */
+  servingAgent(resource: string): AgentConnection | undefined {
+    return this.connections().find(connection => (connection.listeners[resource] ?? '') !== '');
+  }
+
   liveSessions(): LiveSessionView[] {
     return [...this.#connected.values()].flatMap(({ connection }) => connection.liveSessions());
   }

@@ -45,6 +45,9 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/search/commands': 'signed-in',
   'GET /v1/sessions/:id/commands/:seq': 'signed-in',
 
+  'POST /v1/policy/explain': ['viewer', 'operator', 'auditor'],
+  'GET /v1/resources/:name/catalog': ['operator', 'auditor'],
+
   'GET /v1/evidence/questions': ['auditor'],
   'POST /v1/evidence/questions/:name': ['auditor'],
   'GET /v1/evidence/export': ['auditor'],

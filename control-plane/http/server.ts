@@ -18,6 +18,7 @@ import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { policyRoutes } from './routes/policy.ts';
 import { questionRoutes } from './routes/questions.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -102,6 +103,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
   await app.register(approvalRoutes(context));
+  await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));
   await app.register(eventRoutes(context));

@@ -61,6 +61,31 @@ export function buildCatalog(serverVersion: number, texts: Readonly<Record<Catal
   }
 }
 
+/**
+ * The same texts with every definition that people wrote (views, generated columns, function bodies) changed by `change`; for who
+ * hands a catalog on and must leave secrets behind.
+ *
+ * @throws {SyntaxError} for a text that is no JSON.
+ */
+export function changeDefinitions(
+  texts: Readonly<Record<CatalogQueryName, string>>,
+  change: (definition: string) => string,
+): Record<CatalogQueryName, string> {
+  const changed = (text: string | null): string | null => (text === null ? null : change(text));
+  const relations = (JSON.parse(texts.relations) as RelationRow[]).map((row): RelationRow => {
+    const [oid, schema, name, kind, type, columns, parents, definition, rules] = row;
+    const generated = columns.map(([column, attnum, of, as]): RelationRow[5][number] => [column, attnum, of, changed(as)]);
+    return [oid, schema, name, kind, type, generated, parents, changed(definition), rules];
+  });
+  const functions = (JSON.parse(texts.functions) as FunctionRow[]).map((row): FunctionRow => {
+    const copy: FunctionRow = [...row];
+    copy[14] = changed(copy[14]);
+    copy[15] = changed(copy[15]);
+    return copy;
+  });
+  return { ...texts, relations: JSON.stringify(relations), functions: JSON.stringify(functions) };
+}
+
 function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, string>>): CatalogSnapshot {
   const rows = <Row>(name: CatalogQueryName): Row[] => {
     const value: unknown = JSON.parse(texts[name]);

@@ -226,6 +226,12 @@ export declare type AgentMessage = Message<"sallyport.agent.v1.AgentMessage"> & 
      */
     value: Checkpointed;
     case: "checkpointed";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.CatalogTold catalog_told = 30;
+     */
+    value: CatalogTold;
+    case: "catalogTold";
   } | { case: undefined; value?: undefined };
 };
 
@@ -463,6 +469,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
      */
     value: CheckpointLogged;
     case: "checkpointLogged";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.CatalogAsked catalog_asked = 30;
+     */
+    value: CatalogAsked;
+    case: "catalogAsked";
   } | { case: undefined; value?: undefined };
 };
 
@@ -768,6 +780,68 @@ export declare type CheckpointLogged = Message<"sallyport.agent.v1.CheckpointLog
  * Use `create(CheckpointLoggedSchema)` to create a new message.
  */
 export declare const CheckpointLoggedSchema: GenMessage<CheckpointLogged>;
+
+/**
+ * Asks what a resource's database holds, so that policy can be tried without a session.
+ *
+ * @generated from message sallyport.agent.v1.CatalogAsked
+ */
+export declare type CatalogAsked = Message<"sallyport.agent.v1.CatalogAsked"> & {
+  /**
+   * the answer repeats it
+   *
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
+
+  /**
+   * where the resource names none
+   *
+   * @generated from field: string database = 3;
+   */
+  database: string;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.CatalogAsked.
+ * Use `create(CatalogAskedSchema)` to create a new message.
+ */
+export declare const CatalogAskedSchema: GenMessage<CatalogAsked>;
+
+/**
+ * @generated from message sallyport.agent.v1.CatalogTold
+ */
+export declare type CatalogTold = Message<"sallyport.agent.v1.CatalogTold"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * gzip of the JSON of shared/rehearsal/catalog-file.ts: names and definitions, no row of any table
+   *
+   * @generated from field: bytes catalog = 2;
+   */
+  catalog: Uint8Array;
+
+  /**
+   * set when it cannot be read: why
+   *
+   * @generated from field: string problem = 3;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.CatalogTold.
+ * Use `create(CatalogToldSchema)` to create a new message.
+ */
+export declare const CatalogToldSchema: GenMessage<CatalogTold>;
 
 /**
  * Called over TLS that the agent checks against the CA fingerprint in its join token; it has no certificate yet.

@@ -1,0 +1,142 @@
+/** Policy before it decides: explained by a running installation, with the catalog that an agent reads. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { type Gateway, startGateway } from './components/gateway.ts';
+import { type Issuer, startIssuer } from './components/issuer.ts';
+import { type PostgresServer, startPostgres } from './components/postgres.ts';
+import { canaries, people, shopManifests, shopSql } from './components/shop.ts';
+
+const run = promisify(execFile);
+const cli = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+let postgres: PostgresServer;
+let issuer: Issuer;
+let gateway: Gateway;
+
+const functionSql = `
+create function partner_key() returns text language plpgsql as $$ begin return '${canaries.awsKey}'; end $$;
+create function shout(t text) returns text language sql immutable as $$ select upper(t) $$;
+`;
+
+async function connected(who: (typeof people)[keyof typeof people]): Promise<pg.Client> {
+  const { host, port } = gateway.address('crm');
+  const ca = readFileSync(gateway.endpoints().ca, 'utf8');
+  const password = await issuer.token(who);
+  const client = new pg.Client({ host, port, user: 'x', database: 'app', password, ssl: { ca, servername: 'localhost' } });
+  await client.connect();
+  return client;
+}
+
+before(async () => {
+  [postgres, issuer] = await Promise.all([startPostgres({ sql: `${shopSql}${functionSql}` }), startIssuer()]);
+  gateway = await startGateway({
+    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
+    env: { CRM_PASSWORD: postgres.app.password },
+  });
+});
+after(async () => {
+  await gateway?.stop();
+  await issuer?.stop();
+  await postgres?.stop();
+});
+
+async function sallyport(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  try {
+    return { code: 0, ...(await run(process.execPath, [cli, ...args], { env: { ...process.env, SALLYPORT_DATA: gateway.data } })) };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    return { code, stdout, stderr };
+  }
+}
+
+test('explain: what a session would do, with names resolved by the catalog that an agent reads', async () => {
+  const explain = ['policy', 'explain', '--resource', 'crm', '--as', 'sam@example.com', '--groups', 'support'];
+  const text = 'select c.id, e.email, shout(e.email) from customers c join customer_emails e using (id)';
+  const answer = await sallyport(...explain, '--json', text);
+  assert.equal(answer.code, 0, answer.stderr);
+  const { columns, decision, limits, admission, catalogReadAt } = JSON.parse(answer.stdout);
+  assert.deepEqual(
+    columns.map((each: { name: string; outcome: string; mask?: string }) => [each.name, each.outcome, each.mask]),
+    [
+      ['id', 'clear', undefined],
+      ['email', 'masked', 'partial'],
+      ['shout', 'masked', 'redact'],
+    ],
+  );
+  assert.deepEqual([decision.action, limits, admission.role], ['allow', [], 'support']);
+  assert.ok(Date.parse(catalogReadAt) > Date.now() - 600_000);
+  // The session does what the explanation said.
+  const client = await connected(people.support);
+  const { rows } = await client.query(`${text} where c.id = 1`);
+  assert.equal(rows[0].id, 1);
+  assert.match(rows[0].email, /^c\*+@/);
+  assert.equal(rows[0].shout, '[redacted]');
+  await client.end();
+  const denied = await sallyport(...explain, 'select password from app_users');
+  assert.match(denied.stdout, /^decision +deny by customer-pii\/public\.app_users\.password/m);
+});
+
+test('explain: groups are those of the newest session, and the exempt see what they see', async () => {
+  const client = await connected(people.privacy);
+  await client.query('select 1');
+  await client.end();
+  await gateway.eventually("select 1 from sallyport.sessions where principal = 'pia@example.com'", rows => rows.length > 0);
+  const { stdout, stderr } = await sallyport(
+    'policy',
+    'explain',
+    '--resource',
+    'crm',
+    '--as',
+    'pia@example.com',
+    'select email from customers',
+  );
+  assert.match(stdout, /^principal +pia@example\.com \(person; privacy-office\)/m, stderr);
+  assert.match(stdout, /^exempt +from customer-pii/m);
+  const bot = await sallyport('policy', 'explain', '--resource', 'crm', '--as', 'billing-bot', 'drop table orders');
+  assert.match(bot.stdout, /^principal +billing-bot \(workload; bots\)/m);
+  assert.match(bot.stdout, /^decision +deny by sql-safety\/no-ddl/m);
+});
+
+test('a catalog file judges offline as the installation does, and holds no secret', async () => {
+  const file = path.join(gateway.config, 'crm.catalog.json');
+  const written = await sallyport('policy', 'catalog', 'crm', '-o', file);
+  assert.equal(written.code, 0, written.stderr);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const text = readFileSync(file, 'utf8');
+  assert.ok(text.includes('partner_key') && text.includes('customer_emails'));
+  assert.ok(!Object.values(canaries).some(canary => text.includes(canary)), 'a secret of a function body left the agent');
+  const offline = await sallyport(
+    ...['policy', 'explain', '--config', gateway.config, '--resource', 'crm', '--as', 'sam@example.com', '--groups', 'support', '--json'],
+    'select * from customer_emails',
+  );
+  assert.equal(offline.code, 0, offline.stderr);
+  assert.deepEqual(
+    JSON.parse(offline.stdout).columns.map((each: { name: string; outcome: string }) => [each.name, each.outcome]),
+    [
+      ['id', 'clear'],
+      ['email', 'masked'],
+    ],
+  );
+});
+
+test('who may not ask is refused', async () => {
+  const { api } = gateway.endpoints();
+  const ask = async (token: string, url: string, body?: unknown) =>
+    (
+      await fetch(`${api}${url}`, {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    ).status;
+  const token = await issuer.token(people.support);
+  assert.equal(await ask(token, '/v1/policy/explain', { resource: 'crm', as: { name: 'x' }, text: 'select 1' }), 403);
+  assert.equal(await ask(token, '/v1/resources/crm/catalog'), 403);
+  const { adminToken } = gateway.endpoints();
+  assert.equal(await ask(adminToken, '/v1/policy/explain', { resource: 'crn', as: { name: 'x' }, text: 'select 1' }), 404);
+  assert.equal(await ask(adminToken, '/v1/policy/explain', { resource: 'crm', as: { name: 'x' }, text: 'select 1', extra: 1 }), 400);
+});
