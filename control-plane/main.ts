@@ -10,6 +10,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
 import { startControlPlane } from './control-plane.ts';
+import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
                                [--clickhouse URL]
@@ -53,6 +54,10 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
     process.once('SIGINT', onSignal);
     const { httpUrl, grpcAddress, caPath, adminToken } = plane;
     printLine({ ready: true, http: httpUrl, grpc: grpcAddress, ca: caPath, adminToken });
+    // Ready without it: the first browser waits for the console, nobody else does.
+    ensureBundle(bundleFolder(process.env), () => logger.info('building the console')).catch((error: unknown) =>
+      logger.warn({ err: error }, 'the console could not be built; the next request for it tries again'),
+    );
     const code = await stopped;
     await plane.close();
     return code;

@@ -362,13 +362,13 @@ test('failed sign-ins from one address are slowed, the administrator is not lock
 
 test('security headers are on every answer; the console’s pages let nothing in from elsewhere', () =>
   withApi(async api => {
-    for (const path of ['/', '/docs', '/console/console.js', '/healthz', '/nothing', '/v1/agents', '/openapi.json']) {
+    for (const path of ['/', '/docs', '/sessions/x', '/console/icon.svg', '/healthz', '/nothing', '/v1/agents', '/openapi.json']) {
       const { headers } = await api.call('GET', path, { token: null });
       assert.equal(headers.get('x-content-type-options'), 'nosniff', path);
       assert.equal(headers.get('x-frame-options'), 'DENY', path);
       assert.match(headers.get('content-security-policy') ?? '', /default-src 'none'.*frame-ancestors 'none'/, path);
     }
-    for (const path of ['/', '/docs']) {
+    for (const path of ['/', '/docs', '/inbox/x']) {
       const { body } = await api.call('GET', path, { token: null });
       const references = [...String(body.text).matchAll(/(?:src|href)="([^"]+)"/g)].map(([, reference]) => reference ?? '');
       assert.ok(references.length > 3);

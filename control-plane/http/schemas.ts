@@ -192,6 +192,43 @@ export const RecordedCommand = Type.Object({
 });
 export type RecordedCommand = Static<typeof RecordedCommand>;
 
+/** What the heads of answers are shown as: shared/wire/postgres-answer.ts. */
+const Answer = Type.Object(
+  {
+    tables: Type.Array(
+      Type.Object({
+        columns: Type.Array(Type.String()),
+        rows: Type.Array(Type.Array(Type.Union([Type.String(), Type.Null()]))),
+        tag: Type.String(),
+      }),
+    ),
+    notes: Type.Array(Type.Object({ severity: Type.String(), code: Type.String(), message: Type.String() })),
+    whole: Type.Boolean(),
+  },
+  { description: 'The head of the answer as tables, where the protocol has them.' },
+);
+
+export const CommandDetails = Type.Object({
+  ...RecordedCommand.properties,
+  protocol: Type.String(),
+  parameters: Type.Array(Type.String()),
+  columnsRead: Type.Array(Type.String()),
+  inferences: Type.Array(Type.String()),
+  fingerprint: Type.String(),
+  errorText: Type.String(),
+  tag: Type.String(),
+  approvalId: Type.String(),
+  responseColumns: Type.Array(Type.String()),
+  responseHead: Type.String({ description: 'As the client received it: masked. JSON lines of rows, or what the protocol gave.' }),
+  responseHeadTruncated: Type.Boolean(),
+  answer: Type.Optional(Answer),
+  responseSha256: Type.String(),
+  textTruncated: Type.Boolean(),
+  policyVersion: Type.Integer(),
+  heldUs: Type.Integer(),
+});
+export type CommandDetails = Static<typeof CommandDetails>;
+
 /** How the history came by: without the store there are live sessions only. */
 export const StoreAnswer = Type.Object({
   status: Type.Enum(['up', 'down', 'none']),

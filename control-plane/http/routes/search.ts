@@ -5,6 +5,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { queryCharactersMax } from '@sallyport/shared/search/query.ts';
+import { type PostgresAnswer, postgresAnswer } from '@sallyport/shared/wire/postgres-answer.ts';
 import { Type } from 'typebox';
 import { type Caller, callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
@@ -25,25 +26,9 @@ const SearchQuery = Type.Object(
 
 const CommandId = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }), seq: Type.String({ pattern: '^\\d{1,15}$' }) });
 
-export const CommandDetails = Type.Object({
-  ...schemas.RecordedCommand.properties,
-  parameters: Type.Array(Type.String()),
-  columnsRead: Type.Array(Type.String()),
-  inferences: Type.Array(Type.String()),
-  fingerprint: Type.String(),
-  errorText: Type.String(),
-  tag: Type.String(),
-  approvalId: Type.String(),
-  responseColumns: Type.Array(Type.String()),
-  responseHead: Type.String({ description: 'As the client received it: masked. JSON lines of rows, or what the protocol gave.' }),
-  responseHeadTruncated: Type.Boolean(),
-  responseSha256: Type.String(),
-  textTruncated: Type.Boolean(),
-  policyVersion: Type.Integer(),
-  heldUs: Type.Integer(),
-});
-
 interface DetailRow extends CommandRow {
+  protocol: string;
+  response_head_base64: string;
   parameters: string[];
   columns_read: string[];
   inferences: string[];
@@ -61,7 +46,7 @@ interface DetailRow extends CommandRow {
 }
 
 const detailColumns =
-  'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers, parameters, columns_read, inferences, fingerprint, error_text, tag, approval_id, response_columns, response_head, response_head_truncated, response_sha256, text_truncated, policy_version, held_us';
+  'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers, parameters, columns_read, inferences, fingerprint, error_text, tag, approval_id, response_columns, response_head, response_head_truncated, response_sha256, text_truncated, policy_version, held_us, protocol, base64Encode(response_head) AS response_head_base64';
 
 export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   const { fleet, history, clock } = context;
@@ -133,7 +118,7 @@ export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         tags: ['sessions'],
         summary: 'Show one command with what came back, masked as the client got it',
         params: CommandId,
-        response: { 200: CommandDetails, default: schemas.Problem },
+        response: { 200: schemas.CommandDetails, default: schemas.Problem },
       },
       handler: async request => {
         const { id, seq } = request.params;
@@ -150,9 +135,14 @@ export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           ...{ parameters: row.parameters, columnsRead: row.columns_read, inferences: row.inferences, fingerprint: row.fingerprint },
           ...{ errorText: row.error_text, tag: row.tag, approvalId: row.approval_id, responseColumns: row.response_columns },
           ...{ responseHead: row.response_head, responseHeadTruncated: row.response_head_truncated, responseSha256: row.response_sha256 },
-          ...{ textTruncated: row.text_truncated, policyVersion: row.policy_version, heldUs: row.held_us },
+          ...(row.protocol === 'postgres' ? { answer: answerOf(row) } : {}),
+          ...{ protocol: row.protocol, textTruncated: row.text_truncated, policyVersion: row.policy_version, heldUs: row.held_us },
         };
       },
     });
   };
+}
+
+function answerOf(row: DetailRow): PostgresAnswer {
+  return postgresAnswer(Buffer.from(row.response_head_base64, 'base64'), row.response_columns);
 }

@@ -1,0 +1,73 @@
+/** Every page's address. Pages are loaded when they are first opened; what they show is in their address. */
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import { ErrorNote } from '../ui/basics.tsx';
+import { NotFound } from './not-found.tsx';
+import { Shell } from './shell.tsx';
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFound,
+  errorComponent: ({ error, reset }) => <ErrorNote error={error} retry={reset} />,
+});
+
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
+const optional =
+  <Name extends string>(names: readonly Name[]) =>
+  (search: Record<string, unknown>) =>
+    Object.fromEntries(names.flatMap(name => (text(search[name]) === undefined ? [] : [[name, text(search[name])]]))) as {
+      [Key in Name]?: string;
+    };
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/sessions' });
+  },
+});
+const sessions = createRoute({
+  getParentRoute: () => root,
+  path: '/sessions',
+  validateSearch: optional(['q', 'cols', 'tail']),
+  component: lazyRouteComponent(() => import('../pages/sessions/sessions.tsx'), 'SessionsPage'),
+});
+const commands = createRoute({
+  getParentRoute: () => root,
+  path: '/commands',
+  validateSearch: optional(['q', 'cols', 'tail']),
+  component: lazyRouteComponent(() => import('../pages/sessions/sessions.tsx'), 'CommandsPage'),
+});
+const session = createRoute({
+  getParentRoute: () => root,
+  path: '/sessions/$id',
+  validateSearch: optional(['seq', 'find', 'only']),
+  component: lazyRouteComponent(() => import('../pages/session/session.tsx'), 'SessionPage'),
+});
+const docs = createRoute({
+  getParentRoute: () => root,
+  path: '/docs',
+  component: lazyRouteComponent(() => import('../pages/docs.tsx'), 'DocsPage'),
+});
+
+const routeTree = root.addChildren([home, sessions, commands, session, docs]);
+
+export const router = createRouter({
+  routeTree,
+  defaultPreload: 'intent',
+  scrollRestoration: false,
+  defaultPendingMinMs: 0,
+  // Plain texts, as people write and read them in an address: no JSON in it.
+  parseSearch: search => Object.fromEntries(new URLSearchParams(search)),
+  stringifySearch: search => {
+    const given = Object.entries(search).flatMap(([name, value]) => (typeof value === 'string' && value !== '' ? [[name, value]] : []));
+    const written = new URLSearchParams(given).toString().replaceAll('%3A', ':').replaceAll('%40', '@').replaceAll('%2C', ',');
+    return written === '' ? '' : `?${written}`;
+  },
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}
