@@ -15,18 +15,26 @@ export interface ManifestFile {
 }
 
 const FILES_MAX = 1_000;
+/** Tables of cases for `policy test`, which lie beside manifests and are none. */
+export const TEST_FILE = /\.test\.ya?ml$/;
 const FILE_BYTES_MAX = 1_000_000;
 
 /**
- * All `.yaml` and `.yml` files at or below `source`, in order of their paths; hidden ones are left out.
+ * All `.yaml` and `.yml` files at or below `source`, in order of their paths; hidden ones and tests of policy (`*.test.yaml`) are
+ * left out.
  * @throws {GatewayError} MANIFESTS_UNREADABLE, MANIFESTS_MISSING.
  */
 export async function readManifestFiles(source: string): Promise<ManifestFile[]> {
   const root = path.resolve(source);
   const info = await stat(root).catch(() => null);
   if (!info) throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `there is no file or folder ${source} to read manifests from.`);
-  const paths = info.isDirectory() ? await manifestPaths(root) : [root];
+  const paths = info.isDirectory() ? await pathsBelow(root, name => /\.ya?ml$/.test(name) && !TEST_FILE.test(name)) : [root];
   if (paths.length === 0) throw new GatewayError('MANIFESTS_MISSING', 'invalid', `the folder ${source} has no .yaml files in it.`);
+  return readTexts(paths);
+}
+
+/** @throws {GatewayError} MANIFESTS_UNREADABLE. */
+export async function readTexts(paths: readonly string[]): Promise<ManifestFile[]> {
   return Promise.all(
     paths.map(async file => {
       try {
@@ -39,10 +47,14 @@ export async function readManifestFiles(source: string): Promise<ManifestFile[]>
   );
 }
 
-async function manifestPaths(root: string): Promise<string[]> {
+/**
+ * Files below a folder whose names are wanted, in order; hidden ones and `node_modules` are left out.
+ * @throws {GatewayError} MANIFESTS_UNREADABLE when they are too many.
+ */
+export async function pathsBelow(root: string, wanted: (name: string) => boolean): Promise<string[]> {
   const entries = await readdir(root, { withFileTypes: true, recursive: true });
   const paths = entries
-    .filter(entry => !entry.isDirectory() && /\.ya?ml$/.test(entry.name))
+    .filter(entry => !entry.isDirectory() && wanted(entry.name))
     .map(entry => path.join(entry.parentPath, entry.name))
     .filter(
       file =>
@@ -52,8 +64,7 @@ async function manifestPaths(root: string): Promise<string[]> {
           .some(part => part.startsWith('.') || part === 'node_modules'),
     )
     .sort();
-  if (paths.length > FILES_MAX)
-    throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `${root} holds more than ${FILES_MAX} manifests.`);
+  if (paths.length > FILES_MAX) throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `${root} holds more than ${FILES_MAX} files.`);
   return paths;
 }
 

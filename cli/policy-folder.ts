@@ -1,11 +1,11 @@
 /** A folder with manifests, and beside them the catalogs (`*.catalog.json`) of the databases that they are about. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { CompiledPolicy } from '@sallyport/shared/policy/compile.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { CatalogView } from '@sallyport/shared/rehearsal/catalog-file.ts';
-import { checkManifests, readManifestFiles } from './manifest-files.ts';
+import { checkManifests, pathsBelow, readManifestFiles } from './manifest-files.ts';
 import { shownPath } from './shown-path.ts';
 
 export interface PolicyFolder {
@@ -27,9 +27,8 @@ export async function readPolicyFolder(source: string): Promise<PolicyFolder> {
   const catalogs = new Map<string, CatalogView>();
   const root = path.resolve(source);
   const folder = (await stat(root)).isDirectory() ? root : path.dirname(root);
-  for (const name of (await readdir(folder)).sort()) {
-    if (!name.endsWith('.catalog.json')) continue;
-    const { resource, view } = await readCatalog(path.join(folder, name));
+  for (const file of await pathsBelow(folder, name => name.endsWith('.catalog.json'))) {
+    const { resource, view } = await readCatalog(file);
     if (catalogs.has(resource)) {
       throw new GatewayError('CATALOG_FILE_INVALID', 'invalid', `${shownPath(folder)} holds two catalogs of ${resource}; keep one.`);
     }

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fillPage } from './reference-page.ts';
 
-for (const page of ['manifests', 'facts']) {
+for (const page of ['manifests', 'facts', 'policy-tests']) {
   const path = new URL(`../../docs/reference/${page}.md`, import.meta.url);
   writeFileSync(path, fillPage(readFileSync(path, 'utf8')));
 }

@@ -7,7 +7,7 @@ import { fillPage } from './reference-page.ts';
 
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8');
 
-for (const name of ['reference/manifests', 'reference/facts']) {
+for (const name of ['reference/manifests', 'reference/facts', 'reference/policy-tests']) {
   test(`docs/${name}.md says what the code does (node shared/policy/generate-reference.ts)`, () =>
     assert.equal(fillPage(page(name)), page(name)));
 }

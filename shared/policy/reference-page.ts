@@ -2,6 +2,7 @@
  * The generated parts of the reference pages, made from the schema and the vocabulary themselves, so that pages cannot say
  * something else than the code does. What people wrote on the pages stands outside the marks and is kept.
  */
+import { TEST_FIELDS } from '../rehearsal/test-file.ts';
 import { EXPRESSION_VARIABLES } from './cel.ts';
 import { KINDS } from './kinds.ts';
 import { type FieldDescription, manifestFields, type ValueDescription } from './manifests.ts';
@@ -19,6 +20,8 @@ function partOf(name: string): string | undefined {
   const kind = KINDS.find(each => each === name);
   if (kind !== undefined) return fieldTable(manifestFields(kind).find(field => field.name === 'spec')?.value.fields ?? []);
   switch (name) {
+    case 'PolicyTest':
+      return fieldTable(TEST_FIELDS);
     case 'variables':
       return variableTable();
     case 'statement-kinds':

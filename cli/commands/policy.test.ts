@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -33,4 +33,25 @@ test('policy explain, offline: manifests and the catalog beside them', async () 
     assert.equal(await run(argv, terminal), code);
     assert.match(terminal.errLines.join('\n'), message);
   }
+});
+
+test('policy test: the guide’s own table, and one that fails', async () => {
+  const config = await folder();
+  const guide = await readFile(new URL('../../docs/guides/write-a-policy.md', import.meta.url), 'utf8');
+  const example = /```yaml\n([\s\S]*?)```/.exec(guide)?.[1] ?? '';
+  const file = path.join(config, 'crm.test.yaml');
+  await writeFile(file, example);
+  const good = watchedTerminal();
+  assert.equal(await run(['policy', 'test', config], good), 0, good.errLines.join('\n'));
+  assert.deepEqual(good.outLines, ['crm', '  ✔ support sees addresses in part', '  ✔ DROP TABLE customers', '  ✔ SELECT 1']);
+  await writeFile(file, example.replace('rule: safety/no-ddl', 'rule: safety/other'));
+  const bad = watchedTerminal();
+  assert.equal(await run(['policy', 'test', config, '--json'], bad), 1);
+  const { passed, failed, cases } = JSON.parse(bad.outLines.join('\n'));
+  assert.deepEqual([passed, failed, cases[1].ok, cases[1].line], [2, 1, false, 13]);
+  assert.match(bad.errLines.join(''), /1 of 3 cases failed/);
+  await writeFile(file, example.replace('resource: crm', 'resource: crn'));
+  const wrong = watchedTerminal();
+  assert.equal(await run(['policy', 'test', config], wrong), 1);
+  assert.match(wrong.errLines.join('\n'), /crm\.test\.yaml:10:17: there is no resource `crn`; did you mean `crm`\?/);
 });
