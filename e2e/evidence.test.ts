@@ -1,7 +1,7 @@
 /** Evidence of real sessions, exported and verified; then attacked, in the file and in the session store: each attack is named. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import { decodeHead, decodeStatement, encodeHead, encodeStatement, headsRoot, signedBytes } from '@sallyport/shared/evidence/checkpoint.ts';
-import { parseTreeHead, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
+import { parseLogKey, parseTreeHead, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import pg from 'pg';
 import { type Gateway, startGateway } from './components/gateway.ts';
 import { type Issuer, startIssuer } from './components/issuer.ts';
@@ -230,7 +230,7 @@ test('a whole session dropped, and the checkpoints that name it', async () => {
   const named = (line: Line) => JSON.stringify(line['heads']).length > 2;
   const ending = whole.findIndex(line => line.type === 'checkpoint' && named(line));
   assert.ok((await codes(lines => lines.filter((line, at) => line.type !== 'checkpoint' || at > ending))).has('CHECKPOINT_MISSING'));
-  const last = whole.findLastIndex(line => line.type === 'checkpoint');
+  const last = whole.findLastIndex(line => line.type === 'checkpoint' && named(line));
   assert.ok((await codes(lines => without(lines).filter(line => line.type !== 'checkpoint'))).has('CHECKPOINT_MISSING'));
   assert.ok((await codes(lines => lines.toSpliced(last, 1))).has('CHECKPOINT_MISSING'));
   assert.ok((await codes(lines => lines.map((line, at) => (at === last ? { ...line, heads: [] } : line)))).has('HEADS_ALTERED'));
@@ -251,6 +251,46 @@ test('the control log: an entry altered, taken out, emptied, or all of it left a
   const bytes = gzipSync(whole.map(line => JSON.stringify(line)).join('\n'));
   writeFileSync(file, bytes.subarray(0, bytes.length - 200));
   assert.ok((await verified(file)).findings.some(({ code }) => code === 'FILE_CUT'));
+});
+
+test('heads that are kept: the log goes on from them; not from one that the log never had', async () => {
+  const kept = path.join(gateway.dir, 'kept-heads');
+  const first = await sallyport('evidence', 'heads', '--keep', kept, '--key', key, '--data', gateway.data);
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stdout, /^sallyport-control-[0-9a-f]+\n\d+\n/);
+  assert.equal(readFileSync(kept, 'utf8').trim(), first.stdout.trim());
+  assert.equal(statSync(kept).mode & 0o777, 0o600);
+  // The log grows.
+  const invited = await sallyport('agents', 'invite', '--data', gateway.data);
+  assert.equal(invited.code, 0, invited.stderr);
+  const again = await sallyport('evidence', 'heads', '--keep', kept, '--data', gateway.data, '--json');
+  assert.equal(again.code, 0, again.stderr);
+  const shown = JSON.parse(again.stdout) as { ok: boolean; kept: number; head: { size: number; note: string }; findings: unknown[] };
+  assert.deepEqual([shown.ok, shown.kept, shown.findings], [true, 1, []]);
+  assert.ok(shown.head.size > Number(first.stdout.split('\n')[1]));
+  assert.equal(readFileSync(kept, 'utf8').match(/^\u2014 /gm)?.length, 2);
+  const file = await exported('--session', sessions[0] ?? '', '--heads', kept);
+  assert.deepEqual((await verified(file, '--heads', kept)).findings, []);
+  const { stdout } = await sallyport('evidence', 'verify', file, '--key', key, '--heads', kept);
+  assert.match(stdout, /goes on from all 2 kept heads/);
+  // The control plane's own key signs a head that the log never had: kept by somebody, it tells.
+  const parsed = parseTreeHead(shown.head.note)?.head;
+  const pinned = parseLogKey(key, sha256);
+  assert.ok(parsed !== undefined && pinned !== null);
+  const own = createPrivateKey(readFileSync(path.join(gateway.data, 'control-plane', 'pki', 'evidence.key')));
+  const other = { ...parsed, root: new Uint8Array(32).fill(1) };
+  writeFileSync(
+    kept,
+    signTreeHead(other, pinned, text => new Uint8Array(sign(null, text, own)), sha256),
+  );
+  const split = await sallyport('evidence', 'heads', '--keep', kept, '--data', gateway.data);
+  assert.equal(split.code, 1);
+  assert.match(split.stdout, /^LOG_SPLIT {2}There are two control logs/);
+  assert.equal(readFileSync(kept, 'utf8').match(/^\u2014 /gm)?.length, 1, 'nothing is added then');
+  assert.deepEqual(
+    (await verified(file, '--heads', kept)).findings.map(({ code }) => code),
+    ['LOG_SPLIT'],
+  );
 });
 
 test('keys of one’s own do not help', async () => {

@@ -5,9 +5,10 @@ import { createGunzip } from 'node:zlib';
 import { sha256, verifyEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Report } from '@sallyport/shared/evidence/report.ts';
-import { type LogKey, parseLogKey } from '@sallyport/shared/evidence/tree-head.ts';
+import { type LogKey, parseLogKey, splitNotes } from '@sallyport/shared/evidence/tree-head.ts';
 import { EvidenceVerifier } from '@sallyport/shared/evidence/verify.ts';
 import type { Command } from 'commander';
+import { readText } from '../connection.ts';
 import { printable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -21,11 +22,14 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     .description('Checks a file of `evidence export`, offline: exit code 0 when it proves what it says, 1 when not.')
     .argument('<file>')
     .option('--key <KEY>', "the control plane's key, as `evidence export` showed it, got on another way than the file")
+    .option('--heads <FILE>', 'heads of the control log that were kept elsewhere (`evidence heads --keep`): it must go on from each')
     .option('--json', 'print JSON')
-    .action(async (file: string, options: { key?: string; json?: true }) => {
-      const report = await verifyFile(file, options.key === undefined ? undefined : pinned(options.key));
+    .action(async (file: string, options: { key?: string; heads?: string; json?: true }) => {
+      const heads = options.heads === undefined ? [] : splitNotes(await readText(options.heads, 'the kept heads'));
+      if (options.heads !== undefined && heads.length === 0) throw new UsageError(`there is no head in ${options.heads}`);
+      const report = await verifyFile(file, { heads, ...(options.key === undefined ? {} : { key: pinned(options.key) }) });
       if (options.json) terminal.out(JSON.stringify(report, null, 2));
-      else show(report, terminal);
+      else show(report, heads.length, terminal);
       if (!report.ok) {
         const count = report.findings.length + report.more;
         throw new GatewayError(
@@ -37,11 +41,11 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     });
 }
 
-async function verifyFile(file: string, key: LogKey | undefined): Promise<Report> {
+async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }): Promise<Report> {
   await access(file).catch((cause: unknown) => {
     throw new GatewayError('FILE_UNREADABLE', 'invalid', `the evidence cannot be read from ${file}: ${errorText(cause)}.`, { cause });
   });
-  const verifier = new EvidenceVerifier({ sha256, verifyEd25519, ...(key === undefined ? {} : { key }) });
+  const verifier = new EvidenceVerifier({ sha256, verifyEd25519, ...given });
   for await (const line of lines(file)) {
     const work = verifier.take(line);
     if (work !== undefined) await work;
@@ -80,7 +84,7 @@ function pinned(text: string): LogKey {
   return key;
 }
 
-function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, { out, style }: Terminal): void {
+function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, heads: number, { out, style }: Terminal): void {
   for (const { code, message } of findings) out(`${style.red(code)}  ${printable(message)}`);
   if (more > 0) out(`… and ${more} more`);
   for (const { code, message } of notes) out(`${style.yellow(code)}  ${printable(message)}`);
@@ -91,5 +95,6 @@ function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, { 
     out(`control log ${printable(treeHead.origin)}: ${treeHead.size} entries, root ${treeHead.root}, ${printable(treeHead.at)}`);
   const asked = Object.entries(scope).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
   out(`sessions of: ${printable(asked.join(', ') || 'everything')}`);
+  if (heads > 0 && ok) out(`the control log goes on from ${heads === 1 ? 'the kept head' : `all ${heads} kept heads`}`);
   if (ok) out(style.green('complete and unaltered'));
 }

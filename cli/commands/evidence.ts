@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import type { Terminal } from '../terminal.ts';
 import { addExport } from './evidence-export.ts';
+import { addHeads } from './evidence-heads.ts';
 import { addQuery } from './evidence-query.ts';
 import { addVerify } from './evidence-verify.ts';
 
@@ -12,5 +13,6 @@ export function define(terminal: Terminal): Command {
   addQuery(evidence, terminal);
   addExport(evidence, terminal);
   addVerify(evidence, terminal);
+  addHeads(evidence, terminal);
   return evidence;
 }

@@ -10,6 +10,10 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import { startedMs } from '@sallyport/shared/evidence/checkpoint.ts';
+import type { ShownHead } from '@sallyport/shared/evidence/kept-heads.ts';
+import { CLOCKS_APART_MS, OPEN_ENTRIES } from '@sallyport/shared/evidence/log-proof.ts';
+import { parseTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { SessionHistory } from '../http/session-history.ts';
 import { decodeStored } from '../ingest/decode.ts';
@@ -26,12 +30,15 @@ export interface EvidenceScope {
   to?: string;
 }
 
+/** Sizes of the log at which heads were kept. */
+export type KeptSizes = readonly number[];
+
 export interface EvidenceExportOptions {
-  control: ControlLog;
-  controlTopic: LogReader;
+  control: { state: Pick<ControlLog['state'], 'checkpoints'> };
+  controlTopic: Pick<LogReader, 'read'>;
   tree: ControlTree;
-  checkpoints: CheckpointDesk;
-  history: SessionHistory;
+  checkpoints: Pick<CheckpointDesk, 'flush'>;
+  history: Pick<SessionHistory, 'rows'>;
   clock: () => number;
 }
 
@@ -39,8 +46,6 @@ const PAGE = 500;
 /** How long the store may be behind the log. */
 const STORE_WAIT_MS = 10_000;
 const STORE_POLL_MS = 200;
-/** Of these the verifier needs the contents; they hold no secrets. */
-const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged']);
 
 export class EvidenceExport {
   readonly #options: EvidenceExportOptions;
@@ -55,7 +60,7 @@ export class EvidenceExport {
   }
 
   /** @throws {GatewayError} STORE_UNAVAILABLE before the first line; later the file ends without its last line. */
-  async *lines(scope: EvidenceScope): AsyncGenerator<string> {
+  async *lines(scope: EvidenceScope, kept: KeptSizes = []): AsyncGenerator<string> {
     const { checkpoints, tree, control } = this.#options;
     await checkpoints.flush();
     const known = control.state.checkpoints().ledgers;
@@ -71,10 +76,10 @@ export class EvidenceExport {
     const madeAt = new Date(this.#options.clock()).toISOString();
     yield line({ type: 'header', format: 'sallyport-evidence/1', madeAt, key: this.key, scope });
     yield line({ type: 'tree-head', note: head.note });
-    yield line({ type: 'range', from: 0, to: head.size, proof: [] });
-    for await (const entry of this.#entries(head.size)) yield line(entry);
+    for (const { size, proof } of this.#consistency(kept, head.size)) yield line({ type: 'consistency', size, proof });
+    for await (const each of this.#logLines(scope, head.size)) yield line(each);
     for (const ledger of ledgers) {
-      for await (const encoded of this.#recordsOf(ledger)) {
+      for await (const encoded of this.#recordsOf(ledger, await this.#firstCheckpoint(ledger, scope))) {
         const checkpoint = checkpointOf(encoded);
         if (checkpoint !== null) yield line(checkpoint);
       }
@@ -104,12 +109,63 @@ export class EvidenceExport {
     }
   }
 
-  async *#entries(size: number): AsyncGenerator<unknown> {
+  /** The head of the control log as it is now, and proofs that the log of each of these sizes is its beginning. */
+  shownHead(kept: KeptSizes): ShownHead {
+    const { tree } = this.#options;
+    const { size, root, note } = tree.head();
+    const at = parseTreeHead(note)?.head.at ?? '';
+    return {
+      key: this.key,
+      head: { origin: tree.key.origin, size, root: base64(root), at, note },
+      consistency: this.#consistency(kept, size),
+    };
+  }
+
+  #consistency(kept: KeptSizes, size: number): { size: number; proof: string[] }[] {
+    const { tree } = this.#options.tree;
+    const sizes = [...new Set(kept)].filter(each => each <= size);
+    return sizes.map(each => ({ size: each, proof: tree.consistencyProof(each, size).map(base64) }));
+  }
+
+  /**
+   * What of the control log the sessions may rest on: each agent's key, and everything from well before the first of them; of the rest
+   * the hashes that lead to the head.
+   */
+  async *#logLines(scope: EvidenceScope, size: number): AsyncGenerator<unknown> {
+    const { tree } = this.#options;
+    const from = this.#firstNeeded(scope);
+    const range = (low: number, high: number) => {
+      const proof = high - low === size ? [] : tree.tree.rangeProof(low, high, size).map(base64);
+      return { type: 'range', from: low, to: high, proof };
+    };
+    for (const stream of from === 0 ? [] : tree.streams('agent/')) {
+      for (const index of tree.entriesOf(stream).filter(each => each < from)) {
+        for await (const { line, event } of this.#entries(index, index + 1)) {
+          if (event !== 'AgentJoined') continue;
+          yield range(index, index + 1);
+          yield line;
+        }
+      }
+    }
+    yield range(from, size);
+    for await (const { line } of this.#entries(from, size)) yield line;
+  }
+
+  /** The last entry that shows by itself that it was written before any session of the scope can have been in the log. */
+  #firstNeeded(scope: EvidenceScope): number {
+    const { tree } = this.#options;
+    const fromMs = earliestMs(scope);
+    if (fromMs === null) return 0;
+    const shows = tree.entriesOf('checkpoint/log').filter(index => tree.atMs(index) < fromMs - CLOCKS_APART_MS);
+    return shows.at(-1) ?? 0;
+  }
+
+  async *#entries(from: number, to: number): AsyncGenerator<{ line: unknown; event: string }> {
     const { controlTopic } = this.#options;
-    for (let at = 0; at < size; ) {
-      const entries = await controlTopic.read(BigInt(at), Math.min(PAGE, size - at));
+    for (let at = from; at < to; ) {
+      const entries = await controlTopic.read(BigInt(at), Math.min(PAGE, to - at));
       if (entries.length === 0)
-        throw new GatewayError('LOG_CORRUPT', 'internal', `The control log ends at ${at}, before its head of ${size}.`);
+        throw new GatewayError('LOG_CORRUPT', 'internal', `The control log ends at ${at}, before its head of ${to}.`);
       for (const { value } of entries) yield entryLine(value);
       at += entries.length;
     }
@@ -124,9 +180,21 @@ export class EvidenceExport {
     return [...new Set([...known, ...rows.map(row => row.session_id)])].sort();
   }
 
+  /** The last checkpoint that shows by itself that it was signed before any session of the scope began. */
+  async #firstCheckpoint(ledger: string, scope: EvidenceScope): Promise<number> {
+    const fromMs = earliestMs(scope);
+    if (fromMs === null) return 0;
+    const rows = await this.#options.history.rows<{ first: string | number }>(
+      `SELECT max(seq) AS first FROM sallyport.record_rows
+       WHERE session_id = {ledger:String} AND type = 'checkpoint' AND at < fromUnixTimestamp64Milli({before:Int64})`,
+      { ledger, before: fromMs - CLOCKS_APART_MS },
+    );
+    return Number(rows[0]?.first ?? 0);
+  }
+
   /** Bytes of the records of a session or ledger, base64, in order. */
-  async *#recordsOf(session: string): AsyncGenerator<string> {
-    for (let from = 0; ; ) {
+  async *#recordsOf(session: string, first = 0): AsyncGenerator<string> {
+    for (let from = first; ; ) {
       const rows = await this.#options.history.rows<{ seq: number; bytes: string }>(
         `SELECT seq, base64Encode(encoded) AS bytes FROM sallyport.records
          WHERE session_id = {session:String} AND seq >= {from:UInt64} ORDER BY seq LIMIT {limit:UInt32}`,
@@ -164,11 +232,11 @@ export class EvidenceExport {
   }
 }
 
-function entryLine(value: Uint8Array): unknown {
-  const { stream, type } = fromBinary(ControlEventSchema, value);
-  return OPEN_ENTRIES.has(type)
-    ? { type: 'entry', value: base64(value) }
-    : { type: 'entry', stream, event: type, sha256: base64(sha256(value)) };
+function entryLine(value: Uint8Array): { line: unknown; event: string } {
+  const { stream, type: event } = fromBinary(ControlEventSchema, value);
+  return OPEN_ENTRIES.has(event)
+    ? { event, line: { type: 'entry', value: base64(value) } }
+    : { event, line: { type: 'entry', stream, event, sha256: base64(sha256(value)) } };
 }
 
 /** @returns null for what is no checkpoint any more: it will be missed by its number. */
@@ -185,6 +253,12 @@ function checkpointOf(encoded: string): unknown {
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64');
+}
+
+/** When the first session of a scope can have begun, milliseconds since 1970; null when that is any time. */
+function earliestMs({ sessions, from }: EvidenceScope): number | null {
+  const ms = sessions === undefined ? Date.parse(from ?? '') : Math.min(...sessions.map(startedMs));
+  return Number.isFinite(ms) ? ms : null;
 }
 
 /** How ids of sessions begin that start at a moment (UUID version 7: milliseconds first). */

@@ -56,6 +56,11 @@ export function headTag(what: 'principal' | 'resource', sessionId: string, name:
   return sha256(encoder.encode(`${what}\0${sessionId}\0${name}`)).slice(0, TAG_BYTES);
 }
 
+/** When a session began, by its id (UUID version 7), milliseconds since 1970; NaN for another id. */
+export function startedMs(sessionId: string): number {
+  return Number.parseInt(sessionId.slice(0, 13).replace('-', ''), 16);
+}
+
 export function encodeHead(head: Head): Uint8Array {
   return toBinary(SessionHeadSchema, create(SessionHeadSchema, { ...head, records: BigInt(head.records) }));
 }

@@ -5,6 +5,11 @@ export type FindingCode =
   | 'FILE_CUT' // the file ends before its last line
   | 'TREE_HEAD_FORGED' // the head of the control log is not signed by the key
   | 'ENTRY_ALTERED' // entries of the control log do not lead to its head
+  | 'KEPT_HEAD_FORGED' // a head that was kept elsewhere is not signed by the key
+  | 'LOG_ROLLED_BACK' // the log was longer when a kept head was signed
+  | 'LOG_SPLIT' // a kept head is of another log
+  | 'HEAD_UNPROVEN' // the file does not show that its log goes on from a kept head
+  | 'FILE_OLDER' // a kept head is newer than the file
   | 'KEY_UNKNOWN' // no proven entry names the agent's key
   | 'CHECKPOINT_FORGED' // a checkpoint is not signed by its agent
   | 'CHECKPOINT_MISSING' // numbers of a ledger are skipped, or its end is cut

@@ -73,6 +73,25 @@ export function parseTreeHead(note: string): { head: TreeHead; text: string; sig
   return { head: { origin, size: Number(size), root: rootBytes, at }, text, signatures };
 }
 
+/** The notes of a text that holds several, one after the other, with or without empty lines between them. */
+export function splitNotes(text: string): string[] {
+  const notes: string[] = [];
+  let lines: string[] = [];
+  let isSigned = false;
+  const end = () => {
+    if (lines.some(line => line !== '')) notes.push(`${lines.join('\n').trim()}\n`);
+    lines = [];
+    isSigned = false;
+  };
+  for (const line of text.split(/\r?\n/)) {
+    if (isSigned && !line.startsWith('\u2014 ') && line !== '') end();
+    isSigned ||= line.startsWith('\u2014 ');
+    lines.push(line);
+  }
+  end();
+  return notes;
+}
+
 /** @returns the tree head when the note is signed with this key, and null when it is not. */
 export async function openTreeHead(note: string, key: LogKey, verify: VerifyEd25519, sha256: Sha256): Promise<TreeHead | null> {
   const parsed = parseTreeHead(note);

@@ -8,12 +8,10 @@
  * line is known when it comes: entries give the agents' keys and the logged checkpoints, checkpoints give where each session must stand,
  * records are then chained up to that.
  */
-import { fromBinary } from '@bufbuild/protobuf';
-import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { base64, fromBase64 } from './base64.ts';
-import { decodeHead, decodeStatement, type Head, headsRoot, headTag, type Statement, signedBytes } from './checkpoint.ts';
-import { controlLeaf } from './control-leaf.ts';
-import { leafHash, rootFromRange, type Sha256, sameBytes } from './merkle.ts';
+import { decodeHead, decodeStatement, type Head, headsRoot, headTag, type Statement, signedBytes, startedMs } from './checkpoint.ts';
+import { CLOCKS_APART_MS, type LogEvent, LogProof } from './log-proof.ts';
+import { type Sha256, sameBytes } from './merkle.ts';
 import type { Finding, Note, Report } from './report.ts';
 import { type SessionWalk, walkSession } from './session-walk.ts';
 import { type LogKey, openTreeHead, parseLogKey, parseTreeHead, type TreeHead, type VerifyEd25519 } from './tree-head.ts';
@@ -23,12 +21,12 @@ export interface VerifierOptions {
   verifyEd25519: VerifyEd25519;
   /** The control plane's key as the auditor pinned it; without it the file's own is believed, and the report says so. */
   key?: LogKey;
+  /** Signed heads of the control log that were kept elsewhere: the log in the file must go on from each. */
+  heads?: readonly string[];
 }
 
 const FORMAT = 'sallyport-evidence/1';
 const FINDINGS_MAX = 1000;
-/** The proof rests on what is in these; others may be given by their hash. */
-const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged']);
 const RECORD_LINE = '{"type":"record","bytes":"';
 /** What is newer than this when the file is made may not have reached the log yet. */
 const FRESH_MS = 60_000;
@@ -62,14 +60,15 @@ export class EvidenceVerifier {
   readonly #findings: Finding[] = [];
   #more = 0;
   readonly #notes: Note[] = [];
-  readonly #counts = { lines: 0, sessions: 0, records: 0, checkpoints: 0, entries: 0 };
+  readonly #counts = { lines: 0, sessions: 0, records: 0, checkpoints: 0 };
   #scope: Scope | null = null;
   /** By the signed head: what the file says of itself anybody could have written. */
   #madeAtMs = 0;
   #key: LogKey | null = null;
   #treeHead: TreeHead | null = null;
-  #range: { from: number; to: number; proof: Uint8Array[]; leaves: Uint8Array[]; effects: (() => void)[] } | null = null;
-  #withheld = 0;
+  readonly #log: LogProof;
+  /** Heads that were kept elsewhere, with a good signature. */
+  #kept: TreeHead[] = [];
   readonly #agentKeys = new Map<string, { key: Uint8Array; name: string }>();
   /** ledger → number → SHA-256 of the statement in the control log. */
   readonly #logged = new Map<string, Map<number, Uint8Array>>();
@@ -78,14 +77,18 @@ export class EvidenceVerifier {
   #walk: SessionWalk | null = null;
   /** Sessions that the scope names and that have not come yet. */
   #asked = new Set<string>();
-  /** Entries of the control log that were given, from the first on. */
-  #proven = 0;
   #ended = false;
   #broken = false;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
     this.#sha256 = options.sha256;
+    this.#log = new LogProof({
+      sha256: options.sha256,
+      find: finding => this.#find(finding),
+      malformed: why => this.#malformed(why),
+      believe: (index, event) => this.#believe(index, event),
+    });
   }
 
   /** Takes the next line, without its line feed. Records, nearly all there are, are done with when it returns. */
@@ -115,10 +118,10 @@ export class EvidenceVerifier {
         message: 'The control plane’s key was taken from the file itself. Get it another way and give it (--key) to be sure who signed.',
       });
     }
-    if (this.#withheld > 0) {
+    if (this.#log.withheld > 0) {
       this.#note({
         code: 'WITHHELD',
-        message: `${this.#withheld} entries of the control log are given by stream, type and hash only, because they may hold secrets.`,
+        message: `${this.#log.withheld} entries of the control log are given by stream, type and hash only, because they may hold secrets.`,
       });
     }
     const { treeHead } = this.#summary();
@@ -128,7 +131,7 @@ export class EvidenceVerifier {
       findings: this.#findings,
       more: this.#more,
       notes: this.#notes,
-      counts: this.#counts,
+      counts: { ...this.#counts, entries: this.#log.entries },
       treeHead,
       pinned: this.#options.key !== undefined,
     };
@@ -173,7 +176,7 @@ export class EvidenceVerifier {
       this.#malformed('a file begins with its header');
       return;
     }
-    if (line['type'] !== 'entry') this.#endRange();
+    if (line['type'] !== 'entry') this.#log.end(this.#treeHead);
     if (line['type'] !== 'record') this.#endSession();
     switch (line['type']) {
       case 'header':
@@ -183,10 +186,13 @@ export class EvidenceVerifier {
         await this.#treeHeadLine(line);
         return;
       case 'range':
-        this.#beginRange(line);
+        this.#log.begin(line);
         return;
       case 'entry':
-        this.#entry(line);
+        this.#log.entry(line);
+        return;
+      case 'consistency':
+        this.#log.consistency(line);
         return;
       case 'checkpoint':
         await this.#checkpoint(line);
@@ -240,84 +246,20 @@ export class EvidenceVerifier {
       this.#treeHead = parseTreeHead(note)?.head ?? null;
     }
     this.#madeAtMs = Date.parse(this.#treeHead?.at ?? '');
-  }
-
-  // Entries of the control log
-
-  #beginRange(line: Line): void {
-    const proof = hashes(line['proof']);
-    if (proof === null) {
-      this.#malformed('a range without a proof');
-      return;
-    }
-    this.#range = { from: Number(line['from']), to: Number(line['to']), proof, leaves: [], effects: [] };
-  }
-
-  #entry(line: Line): void {
-    const range = this.#range;
-    if (range === null) {
-      this.#malformed('an entry outside a range');
-      return;
-    }
-    this.#counts.entries++;
-    const index = range.from + range.leaves.length;
-    if (typeof line['value'] !== 'string') {
-      const value = fromBase64(String(line['sha256']));
-      if (value === null) {
-        this.#malformed('an entry without value or hash');
-        return;
-      }
-      const type = String(line['event']);
-      if (OPEN_ENTRIES.has(type)) {
+    for (const kept of this.#options.heads ?? []) {
+      const head = this.#key === null ? null : await openTreeHead(kept, this.#key, verifyEd25519, this.#sha256);
+      if (head !== null) this.#kept.push(head);
+      else
         this.#find({
-          code: 'ENTRY_ALTERED',
-          entry: index,
-          message: `The contents of entry ${index} of the control log (${type}) were taken out: the proof rests on them.`,
+          code: 'KEPT_HEAD_FORGED',
+          message: `A kept head (${kept.split('\n', 1)[0] ?? ''}) is not signed by the control plane’s key.`,
         });
-      }
-      this.#withheld++;
-      range.leaves.push(leafHash(controlLeaf(String(line['stream']), type, value), this.#sha256));
-      return;
     }
-    const value = fromBase64(line['value']);
-    if (value === null) {
-      this.#malformed('an entry that is not base64');
-      return;
-    }
-    let event: { stream: string; type: string; payload: Uint8Array };
-    try {
-      event = fromBinary(ControlEventSchema, value);
-    } catch {
-      range.leaves.push(leafHash(value, this.#sha256)); // of whatever it is, the proof will say that it is wrong
-      return;
-    }
-    range.leaves.push(leafHash(controlLeaf(event.stream, event.type, this.#sha256(value)), this.#sha256));
-    range.effects.push(() => this.#believe(index, event));
   }
 
-  /** An entry counts when its whole range leads to the head. */
-  #endRange(): void {
-    const range = this.#range;
-    if (range === null) return;
-    this.#range = null;
-    const root = this.#treeHead === null ? null : rootFromRange(range.leaves, range.from, this.#treeHead.size, range.proof, this.#sha256);
-    const fits = root !== null && this.#treeHead !== null && range.from + range.leaves.length === range.to;
-    if (!fits || this.#treeHead === null || !sameBytes(root, this.#treeHead.root)) {
-      const one = range.to - range.from === 1;
-      this.#find({
-        code: 'ENTRY_ALTERED',
-        entry: range.from,
-        message: one
-          ? `Entry ${range.from} of the control log was altered: it does not lead to the signed head.`
-          : `Among the entries ${range.from} to ${range.to - 1} of the control log, at least one was altered, taken out or added: they do not lead to the signed head.`,
-      });
-    }
-    if (range.from === this.#proven) this.#proven = range.to;
-    for (const effect of range.effects) effect();
-  }
+  // What entries of the control log say
 
-  #believe(index: number, event: { stream: string; type: string; payload: Uint8Array }): void {
-    if (!OPEN_ENTRIES.has(event.type)) return;
+  #believe(index: number, event: LogEvent): void {
     let payload: Line;
     try {
       payload = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(event.payload)) as Line;
@@ -364,18 +306,21 @@ export class EvidenceVerifier {
     return this.#agentKeys.get(agentId)?.name ?? agentId;
   }
 
-  /** Nothing of the control log may be left out: what is not here could say that there is more. */
   #checkLog(): void {
     const head = this.#treeHead;
     if (head === null) {
       this.#find({ code: 'TREE_HEAD_FORGED', message: 'There is no signed head of the control log in the file: nothing of it is proven.' });
-    } else if (this.#proven !== head.size) {
-      this.#find({
-        code: 'ENTRY_ALTERED',
-        entry: this.#proven,
-        message: `Entries ${this.#proven} to ${head.size - 1} of the control log are missing.`,
-      });
+      return;
     }
+    this.#log.checkComplete(head, this.#fromMs());
+    this.#log.checkKept(head, this.#kept);
+  }
+
+  /** The earliest moment at which a session in scope can have begun, milliseconds; null when there is none. */
+  #fromMs(): number | null {
+    const { sessions, from } = this.#scope ?? {};
+    const ms = sessions === undefined ? Date.parse(from ?? '') : Math.min(...sessions.map(startedMs));
+    return Number.isFinite(ms) ? ms : null;
   }
 
   // Checkpoints
@@ -416,7 +361,9 @@ export class EvidenceVerifier {
     const before = this.#ledgers.get(ledger);
     if (before === undefined) {
       // Sessions that only the first ones name would be missed by nothing else.
-      if (number > 0) this.#checkpointsMissing(ledger, 0, number - 1, name);
+      const fromMs = this.#fromMs();
+      const isEarly = fromMs !== null && statement.atUnixUs / 1000 < fromMs - CLOCKS_APART_MS;
+      if (number > 0 && !isEarly) this.#checkpointsMissing(ledger, 0, number - 1, name);
     } else {
       if (number > before.last.number + 1) this.#checkpointsMissing(ledger, before.last.number + 1, number - 1, name);
       else if (number <= before.last.number || !sameBytes(statement.previous, before.lastHash)) {
@@ -481,9 +428,9 @@ export class EvidenceVerifier {
   #isInScope(head: Head): boolean {
     const scope = this.#scope ?? {};
     if (scope.sessions !== undefined) return scope.sessions.includes(head.sessionId);
-    const startedMs = Number.parseInt(head.sessionId.slice(0, 13).replace('-', ''), 16);
-    if (scope.from !== undefined && startedMs < Date.parse(scope.from)) return false;
-    if (scope.to !== undefined && startedMs >= Date.parse(scope.to)) return false;
+    const started = startedMs(head.sessionId);
+    if (scope.from !== undefined && started < Date.parse(scope.from)) return false;
+    if (scope.to !== undefined && started >= Date.parse(scope.to)) return false;
     const { sessionId } = head;
     if (scope.person !== undefined && !sameBytes(head.principalTag, headTag('principal', sessionId, scope.person, this.#sha256)))
       return false;
@@ -499,6 +446,8 @@ export class EvidenceVerifier {
       if (covered >= 0) continue;
       // What is missing or forked has been named already; here nothing was logged at all.
       if (newest >= 0 && newest >= last.number) continue;
+      // Older than every session in scope, it can name none of them; the log that covers it may be left out.
+      if (last.atUnixUs / 1000 < (this.#fromMs() ?? 0)) continue;
       if (this.#isFresh(last.atUnixUs)) {
         this.#note({ code: 'NOT_YET_COVERED', message: `The newest checkpoints of agent ${name} had not reached the control log yet.` });
       } else {
@@ -568,12 +517,6 @@ export class EvidenceVerifier {
         });
     }
   }
-}
-
-function hashes(value: unknown): Uint8Array[] | null {
-  if (!Array.isArray(value)) return null;
-  const result = value.map(each => fromBase64(String(each)));
-  return result.every(each => each !== null) ? result : null;
 }
 
 function objectOf(value: unknown): Line {

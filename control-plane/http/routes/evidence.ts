@@ -8,6 +8,25 @@ import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 
 const Moment = Type.String({ maxLength: 40, description: 'RFC 3339.' });
+/** As many as fit into a line: somebody who keeps more asks in turns. */
+const Sizes = Type.String({
+  maxLength: 4000,
+  pattern: '^\\d{1,15}(,\\d{1,15})*$',
+  description:
+    'Sizes of the control log at which heads were kept, separated by commas: for each the answer shows that the log goes on from there.',
+});
+const HeadsQuery = Type.Object({ heads: Type.Optional(Sizes) }, { additionalProperties: false });
+const ShownHead = Type.Object({
+  key: Type.String({ description: 'The key that signs, NAME+ID+BASE64.' }),
+  head: Type.Object({
+    origin: Type.String(),
+    size: Type.Integer(),
+    root: Type.String({ description: 'Base64.' }),
+    at: Type.String(),
+    note: Type.String({ description: 'The signed head (C2SP tlog-checkpoint).' }),
+  }),
+  consistency: Type.Array(Type.Object({ size: Type.Integer(), proof: Type.Array(Type.String()) })),
+});
 const ExportQuery = Type.Object(
   {
     session: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
@@ -15,12 +34,25 @@ const ExportQuery = Type.Object(
     resource: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     from: Type.Optional(Moment),
     to: Type.Optional(Moment),
+    heads: Type.Optional(Sizes),
   },
   { additionalProperties: false },
 );
 
 export function evidenceRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   return async app => {
+    app.route({
+      method: 'GET',
+      url: '/v1/evidence/heads',
+      schema: {
+        operationId: 'getEvidenceHead',
+        tags: ['evidence'],
+        summary: 'The signed head of the control log, and proofs that it goes on from earlier ones',
+        querystring: HeadsQuery,
+        response: { 200: ShownHead, default: schemas.Problem },
+      },
+      handler: async request => context.evidence.shownHead(sizes(request.query.heads)),
+    });
     app.route({
       method: 'GET',
       url: '/v1/evidence/export',
@@ -32,12 +64,12 @@ export function evidenceRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         response: { 200: Type.Unknown({ description: 'The file; its last line says that it is whole.' }), default: schemas.Problem },
       },
       handler: async (request, reply) => {
-        const { session, ...rest } = request.query;
+        const { session, heads, ...rest } = request.query;
         for (const at of [rest.from, rest.to]) {
           if (at !== undefined && Number.isNaN(Date.parse(at)))
             throw new GatewayError('TIME_INVALID', 'invalid', `${JSON.stringify(at)} is no time: give one like 2026-04-01T09:30:00Z.`);
         }
-        const lines = context.evidence.lines({ ...rest, ...(session === undefined ? {} : { sessions: [session] }) });
+        const lines = context.evidence.lines({ ...rest, ...(session === undefined ? {} : { sessions: [session] }) }, sizes(heads));
         // The first line comes when the store has answered: until then an error is an answer of its own.
         const first = await lines.next();
         const text = async function* () {
@@ -55,4 +87,8 @@ export function evidenceRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       },
     });
   };
+}
+
+function sizes(text: string | undefined): number[] {
+  return text === undefined ? [] : text.split(',').map(Number);
 }
