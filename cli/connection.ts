@@ -48,7 +48,13 @@ export async function findConnection(options: ConnectionOptions, { env }: Pick<T
 }
 
 /** A request as an administrator: with the token of the endpoints file, or SALLYPORT_TOKEN. */
-export async function administratorRequest(connection: Connection, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function administratorRequest(
+  connection: Connection,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<unknown> {
   if (!connection.api.token) {
     throw new GatewayError(
       'TOKEN_MISSING',
@@ -56,7 +62,19 @@ export async function administratorRequest(connection: Connection, method: strin
       'with --api a token is needed: put it into the environment variable SALLYPORT_TOKEN.',
     );
   }
-  return requestJson(connection.api, method, path, body);
+  return requestJson(connection.api, method, path, body, headers);
+}
+
+/** All rows of a listing, page by page, under the name that they have in it. */
+export async function allPages<Row>(connection: Connection, path: string, name: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const query = cursor === '' ? '' : `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
+    const page = (await administratorRequest(connection, 'GET', path + query)) as Record<string, Row[]> & { next?: string | null };
+    rows.push(...(page[name] ?? []));
+    cursor = page.next ?? null;
+  }
+  return rows;
 }
 
 /** Reads a text file that an option names. `what` completes "… cannot be read". */

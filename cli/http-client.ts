@@ -34,9 +34,16 @@ interface Problem {
  * @throws {GatewayError} API_UNREACHABLE; API_REFUSED with the server's own words for any status from 400 on, of the kind that
  *   the status stands for.
  */
-export async function requestJson(api: ApiAddress, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function requestJson(
+  api: ApiAddress,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<unknown> {
   const url = addressOf(api, path);
   const answer = await exchange(url, method, body === undefined ? undefined : JSON.stringify(body), {
+    ...headers,
     ...(api.token ? { authorization: `Bearer ${api.token}` } : {}),
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(api.ca ? { ca: api.ca } : {}),

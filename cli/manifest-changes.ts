@@ -10,6 +10,8 @@ export interface ChangeReport {
     change: 'created' | 'configured' | 'unchanged' | 'deleted';
     diff?: { path: string; before?: unknown; after?: unknown }[];
   }[];
+  /** Of a rehearsal. */
+  etag?: string;
   warnings?: { file: string; line: number; column: number; message: string }[];
 }
 

@@ -24,6 +24,7 @@ import { AdmissionDesk } from './http/admission.ts';
 import { AccessRoles } from './http/authorization.ts';
 import type { ApiContext } from './http/context.ts';
 import { IssuerKeys } from './http/issuer-keys.ts';
+import type { RateLimits } from './http/rate-limit.ts';
 import { buildHttpServer, startHttpServer } from './http/server.ts';
 import { sessionHistory } from './http/session-history.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
@@ -58,6 +59,7 @@ export interface ControlPlaneOptions {
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
   onFault: (error: GatewayError) => void;
 }
+  rateLimits?: RateLimits;
 
 export interface ControlPlane {
   readonly httpUrl: string;
@@ -182,7 +184,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       names: namesFor(httpHost, options.names),
     });
     const signIn = new SignIn({ control, administration, keys, logger, clock, address });
-    const app = await buildHttpServer({ context, adminToken, verifyContext, signIn, ...(tls === undefined ? {} : { tls }) });
+    const limits = options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits };
+    const app = await buildHttpServer({ context, adminToken, verifyContext, signIn, ...limits, ...(tls === undefined ? {} : { tls }) });
     closers.push(() => app.close());
 
     const hostnames = namesFor(hostOf(options.grpc), options.names);

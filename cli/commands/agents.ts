@@ -1,6 +1,6 @@
 /** `sallyport agents list|invite|revoke`. */
 import { Command } from 'commander';
-import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { administratorRequest, allPages, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { pairs, printable, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -27,7 +27,7 @@ export function define(terminal: Terminal): Command {
     .description('Lists agents.')
     .option('--json', 'print JSON')
     .action(async (options: Options) => {
-      const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', '/v1/agents')) as { agents: Agent[] };
+      const answer = { agents: await allPages<Agent>(await findConnection(options, terminal), '/v1/agents', 'agents') };
       if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
       terminal.out(
         table(

@@ -11,6 +11,7 @@ import type { Terminal } from '../terminal.ts';
 interface ApplyOptions extends ConnectionOptions {
   file: string;
   reason?: string;
+  ifMatch?: string;
   json?: true;
 }
 
@@ -19,6 +20,7 @@ export function define(terminal: Terminal): Command {
     .description('Validates manifests and makes them so. What they do not name stays as it is.')
     .requiredOption('-f, --file <PATH>', 'a manifest, or a folder of them')
     .option('--reason <TEXT>', 'why, for the record')
+    .option('--if-match <ETAG>', 'apply what this plan showed, or nothing: the ETag that `sallyport plan` prints')
     .option('--json', 'print the changes as JSON')
     .action((options: ApplyOptions) => sendManifests(options, terminal, false));
 }
@@ -28,13 +30,16 @@ export async function sendManifests(options: ApplyOptions, terminal: Terminal, d
   // The control plane validates: references may point to what is in force there.
   const files = await readManifestFiles(options.file);
   const connection = await findConnection(options, terminal);
-  const report = (await administratorRequest(connection, 'POST', '/v1/apply', {
+  const body = {
     manifests: files.map(withCertificates).map(({ path: file, text }) => ({ file, text })),
     dryRun,
     ...(options.reason === undefined ? {} : { reason: options.reason }),
-  })) as ChangeReport;
+  };
+  const headers = options.ifMatch === undefined ? {} : { 'if-match': options.ifMatch };
+  const report = (await administratorRequest(connection, 'POST', '/v1/apply', body, headers)) as ChangeReport;
   if (options.json) terminal.out(JSON.stringify(report, null, 2));
   else for (const line of changeLines(report, dryRun, terminal.style)) terminal.out(line);
+  if (!options.json && report.etag !== undefined) terminal.out(terminal.style.dim(`apply exactly this: --if-match '${report.etag}'`));
 }
 
 /** The control plane may be on another machine: certificates travel in the text, secrets are read there. */

@@ -2,7 +2,7 @@
 import { KINDS } from '@sallyport/shared/policy/kinds.ts';
 import { nearest } from '@sallyport/shared/policy/nearest.ts';
 import { Command } from 'commander';
-import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { administratorRequest, allPages, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { pairs, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -24,7 +24,10 @@ export function define(terminal: Terminal): Command {
       const kind = kindOf(word);
       const connection = await findConnection(options, terminal);
       const path = `/v1/manifests/${kind}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
-      const answer = await administratorRequest(connection, 'GET', path);
+      const answer =
+        name === undefined
+          ? { manifests: await allPages<AppliedManifest>(connection, path, 'manifests') }
+          : await administratorRequest(connection, 'GET', path);
       if (options.json) {
         terminal.out(JSON.stringify(answer, null, 2));
       } else if (name !== undefined) {

@@ -1,7 +1,7 @@
 /** Errors over HTTP: RFC 9457 problem documents. The one place where kinds become status codes. */
 import { type ErrorKind, GatewayError } from '@sallyport/shared/errors.ts';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { ManifestsInvalid } from '../manifests/apply.ts';
+import { ManifestsInvalid, manifestMoved } from '../manifests/apply.ts';
 
 const statuses: Record<ErrorKind, number> = {
   invalid: 400,
@@ -27,6 +27,7 @@ export interface Problem {
 /** What is not ours is told as internal, without its text: it may hold anything. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof ManifestsInvalid) return { ...problem(422, error.code, error.message), problems: error.problems };
+  if (error instanceof GatewayError && error.code === manifestMoved) return problem(412, error.code, error.message);
   if (error instanceof GatewayError && error.kind !== 'internal') return problem(statuses[error.kind], error.code, error.message);
   if (isFastifyError(error) && error.statusCode !== undefined && error.statusCode < 500) {
     return problem(error.statusCode, error.validation ? 'REQUEST_INVALID' : error.code.replace(/^FST_(ERR_)?/, ''), error.message);
@@ -53,6 +54,7 @@ const titles: Record<number, string> = {
   403: 'Forbidden',
   404: 'Not Found',
   409: 'Conflict',
+  412: 'Precondition Failed',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   422: 'Unprocessable Content',

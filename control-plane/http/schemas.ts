@@ -57,7 +57,11 @@ export const Change = Type.Object({
   diff: Type.Array(Type.Object({ path: Type.String(), before: Type.Optional(Type.Unknown()), after: Type.Optional(Type.Unknown()) })),
 });
 
-export const ApplyResponse = Type.Object({ changes: Type.Array(Change), warnings: Type.Array(ProblemPlace) });
+export const ApplyResponse = Type.Object({
+  changes: Type.Array(Change),
+  warnings: Type.Array(ProblemPlace),
+  etag: Type.Optional(Type.String({ description: 'Of a rehearsal: for If-Match' })),
+});
 
 export const ManifestDocument = Type.Object({
   apiVersion: Type.String(),

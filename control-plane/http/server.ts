@@ -9,7 +9,11 @@ import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { useAuthentication } from './authentication.ts';
 import type { ApiContext } from './context.ts';
+import { useEntityTags } from './entity-tags.ts';
+import { useIdempotencyKeys } from './idempotency.ts';
+import { withCommonHeaders } from './openapi-headers.ts';
 import { problemOf, sendProblem } from './problem.ts';
+import { type RateLimits, useRateLimits } from './rate-limit.ts';
 import { accessRoutes } from './routes/access.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
@@ -33,6 +37,7 @@ export interface HttpServerOptions {
   adminToken: string;
   verifyContext: VerifyContext;
   signIn: SignIn;
+  rateLimits?: RateLimits;
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
 }
@@ -41,7 +46,8 @@ const bodyBytesMax = 64 * 1024;
 const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
-export async function buildHttpServer({ context, adminToken, verifyContext, signIn, tls }: HttpServerOptions): Promise<FastifyInstance> {
+export async function buildHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
+  const { context, adminToken, verifyContext, signIn, tls, rateLimits } = options;
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -79,6 +85,10 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
   const { clock, accessRoles, administration } = context;
   useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn, administration });
 
+  useRateLimits(app as unknown as FastifyInstance, clock, rateLimits);
+  useIdempotencyKeys(app as unknown as FastifyInstance, clock);
+  useEntityTags(app as unknown as FastifyInstance);
+
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -97,6 +107,7 @@ export async function buildHttpServer({ context, adminToken, verifyContext, sign
       security: [{ bearer: [] }, { session: [] }],
     },
     hideUntagged: true,
+    transformObject: description => withCommonHeaders('openapiObject' in description ? description.openapiObject : {}),
   });
   await app.register(signInRoutes(context, signIn));
   await app.register(manifestRoutes(context));

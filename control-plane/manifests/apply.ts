@@ -9,7 +9,8 @@ import type { Kind, Manifest, Principal } from '@sallyport/shared/policy/model.t
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
 import { isAuthor } from '../aggregates/authors.ts';
 import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
-import { manifestAggregates, type SealedSecret } from '../aggregates/manifest.ts';
+import { reject } from '../aggregates/decider.ts';
+import { manifestAggregates, manifestKinds, type SealedSecret } from '../aggregates/manifest.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { secretContext } from '../leases/secret-context.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
@@ -34,7 +35,15 @@ export interface Change {
 export interface Applied {
   changes: Change[];
   warnings: Problem[];
+  /** Versions that the named manifests had before, 0 for those that were not there: what a plan was made on. */
+  versions: [name: string, version: bigint][];
 }
+
+/** Said no: what is changed is not at the version that the editor has looked at. */
+export const manifestMoved = 'MANIFEST_MOVED';
+
+/** Whether the versions are those that the editor goes by. */
+export type VersionCheck = (versions: Applied['versions']) => boolean;
 
 /** Thrown for bad manifests: carries every problem with its place. */
 export class ManifestsInvalid extends GatewayError {
@@ -73,10 +82,17 @@ export class ManifestStore {
   }
 
   /**
+   * @param isExpected of the versions before: false refuses the change, also when they move between the check and the log.
    * @param editor whose change it is; null: the administrator's token, which says nothing about who holds it.
-   * @throws {ManifestsInvalid} AUDIT_OWN, or the log's errors.
+   * @throws {ManifestsInvalid} AUDIT_OWN, MANIFEST_MOVED, or the log's errors.
    */
-  async apply(files: readonly ManifestFile[], provenance: Provenance, dryRun: boolean, editor: Principal | null): Promise<Applied> {
+  async apply(
+    files: readonly ManifestFile[],
+    provenance: Provenance,
+    dryRun: boolean,
+    editor: Principal | null,
+    isExpected: VersionCheck | null = null,
+  ): Promise<Applied> {
     const { state } = this.#control;
     const parsed = parseManifests(
       files.map(({ file, text }) => ({ path: file, text })),
@@ -95,19 +111,31 @@ export class ManifestStore {
       [],
     );
     const changes = prepared.map(({ manifest, secrets }) => changeOf(state.manifest(manifest.kind, manifest.name), manifest, secrets));
+    const versions = prepared.map(({ manifest: { kind, name } }) => this.#version(kind, name));
+    if (isExpected?.(versions) === false) throw moved();
     if (!dryRun) {
       await this.#execute(
-        prepared.map(({ manifest, secrets }) =>
-          action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
+        prepared.map(({ manifest, secrets }, index) =>
+          this.#at(
+            versions[index],
+            action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
+            isExpected,
+          ),
         ),
         provenance,
       );
     }
-    return { changes, warnings: parsed.warnings };
+    return { changes, warnings: parsed.warnings, versions };
   }
 
-  /** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE. */
-  async delete(kind: Kind, name: string, provenance: Provenance, editor: Principal | null): Promise<Change> {
+  /** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE, AUDIT_OWN, MANIFEST_MOVED. */
+  async delete(
+    kind: Kind,
+    name: string,
+    provenance: Provenance,
+    editor: Principal | null,
+    isExpected: VersionCheck | null = null,
+  ): Promise<Change> {
     const { state } = this.#control;
     const stored = state.manifest(kind, name);
     if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
@@ -120,8 +148,26 @@ export class ManifestStore {
       );
     }
     this.#checkSeparation(editor, [], [stored.manifest]);
-    await this.#execute([action(manifestAggregates[kind], name, { type: 'delete' })], provenance);
+    const version = this.#version(kind, name);
+    if (isExpected?.([version]) === false) throw moved();
+    await this.#execute([this.#at(version, action(manifestAggregates[kind], name, { type: 'delete' }), isExpected)], provenance);
     return { kind, name, change: 'deleted', diff: differences(document(stored.manifest), undefined) };
+  }
+
+  #version(kind: Kind, name: string): [string, bigint] {
+    const stream = `${manifestKinds[kind]}/${name}`;
+    return [stream, this.#control.state.stream(stream).version];
+  }
+
+  /** The action, refused when its stream has moved on and the editor goes by versions: asked at every attempt. */
+  #at(version: [string, bigint] | undefined, of: Action, isExpected: VersionCheck | null): Action {
+    if (version === undefined || isExpected === null) return of;
+    const { stream } = of;
+    return {
+      stream,
+      decide: state =>
+        this.#control.state.stream(stream).version === version[1] ? of.decide(state) : reject(manifestMoved, 'conflict', moved().message),
+    };
   }
 
   async #execute(actions: Action[], provenance: Provenance): Promise<void> {
@@ -163,6 +209,10 @@ export class ManifestStore {
     }
     return sealed;
   }
+}
+
+function moved(): GatewayError {
+  return new GatewayError(manifestMoved, 'conflict', 'It has changed since you looked: look again, and decide again.');
 }
 
 /** A manifest as people write it. */

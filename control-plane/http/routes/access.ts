@@ -7,6 +7,7 @@ import { action } from '../../aggregates/control-log.ts';
 import { ticketAggregate } from '../../aggregates/ticket-revocation.ts';
 import { type Caller, callerOf, hasRole, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
+import { Next, PageQuery, pageOf } from '../pages.ts';
 import * as schemas from '../schemas.ts';
 import { signTicket, ticketDefaultSeconds, ticketMaxSeconds } from '../ticket.ts';
 
@@ -21,7 +22,8 @@ export function accessRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         operationId: 'listResources',
         tags: ['access'],
         summary: 'List the resources that the caller may reach, with the addresses that agents report',
-        response: { 200: Type.Object({ resources: Type.Array(schemas.Resource) }), default: schemas.Problem },
+        querystring: Type.Object(PageQuery, { additionalProperties: false }),
+        response: { 200: Type.Object({ resources: Type.Array(schemas.Resource), next: Next }), default: schemas.Problem },
       },
       handler: async request => {
         const caller = callerOf(request);
@@ -30,7 +32,8 @@ export function accessRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           .manifests('Resource')
           .map(({ manifest }) => manifest as Manifest<'Resource'>)
           .filter(({ name }) => caller.type === 'admin' || seesAll(caller) || admission.isAdmitted(caller.principal, name, nowMs));
-        return { resources: resources.map(manifest => shown(context, manifest, seesAll(caller))) };
+        const { rows, next } = pageOf(resources, ({ name }) => name, request.query);
+        return { next, resources: rows.map(manifest => shown(context, manifest, seesAll(caller))) };
       },
     });
 

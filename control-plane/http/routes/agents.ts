@@ -9,6 +9,7 @@ import { mintJoinToken } from '../../pki/join-token.ts';
 import { provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
+import { Next, PageQuery, pageOf } from '../pages.ts';
 import * as schemas from '../schemas.ts';
 
 const AgentId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
@@ -24,9 +25,13 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         operationId: 'listAgents',
         tags: ['agents'],
         summary: 'List agents, with what they serve now',
-        response: { 200: Type.Object({ agents: Type.Array(schemas.Agent) }), default: schemas.Problem },
+        querystring: Type.Object(PageQuery, { additionalProperties: false }),
+        response: { 200: Type.Object({ agents: Type.Array(schemas.Agent), next: Next }), default: schemas.Problem },
       },
-      handler: async () => ({ agents: control.state.agents().map(([id, state]) => shown(context, id, state)) }),
+      handler: async request => {
+        const { rows, next } = pageOf(control.state.agents(), ([id]) => id, request.query);
+        return { agents: rows.map(([id, state]) => shown(context, id, state)), next };
+      },
     });
 
     app.route({

@@ -5,9 +5,11 @@ import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { StoredManifest } from '../../aggregates/projection.ts';
-import { document } from '../../manifests/apply.ts';
+import { document, type VersionCheck } from '../../manifests/apply.ts';
 import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
+import { matches, versionsTag, versionTag } from '../entity-tags.ts';
+import { Next, PageQuery, pageOf } from '../pages.ts';
 import * as schemas from '../schemas.ts';
 
 const applyBytesMax = 8 * 1024 * 1024;
@@ -25,13 +27,28 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         tags: ['manifests'],
         summary: 'Apply manifests, or say what applying them would change',
         description:
-          'All or nothing: when one manifest is not valid, none is applied. Secrets named by `env` or `file` are read on the control plane’s machine.',
+          '`If-Match` with the ETag of a rehearsal (`dryRun`) applies what was rehearsed or nothing: 412 when one of the manifests has changed since. All or nothing: when one manifest is not valid, none is applied. Secrets named by `env` or `file` are read on the control plane’s machine.',
         body: schemas.ApplyRequest,
         response: { 200: schemas.ApplyResponse, default: schemas.Problem },
       },
-      handler: async request => {
+      handler: async (request, reply) => {
         const { manifests: files, dryRun, reason } = request.body;
-        return manifests.apply(files, provenanceOf(request, reason ?? 'apply'), dryRun ?? false, editorOf(request));
+        const ifMatch = request.headers['if-match'];
+        const isExpected: VersionCheck | null =
+          ifMatch === undefined
+            ? null
+            : versions =>
+                matches(
+                  ifMatch,
+                  versionsTag(versions),
+                  versions.every(([, version]) => version > 0n),
+                );
+        const editor = editorOf(request);
+        const applied = await manifests.apply(files, provenanceOf(request, reason ?? 'apply'), dryRun ?? false, editor, isExpected);
+        const etag = versionsTag(applied.versions);
+        // After a change the tag would be of what was, which is no use to anybody.
+        if (dryRun) void reply.header('etag', etag);
+        return { changes: applied.changes, warnings: applied.warnings, ...(dryRun ? { etag } : {}) };
       },
     });
 
@@ -44,9 +61,13 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         tags: ['manifests'],
         summary: 'List manifests of a kind',
         params: Type.Object({ kind: schemas.Kind }),
-        response: { 200: Type.Object({ manifests: Type.Array(schemas.ManifestDocument) }), default: schemas.Problem },
+        querystring: Type.Object(PageQuery, { additionalProperties: false }),
+        response: { 200: Type.Object({ manifests: Type.Array(schemas.ManifestDocument), next: Next }), default: schemas.Problem },
       },
-      handler: async request => ({ manifests: control.state.manifests(request.params.kind).map(shown) }),
+      handler: async request => {
+        const { rows, next } = pageOf(control.state.manifests(request.params.kind), ({ manifest }) => manifest.name, request.query);
+        return { manifests: rows.map(shown), next };
+      },
     });
 
     app.route({
@@ -60,10 +81,11 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         params: Type.Object({ kind: schemas.Kind, name: schemas.Name }),
         response: { 200: schemas.ManifestDocument, default: schemas.Problem },
       },
-      handler: async request => {
+      handler: async (request, reply) => {
         const { kind, name } = request.params;
         const stored = control.state.manifest(kind, name);
         if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
+        void reply.header('etag', versionTag(stored.version));
         return shown(stored);
       },
     });
@@ -76,16 +98,18 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         operationId: 'deleteManifest',
         tags: ['manifests'],
         summary: 'Delete one manifest',
+        description: '`If-Match` with the ETag of GET deletes what was seen, or nothing (412).',
         params: Type.Object({ kind: schemas.Kind, name: schemas.Name }),
         querystring: schemas.ReasonRequest,
         response: { 200: schemas.ApplyResponse, default: schemas.Problem },
       },
       handler: async request => {
         const { kind, name } = request.params;
-        return {
-          changes: [await manifests.delete(kind, name, provenanceOf(request, request.query.reason ?? 'delete'), editorOf(request))],
-          warnings: [],
-        };
+        const ifMatch = request.headers['if-match'];
+        const isExpected: VersionCheck | null =
+          ifMatch === undefined ? null : ([only]) => only !== undefined && matches(ifMatch, versionTag(only[1]), true);
+        const provenance = provenanceOf(request, request.query.reason ?? 'delete');
+        return { changes: [await manifests.delete(kind, name, provenance, editorOf(request), isExpected)], warnings: [] };
       },
     });
   };
