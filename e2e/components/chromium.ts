@@ -81,10 +81,9 @@ export async function visit(browser: Browser, console: string, person: string | 
     async violations() {
       // Evaluated by the debugger's side: the page's own policy lets no text become script, and keeps doing so.
       await page.evaluate(axe.source);
-      const { violations } = await page.evaluate(async () => {
-        const run = (globalThis as unknown as { axe: { run(): Promise<{ violations: AxeViolation[] }> } }).axe.run;
-        return run();
-      });
+      const { violations } = await page.evaluate(() =>
+        (globalThis as unknown as { axe: { run: () => Promise<{ violations: AxeViolation[] }> } }).axe.run(),
+      );
       return violations
         .filter(({ impact }) => impact === 'serious' || impact === 'critical')
         .map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('\n  ')}`);

@@ -22,8 +22,8 @@ const stale = {
   command: [['commands'], ['session'], ['overview']],
   agent: [['agents'], ['resources'], ['overview']],
   policy: [['manifests'], ['resources'], ['history']],
-  // The server could not give everything since the last event.
-  resync: [[]],
+  // Too many to tell one by one.
+  skipped: [['sessions'], ['commands'], ['session'], ['overview']],
 } as const satisfies Record<string, readonly (readonly string[])[]>;
 
 let state: LiveState = 'connecting';
@@ -91,8 +91,6 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
         signal: AbortSignal.any([stop, silence.signal]),
       });
       if (!response.ok || response.body === null) throw new Error(`events: ${response.status}`);
-      // While it was away, anything may have changed.
-      if (state === 'lost' || waitMs > retryFirstMs) void client.invalidateQueries();
       setState('live');
       waitMs = retryFirstMs;
       for await (const block of blocks(response.body)) {
@@ -101,9 +99,11 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
         const fields = new Map(
           block.split('\n').map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const),
         );
-        lastId = fields.get('id') ?? lastId;
         const type = fields.get('event') ?? '';
+        // It could not go on where the last stream ended: anything may have changed.
+        if (type === 'hello' && lastId !== '' && dataOf(fields.get('data'))['resumed'] !== true) void client.invalidateQueries();
         if (Object.hasOwn(stale, type)) take({ type: type as LiveEvent['type'], data: dataOf(fields.get('data')) });
+        lastId = fields.get('id') ?? lastId;
       }
     } finally {
       clearTimeout(watch);

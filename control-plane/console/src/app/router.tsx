@@ -26,6 +26,12 @@ const home = createRoute({
     throw redirect({ to: '/sessions' });
   },
 });
+const inbox = createRoute({
+  getParentRoute: () => root,
+  path: '/inbox',
+  component: lazyRouteComponent(() => import('../pages/inbox/inbox.tsx'), 'InboxPage'),
+});
+const approval = createRoute({ getParentRoute: () => inbox, path: '$id' });
 const sessions = createRoute({
   getParentRoute: () => root,
   path: '/sessions',
@@ -50,7 +56,7 @@ const docs = createRoute({
   component: lazyRouteComponent(() => import('../pages/docs.tsx'), 'DocsPage'),
 });
 
-const routeTree = root.addChildren([home, sessions, commands, session, docs]);
+const routeTree = root.addChildren([home, inbox.addChildren([approval]), sessions, commands, session, docs]);
 
 export const router = createRouter({
   routeTree,

@@ -1,15 +1,18 @@
 /** What is around every page: navigation, keys, palette, live connection; and the sign-in when nobody is signed in. */
-import { useQueryClient } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from 'react';
-import { followEvents, liveState, onLiveState } from '../api/events.ts';
+import { api } from '../api/client.ts';
+import { followEvents, liveState, onLiveState, useIsLive } from '../api/events.ts';
 import { type Me, may, type Role, useMe, useSignOut } from '../api/me.ts';
+import { type Approval, mayAnswer } from '../pages/inbox/approval-types.ts';
 import { ErrorNote, Loading } from '../ui/basics.tsx';
 import { Icon, type IconName } from '../ui/icon.tsx';
 import { handleKey, type Shortcut, useShortcuts } from '../ui/keyboard.ts';
 import { Menu } from '../ui/menu.tsx';
 import { Toasts } from '../ui/toast.tsx';
 import { Untrusted } from '../ui/untrusted.tsx';
+import { useApprovalNotifications } from './notifications.ts';
 import { SignIn } from './sign-in.tsx';
 import { applyTheme, storedTheme, type Theme } from './theme.ts';
 
@@ -28,6 +31,7 @@ export interface Destination {
 }
 
 export const destinations: readonly Destination[] = [
+  { to: '/inbox', label: 'Inbox', icon: 'inbox', keys: 'g i', roles: [], group: 'work' },
   { to: '/sessions', label: 'Sessions', icon: 'sessions', keys: 'g s', roles: [], group: 'work' },
   { to: '/commands', label: 'Commands', icon: 'list', keys: 'g c', roles: [], group: 'work' },
 ];
@@ -62,6 +66,7 @@ function SignedIn({ me }: { me: Me }) {
     void loadPalette();
     return () => stop.abort();
   }, [client]);
+  useApprovalNotifications(me);
   const visible = destinations.filter(({ roles }) => roles.length === 0 || may(me, ...roles));
   const shortcuts: Shortcut[] = [
     { keys: 'mod+k', label: 'Search and commands', run: () => setOpen('palette'), whileTyping: true },
@@ -96,6 +101,7 @@ function SignedIn({ me }: { me: Me }) {
                   <Link key={to} to={to} className="nav" activeProps={{ className: 'nav active' }} activeOptions={{ includeSearch: false }}>
                     <Icon name={icon} />
                     {label}
+                    {to === '/inbox' && <Waiting me={me} />}
                   </Link>
                 ))}
               </div>
@@ -118,6 +124,22 @@ function SignedIn({ me }: { me: Me }) {
         {open === 'help' && <KeyboardHelp onClose={() => setOpen(null)} />}
       </Suspense>
     </div>
+  );
+}
+
+/** How many wait for this very person. */
+function Waiting({ me }: { me: Me }) {
+  const live = useIsLive();
+  const { data } = useQuery({
+    queryKey: ['approvals', 'pending'],
+    queryFn: ({ signal }) => api<{ approvals: Approval[] }>('/v1/approvals', { signal }),
+    refetchInterval: live ? false : 5000,
+  });
+  const count = data?.approvals.filter(approval => mayAnswer(approval, me)).length ?? 0;
+  return count === 0 ? null : (
+    <span className="count" title={`${count} wait for you`}>
+      {count}
+    </span>
   );
 }
 

@@ -98,6 +98,8 @@ export function Countdown({ to }: { to: string }) {
 
 export function DecisionBadge({ decision, status }: { decision: string; status?: string }) {
   if (decision === 'deny') return <Badge tone="bad">denied</Badge>;
+  if (decision === 'hold' && status === 'ok') return <Badge tone="good">released</Badge>;
+  if (decision === 'hold' && status === 'refused') return <Badge tone="bad">not released</Badge>;
   if (decision === 'hold') return <Badge tone="wait">held</Badge>;
   if (status === 'error') return <Badge tone="wait">error</Badge>;
   if (decision === 'allow') return <Badge tone="good">allowed</Badge>;

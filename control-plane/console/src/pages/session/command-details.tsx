@@ -47,13 +47,15 @@ function Shown({ command }: { command: Details }) {
     facts.push([
       'Approval',
       <>
-        {command.approvers.length > 0 ? (
-          <>
-            approved by <Untrusted text={command.approvers.join(', ')} />
-          </>
-        ) : (
-          <code>{command.approvalId}</code>
-        )}
+        <Link className="link" to="/inbox/$id" params={{ id: command.approvalId }}>
+          {command.approvers.length > 0 ? (
+            <>
+              approved by <Untrusted text={command.approvers.join(', ')} />
+            </>
+          ) : (
+            'see the approval'
+          )}
+        </Link>
         {command.heldUs > 0 && ` · held for ${duration(command.heldUs)}`}
       </>,
     ]);

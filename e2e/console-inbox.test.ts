@@ -1,0 +1,125 @@
+/** Approving in real browsers: two people at once, a telephone, and whoever asked. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { type Look, startChromium, type Visitor, visit } from './components/chromium.ts';
+import { type Demo, startDemo } from './components/demo.ts';
+
+let demo: Demo;
+let browser: Browser;
+
+const rules = `apiVersion: sallyport.dev/v1
+kind: Guard
+metadata: { name: releases }
+spec:
+  resources: { names: [crm] }
+  rules:
+    - { name: deletes, match: { statements: [delete] }, action: hold, message: "Deleting needs a dba.", approval: { from: { groups: [dba] }, expiresIn: 10m } }
+    - { name: updates, match: { statements: [update] }, action: hold, message: "Changes need two.", approval: { from: { groups: [dba, privacy-office] }, expiresIn: 10m } }
+`;
+
+before(async () => {
+  [demo, browser] = await Promise.all([startDemo(), startChromium()]);
+  await demo.apply(rules);
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.stop();
+});
+
+const at = (person: string, look: Look = {}) => visit(browser, demo.endpoints().console, person, look);
+
+async function closed(...visitors: Visitor[]): Promise<void> {
+  for (const { complaints, close } of visitors) {
+    assert.deepEqual(complaints, []);
+    await close();
+  }
+}
+
+test('two people approve at once in two browsers, by keyboard, each seeing what the other does; whoever asked only watches', async () => {
+  const alice = await demo.connect('alice');
+  const [bob, carol, own] = [await at('bob'), await at('carol', { theme: 'dark' }), await at('alice')];
+  await Promise.all([bob, carol, own].map(visitor => visitor.open('/inbox')));
+  await bob.page.getByText('Nothing waits').waitFor();
+
+  const update = alice.query('update orders set amount = amount + 1 where id = 1');
+  // Nobody reloads anything.
+  for (const { page } of [bob, carol, own]) await page.locator('.item', { hasText: 'alice@example.com' }).waitFor();
+  await bob.page.getByTitle('1 wait for you').waitFor();
+
+  await own.page.locator('.item').click();
+  await own.page.getByText('This is yours: somebody else has to answer it.').waitFor();
+  assert.equal(await own.page.getByRole('button', { name: 'Approve' }).count(), 0);
+
+  for (const { page } of [bob, carol]) {
+    await page.keyboard.press('j');
+    await page.getByText('0 of 2 approvals').waitFor();
+    assert.equal(await page.locator('.approval .sql').textContent(), 'update orders set amount = amount + 1 where id = 1');
+    await page.locator('.timer').first().waitFor();
+  }
+  assert.deepEqual([...(await bob.violations()), ...(await carol.violations())], []);
+  await bob.screenshot('inbox-light');
+
+  await bob.page.keyboard.press('a');
+  await bob.page.keyboard.type('ticket 17 <b>');
+  await bob.page.keyboard.press('Enter');
+  for (const { page } of [bob, carol, own]) await page.getByText('1 of 2 approvals').waitFor();
+  await carol.page.getByText('bob@example.com').waitFor();
+  await bob.page.getByText('You have approved it; others are still needed.').waitFor();
+  await carol.screenshot('inbox-dark');
+
+  await carol.page.keyboard.press('a');
+  await carol.page.keyboard.press('Enter');
+  assert.equal((await update).rowCount, 1);
+  for (const { page } of [bob, carol, own]) await page.locator('.approval .badge', { hasText: 'approved' }).waitFor();
+  await bob.page.getByText('Nothing else waits.').waitFor();
+  await alice.end();
+  await closed(bob, carol, own);
+});
+
+test('a denial reaches whoever waits, with its reason; what two answer at once is answered once', async () => {
+  const alice = await demo.connect('alice');
+  const [bob, second] = [await at('bob'), await at('bob')];
+  const refused = assert.rejects(alice.query('delete from orders where id = 2'), /not on a Friday/);
+  for (const { page, open } of [bob, second]) {
+    await open('/inbox');
+    await page.locator('.item').click();
+    await page.getByRole('button', { name: 'Deny' }).waitFor();
+  }
+  await bob.page.keyboard.press('d');
+  await bob.page.keyboard.press('Enter');
+  assert.equal(await bob.page.locator('.approval .badge', { hasText: 'denied' }).count(), 0, 'a denial needs its reason');
+  await bob.page.keyboard.type('not on a Friday');
+  await bob.page.keyboard.press('Enter');
+  await refused;
+  await second.page.getByText('not on a Friday').waitFor();
+  assert.equal(await second.page.getByRole('button', { name: 'Approve' }).count(), 0);
+  await alice.end();
+  await closed(bob, second);
+});
+
+test('approving on a telephone', async () => {
+  const alice = await demo.connect('alice');
+  const bob = await at('bob', { width: 390, height: 780 });
+  const held = alice.query('delete from orders where id = 999999');
+  await bob.open('/inbox');
+  await bob.page.locator('.item').tap();
+  await bob.page.getByRole('button', { name: 'Approve' }).waitFor();
+  assert.deepEqual(await bob.violations(), []);
+  const box = await bob.page.getByRole('button', { name: 'Approve' }).boundingBox();
+  assert.ok(box !== null && box.height >= 44 && box.y + box.height <= 780, 'a thumb reaches it without scrolling');
+  await bob.screenshot('inbox-telephone');
+  const width = await bob.page.evaluate(() => (globalThis as unknown as { document: Page }).document.documentElement.scrollWidth);
+  assert.ok(width <= 390, `nothing beside the screen: ${width}`);
+  await bob.page.getByRole('button', { name: 'Approve' }).tap();
+  await bob.page.getByRole('button', { name: 'Approve' }).tap();
+  assert.equal((await held).rowCount, 0);
+  await bob.page.locator('.approval .badge', { hasText: 'approved' }).waitFor();
+  await alice.end();
+  await closed(bob);
+});
+
+interface Page {
+  documentElement: { scrollWidth: number };
+}
