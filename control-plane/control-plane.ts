@@ -10,8 +10,8 @@ import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
-import { ControlLog } from './aggregates/control-log.ts';
 import { AdministrationLog } from './aggregates/administration-log.ts';
+import { ControlLog } from './aggregates/control-log.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
@@ -56,10 +56,10 @@ export interface ControlPlaneOptions {
   clock?: () => number;
   leaseLifetimeMs?: number;
   clientCertificateLifetimeMs?: number;
+  rateLimits?: RateLimits;
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
   onFault: (error: GatewayError) => void;
 }
-  rateLimits?: RateLimits;
 
 export interface ControlPlane {
   readonly httpUrl: string;
