@@ -20,6 +20,7 @@ import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
 import { RecordRelay } from './grpc/relay.ts';
 import { startGrpcServer } from './grpc/server.ts';
+import { ManifestHistory } from './history/manifest-history.ts';
 import { AdmissionDesk } from './http/admission.ts';
 import { AccessRoles } from './http/authorization.ts';
 import type { ApiContext } from './http/context.ts';
@@ -158,6 +159,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       administration,
       records,
       manifests: new ManifestStore(control, keys, secretSources(options.env, dataDir)),
+      manifestHistory: new ManifestHistory(controlTopic, () => control.position),
       fleet,
       live,
       relay,

@@ -3,6 +3,7 @@ import { KINDS } from '@sallyport/shared/policy/kinds.ts';
 import { nearest } from '@sallyport/shared/policy/nearest.ts';
 import { Command } from 'commander';
 import { administratorRequest, allPages, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { moment } from '../moment.ts';
 import { pairs, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -19,11 +20,12 @@ export function define(terminal: Terminal): Command {
     .description(`Shows manifests in force. Kinds: ${KINDS.join(', ')}.`)
     .argument('<kind>', 'kind of manifest; case and plural do not matter')
     .argument('[name]', 'only this one, as YAML')
+    .option('--at <TIME>', 'as it was then: 2026-11-01, 2026-11-01T08:00Z, or as long ago as 7d', text => moment(text))
     .option('--json', 'print JSON')
-    .action(async (word: string, name: string | undefined, options: ConnectionOptions & { json?: true }) => {
+    .action(async (word: string, name: string | undefined, options: ConnectionOptions & { at?: string; json?: true }) => {
       const kind = kindOf(word);
       const connection = await findConnection(options, terminal);
-      const path = `/v1/manifests/${kind}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+      const path = pathOf(kind, name, options.at);
       const answer =
         name === undefined
           ? { manifests: await allPages<AppliedManifest>(connection, path, 'manifests') }
@@ -47,11 +49,17 @@ export function define(terminal: Terminal): Command {
               { title: 'SPEC', value: manifest => shortened(JSON.stringify(manifest.spec), 70) },
             ],
             terminal.style,
-            `no ${kind} is configured`,
+            options.at === undefined ? `no ${kind} is configured` : `no ${kind} was configured at ${options.at}`,
           ),
         );
       }
     });
+}
+
+function pathOf(kind: string, name: string | undefined, at: string | undefined): string {
+  const then = at === undefined ? '' : `?at=${encodeURIComponent(at)}`;
+  if (name !== undefined) return `/v1/manifests/${kind}/${encodeURIComponent(name)}${then}`;
+  return at === undefined ? `/v1/manifests/${kind}` : `/v1/history/${kind}${then}`;
 }
 
 /** `resources`, `resource` and `Resource` are the same kind. */

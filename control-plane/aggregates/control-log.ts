@@ -222,7 +222,7 @@ export class ControlLog {
     const accepted: RecordedEvent[] = [];
     const verdicts: (() => void)[] = [];
     for (const entry of entries) {
-      const event = decode(entry);
+      const event = decodeEvent(entry);
       const counts = this.state.fold(event);
       if (counts) accepted.push(event);
       this.#onEntry?.(entry, event);
@@ -257,7 +257,7 @@ function encode(event: RecordedEvent): NewEntry {
 }
 
 /** @throws {GatewayError} CONTROL_LOG_FAULT when an entry is not a control event. */
-function decode(entry: Entry): RecordedEvent {
+export function decodeEvent(entry: Entry): RecordedEvent {
   try {
     const message = fromBinary(ControlEventSchema, entry.value);
     return {

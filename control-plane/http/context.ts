@@ -5,6 +5,7 @@ import type { ControlLog } from '../aggregates/control-log.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Fleet } from '../grpc/fleet.ts';
 import type { RecordRelay } from '../grpc/relay.ts';
+import type { ManifestHistory } from '../history/manifest-history.ts';
 import type { LiveFeed } from '../live/live-feed.ts';
 import type { EventLog } from '../log/event-log.ts';
 import type { ManifestStore } from '../manifests/apply.ts';
@@ -19,6 +20,7 @@ export interface ApiContext {
   administration: AdministrationLog;
   records: EventLog;
   manifests: ManifestStore;
+  manifestHistory: ManifestHistory;
   fleet: Fleet;
   live: LiveFeed;
   relay: RecordRelay;

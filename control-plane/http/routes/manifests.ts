@@ -10,6 +10,7 @@ import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { matches, versionsTag, versionTag } from '../entity-tags.ts';
 import { Next, PageQuery, pageOf } from '../pages.ts';
+import { pastOrThrow } from '../past.ts';
 import * as schemas from '../schemas.ts';
 
 const applyBytesMax = 8 * 1024 * 1024;
@@ -77,13 +78,18 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       schema: {
         operationId: 'getManifest',
         tags: ['manifests'],
-        summary: 'Show one manifest',
+        summary: 'Show one manifest, as it is or as it was `at` a time',
         params: Type.Object({ kind: schemas.Kind, name: schemas.Name }),
+        querystring: Type.Object({ at: Type.Optional(schemas.Time) }, { additionalProperties: false }),
         response: { 200: schemas.ManifestDocument, default: schemas.Problem },
       },
       handler: async (request, reply) => {
         const { kind, name } = request.params;
-        const stored = control.state.manifest(kind, name);
+        const { at } = request.query;
+        const stored =
+          at === undefined
+            ? control.state.manifest(kind, name)
+            : await context.manifestHistory.at(kind, name, pastOrThrow(at, context.clock()));
         if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
         void reply.header('etag', versionTag(stored.version));
         return shown(stored);
@@ -115,7 +121,7 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   };
 }
 
-function shown({ manifest, version, updatedAtMs, author }: StoredManifest) {
+export function shown({ manifest, version, updatedAtMs, author }: StoredManifest) {
   return { ...document(manifest), status: { version: Number(version), updatedAt: new Date(updatedAtMs).toISOString(), author } };
 }
 
