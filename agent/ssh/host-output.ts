@@ -17,9 +17,14 @@ export interface HostOutputOptions {
   host: ChannelEnd;
   /** Runs what a timer or the disk calls; a fault in it ends the session. */
   guard: (run: () => void) => void;
+  /** A terminal: what is echoed passes at once, and records are looked at in longer pieces than the client gets. */
+  terminal: boolean;
   /** Sees the output as it came, before it is masked. */
   observe?: (data: Buffer) => void;
 }
+
+/** Keys whose echo is awaited. */
+const TYPED_MAX = 256;
 
 interface Stream {
   /** To the client. */
@@ -32,6 +37,7 @@ export class HostOutput {
   readonly #options: HostOutputOptions;
   readonly #output: Stream;
   readonly #errors: Stream;
+  #typed: Buffer = Buffer.alloc(0);
 
   constructor(options: HostOutputOptions) {
     this.#options = options;
@@ -47,7 +53,7 @@ export class HostOutput {
       kind: inForce.policy.detectorMask,
       key: resource.maskKey,
     });
-    const recordedBy = inForce.recording?.detectors ?? null;
+    const recordedBy = inForce.recording?.detectors ?? (this.#options.terminal ? inForce.detectors : null);
     const apart = recordedBy !== null;
     return {
       released:
@@ -65,8 +71,27 @@ export class HostOutput {
               masks(recordedBy),
               bytes => guard(() => void command.capture(kind === null ? 'o' : 'e', bytes)),
               detector => command.classifyRecorded(detector),
+              this.#options.terminal,
             ),
     };
+  }
+
+  /** Keys that go to the host: their echo is the client's own. */
+  typed(keys: Buffer): void {
+    if (this.#options.terminal && this.#output.released !== null) this.#typed = Buffer.concat([this.#typed, keys]).subarray(-TYPED_MAX);
+  }
+
+  #isEcho(data: Buffer): boolean {
+    if (this.#typed.length === 0) return false;
+    const is = data.length <= this.#typed.length && this.#typed.subarray(0, data.length).equals(data) && data.every(isPrintable);
+    this.#typed = is ? this.#typed.subarray(data.length) : this.#typed.subarray(this.#typed.length);
+    return is;
+  }
+
+  /** A line of the gateway's own on the terminal: in the recording as well. */
+  say(text: Buffer): void {
+    this.#options.command.capture('o', text);
+    this.#options.client.sendData(text, null);
   }
 
   push(data: Buffer, kind: number | null): void {
@@ -74,8 +99,9 @@ export class HostOutput {
     const { released, recorded } = kind === null ? this.#output : this.#errors;
     recorded?.push(data);
     const isRecordedHere = recorded === null;
-    if (released !== null) released.push(data);
-    else this.#release(data, kind, data.length, isRecordedHere ? data : null);
+    if (released !== null) {
+      if (!(kind === null && this.#isEcho(data) && released.passEcho(data))) released.push(data);
+    } else this.#release(data, kind, data.length, isRecordedHere ? data : null);
   }
 
   #release(data: Buffer, kind: number | null, credit: number, recorded: Buffer | null): void {
@@ -102,4 +128,8 @@ export class HostOutput {
       recorded?.end();
     }
   }
+}
+
+function isPrintable(byte: number): boolean {
+  return byte >= 0x20 && byte < 0x7f;
 }

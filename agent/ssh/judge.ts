@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Decision } from '@sallyport/shared/policy/decision.ts';
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
-import { type AnalyseOptions, analyseShell } from '@sallyport/shared/shell/analyse.ts';
+import { analyseShell } from '@sallyport/shared/shell/analyse.ts';
 import type { NetworkUse, ShellAnalysis, ShellCommand } from '@sallyport/shared/shell/facts.ts';
 import type { LiveSession } from '../session/live-session.ts';
 
@@ -37,9 +37,9 @@ export class Judge {
     this.account = account;
   }
 
-  /** A command, or a line of a shell. */
-  text(kind: 'ssh-exec' | 'ssh-line', text: string, options: AnalyseOptions = {}): Judged {
-    const shell = analyseShell(text, options);
+  /** A command. */
+  text(kind: 'ssh-exec', text: string): Judged {
+    const shell = analyseShell(text);
     const opaque = shell.opaque.map(each => each.reason);
     const judged = this.#decide({
       ...NOTHING,
@@ -52,6 +52,32 @@ export class Judge {
     });
     // A host reads a text up to its first NUL, and would run another one than was judged.
     return text.includes('\0') ? this.refusal(judged, 'unknown', 'the command holds a NUL') : judged;
+  }
+
+  /**
+   * A line of a terminal, with those that it continues.
+   * @param directories where the shell may be, as the line before gave it; undefined: in its home.
+   * @returns `incomplete`: the shell will ask for more of it; what can be seen so far is judged.
+   */
+  line(text: string, directories: ShellAnalysis['directories'] | undefined): { judged: Judged; incomplete: boolean } {
+    const shell = analyseShell(text, { interactive: true, ...(directories === undefined ? {} : { directories }) });
+    const incomplete = shell.error !== undefined && shell.incomplete === true;
+    const judged = this.#decide({
+      ...NOTHING,
+      statements: ['ssh-line'],
+      multiStatement: shell.commands.length > 1,
+      writes: true,
+      opaque: shell.opaque.map(each => each.reason),
+      ...(shell.error === undefined || incomplete ? {} : { unparseable: shell.error }),
+      shell,
+    });
+    return { judged, incomplete };
+  }
+
+  /** What no rule was asked about. */
+  withoutRules(kind: 'ssh-line', rule: string, reason: string): Judged {
+    const facts: CommandFacts = { ...NOTHING, statements: [kind], multiStatement: false, writes: true, opaque: [], account: this.account };
+    return { facts, decision: { action: 'allow', rule, reason }, objects: [] };
   }
 
   /** A line that the gateway is not certain of. */

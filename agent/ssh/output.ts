@@ -10,6 +10,8 @@ import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { MaskKind } from '@sallyport/shared/policy/model.ts';
 
 const HOLD_MS = 50;
+/** For records, which nobody waits for: until nothing has come for so long. */
+const QUIET_MS = 300;
 /** Bytes held back: a finding that is cut is no longer than this, as a rule. */
 const HOLD_BYTES = 1024;
 /** A finding that reaches the end is held as a whole up to this length. */
@@ -39,12 +41,20 @@ export class MaskingStream {
   #context: Buffer = Buffer.alloc(0);
   #credit = 0;
   #timer: NodeJS.Timeout | null = null;
+  readonly #untilQuiet: boolean;
 
   /**
    * @param release takes what may go on, and how many of the bytes that came are done with.
    * @param classify takes each finding's detector.
+   * @param untilQuiet for records of terminals: what is typed letter by letter is looked at as a whole.
    */
-  constructor(options: MaskOptions, release: (bytes: Buffer, credit: number) => void, classify: (detector: string) => void) {
+  constructor(
+    options: MaskOptions,
+    release: (bytes: Buffer, credit: number) => void,
+    classify: (detector: string) => void,
+    untilQuiet = false,
+  ) {
+    this.#untilQuiet = untilQuiet;
     this.#options = options;
     this.#release = release;
     this.#classify = classify;
@@ -54,7 +64,20 @@ export class MaskingStream {
     this.#credit += chunk.length;
     this.#held = this.#held.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#held, chunk]);
     this.#pass(false);
-    if (this.#held.length > 0) this.#timer ??= setTimeout(() => this.#late(), HOLD_MS);
+    if (this.#held.length === 0) return;
+    if (this.#untilQuiet && this.#timer !== null) this.#timer.refresh();
+    else this.#timer ??= setTimeout(() => this.#late(), this.#untilQuiet ? QUIET_MS : HOLD_MS);
+  }
+
+  /**
+   * Lets through at once what the client itself has just typed; it is no news to it.
+   * @returns false: something is held in front of it, and it has to wait there.
+   */
+  passEcho(chunk: Buffer): boolean {
+    if (this.#held.length > 0) return false;
+    this.#context = Buffer.concat([this.#context, chunk]).subarray(-CONTEXT_BYTES);
+    this.#release(chunk, chunk.length);
+    return true;
   }
 
   #late(): void {

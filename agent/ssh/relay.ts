@@ -56,6 +56,7 @@ export class Relay implements ChannelHost {
   readonly #host = new Map<number, ChannelPair>();
   #nextId = 0;
   #commands: number;
+  #ending = false;
   #ended = false;
 
   constructor(options: RelayOptions) {
@@ -220,8 +221,8 @@ export class Relay implements ChannelHost {
 
   /** @param told to the client. */
   #end(reason: string, code: string, told: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#ending) return;
+    this.#ending = true;
     const text = this.recordText(reason).slice(0, REASON_MAX);
     try {
       for (const pair of new Set([...this.#client.values(), ...this.#host.values()]))
@@ -236,6 +237,7 @@ export class Relay implements ChannelHost {
     } catch {
       // The sink refuses records; the spool closes the session in the evidence when it can write again.
     }
+    this.#ended = true;
     this.gateway.metrics.bytesToClient += this.downstream.bytesOut;
     this.session.close();
     this.upstream.disconnect(DisconnectReason.byApplication, 'the session has ended');

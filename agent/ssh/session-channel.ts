@@ -14,10 +14,12 @@ import { type SshReader, SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import { PACKET_BYTES_MAX, WINDOW_BYTES } from './channel-end.ts';
 import { ChannelPair, type ChannelRequest, type Side } from './channel-pair.ts';
 import type { HostCommand } from './command.ts';
+import { GovernedInput } from './governed-input.ts';
 import { HostOutput } from './host-output.ts';
 import type { Judged } from './judge.ts';
 import { Message, STDERR } from './messages.ts';
 import type { Relay } from './relay.ts';
+import { LineFollower } from './terminal/line-follower.ts';
 
 type State = 'open' | 'judging' | 'openingHost' | 'starting' | 'running' | 'ended';
 
@@ -52,7 +54,9 @@ export class SessionChannel extends ChannelPair {
   #state: State = 'open';
   readonly #environment = new Map<string, string>();
   /** The client's pty-req as it came. */
-  #terminal: Buffer | null = null;
+  #terminal: { request: Buffer; columns: number; rows: number } | null = null;
+  #input: GovernedInput | null = null;
+  #follower: LineFollower | null = null;
   #asked: Asked | null = null;
   #command: HostCommand | null = null;
   #output: HostOutput | null = null;
@@ -107,6 +111,7 @@ export class SessionChannel extends ChannelPair {
       case 'break':
         // They wait for nobody, and mean nothing before something runs.
         if (this.#state !== 'running') return false;
+        if (request.type === 'window-change') this.#resize(request.reader);
         this.host?.request(request.type, false, request.data);
         return true;
       default:
@@ -132,11 +137,21 @@ export class SessionChannel extends ChannelPair {
     if (this.#state !== 'open' || this.#terminal !== null || this.#relay.authenticated.withoutPty) return false;
     const { reader } = request;
     reader.text();
-    for (let i = 0; i < 4; i++) reader.uint32();
+    const columns = reader.uint32();
+    const rows = reader.uint32();
+    reader.uint32();
+    reader.uint32();
     reader.bytes();
     reader.end();
-    this.#terminal = Buffer.from(request.data);
+    this.#terminal = { request: Buffer.from(request.data), columns, rows };
     return true;
+  }
+
+  #resize(reader: SshReader): void {
+    const columns = reader.uint32();
+    const rows = reader.uint32();
+    this.#follower?.resize(columns, rows);
+    this.#command?.capture('r', Buffer.from(`${columns}x${rows}`));
   }
 
   #ask(type: Asked['request'], request: ChannelRequest): boolean | 'later' {
@@ -155,9 +170,26 @@ export class SessionChannel extends ChannelPair {
     const forced = this.#relay.forcedCommand;
     if (forced !== null) this.#begin({ request: 'exec', text: forced }, this.#relay.judge.text('ssh-exec', forced), text ?? type);
     else if (type === 'exec') this.#begin({ request: type, text }, this.#relay.judge.text('ssh-exec', text ?? ''));
-    else if (type === 'shell') this.#begin({ request: type, text: null }, this.#relay.judge.shell());
+    else if (type === 'shell') this.#begin({ request: type, text: null }, this.#judgeShell());
     else this.#begin({ request: type, text }, this.#relay.judge.subsystem(text ?? ''));
     return 'later';
+  }
+
+  /** How the role lets shells be used. */
+  get #shellMode(): 'off' | 'governed' | 'recorded' {
+    const { sshAccess, principal } = this.#relay.session;
+    return sshAccess?.shell ?? (principal.kind === 'person' ? 'governed' : 'off');
+  }
+
+  #judgeShell(): Judged {
+    const { judge } = this.#relay;
+    const judged = judge.shell();
+    if (judged.decision.action !== 'allow') return judged;
+    const mode = this.#shellMode;
+    if (mode === 'off') return judge.refusal(judged, 'role', 'your role gives you commands on this host, and no shell: give a command');
+    if (mode === 'governed' && this.#terminal === null)
+      return judge.refusal(judged, 'role', 'a shell without a terminal cannot be followed: give a command, or ask for a terminal (ssh -t)');
+    return judged;
   }
 
   /** Records what is asked for, and goes on with it or refuses it. @param instead what was asked for where another command is forced. */
@@ -169,6 +201,7 @@ export class SessionChannel extends ChannelPair {
       kind,
       text: asked.request === 'shell' ? 'shell' : asked.request === 'subsystem' ? `subsystem ${asked.text}` : (asked.text ?? ''),
       judged,
+      isTerminal: this.#terminal !== null,
       ...(instead === undefined ? {} : { parameters: [`asked for: ${instead}`] }),
     });
     this.#command = command;
@@ -238,12 +271,34 @@ export class SessionChannel extends ChannelPair {
       command,
       client,
       host,
+      terminal: this.#terminal !== null,
       guard: run => this.#relay.guard(run),
+      observe: data => this.#follower?.fromHost(data),
     });
+    if (this.#terminal !== null) {
+      const { columns, rows } = this.#terminal;
+      command.capture('r', Buffer.from(`${columns}x${rows}`));
+      if (asked.request === 'shell') {
+        this.#follower = new LineFollower({ columns, rows });
+        this.#input = new GovernedInput({
+          relay: this.#relay,
+          mode: this.#shellMode === 'governed' ? 'governed' : 'recorded',
+          follower: this.#follower,
+          client,
+          host,
+          output: this.#output,
+          shell: command,
+        });
+      }
+    }
+    for (const item of this.#early.splice(0)) {
+      if (item === 'eof') host.eof();
+      else this.#toHost(item);
+    }
     for (const [name, value] of this.#environment) host.requestNow('env', false, new SshWriter().string(name).string(value).finish());
     if (this.#terminal !== null) {
       this.#unanswered.push('terminal');
-      host.requestNow('pty-req', true, this.#terminal);
+      host.requestNow('pty-req', true, this.#terminal.request);
     }
     this.#unanswered.push('command');
     host.requestNow(asked.request, true, asked.text === null ? undefined : new SshWriter().string(asked.text).finish());
@@ -315,30 +370,26 @@ export class SessionChannel extends ChannelPair {
     const { client, host } = this;
     if (side === 'host') {
       if (this.#state === 'ended' || this.#output === null) host?.consumed(data.length);
-      else this.#output.push(data, kind);
-    } else if (host === null) {
-      if (this.#state === 'ended') client?.consumed(data.length);
-      else this.#early.push(data);
-    } else host.sendData(data, null, () => client?.consumed(data.length));
+      else {
+        this.#output.push(data, kind);
+        this.#input?.hostWrote();
+      }
+    } else if (this.#state === 'ended') client?.consumed(data.length);
+    else if (this.#state === 'starting' || this.#state === 'running') this.#toHost(data);
+    else this.#early.push(data);
+  }
+
+  #toHost(data: Buffer): void {
+    if (this.#input !== null) this.#input.push(data);
+    else this.host?.sendData(data, null, () => this.client?.consumed(data.length));
   }
 
   /** What the client sent before the host had a channel: bounded by the window, which is not given back. */
   readonly #early: (Buffer | 'eof')[] = [];
 
-  protected override newEnd(side: Side) {
-    const end = super.newEnd(side);
-    if (side === 'host') {
-      for (const item of this.#early.splice(0)) {
-        if (item === 'eof') end.eof();
-        else end.sendData(item, null, () => this.client?.consumed(item.length));
-      }
-    }
-    return end;
-  }
-
   protected onEof(side: Side): void {
     if (side === 'client') {
-      if (this.host !== null) this.host.eof();
+      if (this.#state === 'starting' || this.#state === 'running') this.host?.eof();
       else if (this.#state !== 'ended') this.#early.push('eof');
       return;
     }
@@ -352,6 +403,7 @@ export class SessionChannel extends ChannelPair {
     if (side === 'host') {
       host?.close();
       if (this.#state === 'ended') return;
+      this.#input?.close();
       this.#output?.end();
       this.#command?.end(
         this.#outcome ?? { status: 'aborted', errorCode: 'SSH_NO_STATUS', errorText: 'the host closed the channel without an exit status' },
@@ -363,6 +415,7 @@ export class SessionChannel extends ChannelPair {
     client?.close();
     host?.close();
     if (this.#state === 'ended') return;
+    this.#input?.close();
     this.#output?.end();
     this.#command?.end(this.#outcome ?? { status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED', errorText: 'the client closed the channel' });
     this.#move('ended');
@@ -371,6 +424,8 @@ export class SessionChannel extends ChannelPair {
   abort(reason: string, code: string): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
+    this.#input?.close();
+    this.#output?.end();
     this.#command?.end({ status: 'aborted', errorCode: code, errorText: reason });
   }
 }

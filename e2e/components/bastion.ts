@@ -4,6 +4,7 @@ import { type Gateway, startGateway } from './gateway.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { type SshServer, type SshServerOptions, startSshServer } from './openssh.ts';
 import { clientOptions, knownHostsFile, type RunOptions, runProgram, type SshRun, withPassword } from './ssh-client.ts';
+import { Terminal } from './terminal.ts';
 
 export const sshPeople = {
   operator: { sub: 'o-1', email: 'olga@example.com', groups: ['operators'] },
@@ -27,6 +28,8 @@ export interface Bastion {
     args: readonly string[],
     options?: RunOptions & { as?: keyof typeof sshPeople; user?: string; flags?: readonly string[] },
   ): Promise<SshRun>;
+  /** The same on a terminal. */
+  terminal(args: readonly string[], options?: { as?: keyof typeof sshPeople; columns?: number; rows?: number }): Promise<Terminal>;
   /** sftp, scp, rsync …, the token as password. */
   tool(program: string, args: readonly string[], options?: RunOptions & { as?: keyof typeof sshPeople }): Promise<SshRun>;
   stop(): Promise<void>;
@@ -104,6 +107,11 @@ ${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${options.extra ?
       const flags = [...toolOptions, '-p', String(at.port), ...(more.flags ?? []), '-l', more.user ?? 'web', at.host, ...args];
       const call = withPassword(await token(more.as), 'ssh', flags);
       return runProgram(call.program, call.args, { ...more, env: { ...more.env, ...call.env } });
+    },
+    async terminal(args, more = {}) {
+      const at = address();
+      const call = withPassword(await token(more.as), 'ssh', [...toolOptions, '-tt', '-p', String(at.port), '-l', 'web', at.host, ...args]);
+      return new Terminal([call.program, ...call.args], { ...more, env: call.env });
     },
     async tool(program, args, more = {}) {
       const call = withPassword(await token(more.as), program, [...toolOptions, ...args]);

@@ -14,6 +14,8 @@ export class Keys {
   /** The line, or null once a key was used whose effect is not modelled. */
   line: string | null = '';
   #cursor = 0;
+  /** What was typed plainly since the last such key: it stands at the end of the line. null: nobody knows where. */
+  tail: string | null = null;
   /** Keys since the host last wrote something. */
   unanswered = 0;
   /** Any key at all since the line began. */
@@ -31,6 +33,7 @@ export class Keys {
 
   restart(): void {
     this.line = '';
+    this.tail = null;
     this.#cursor = 0;
     this.any = false;
     this.severalLines = false;
@@ -64,7 +67,12 @@ export class Keys {
     for (const c of this.#decoder.decode(bytes, { stream: true })) {
       this.any = true;
       this.unanswered += 1;
+      const wasKnown = this.line !== null;
+      const wasAtEnd = this.#cursor === this.line?.length;
       this.#key(c, marked);
+      if (this.line !== null) continue;
+      if (wasKnown) this.tail = wasAtEnd && c !== '\u0012' ? '' : null;
+      else this.#followTail(c);
     }
   }
 
@@ -122,6 +130,14 @@ export class Keys {
         if (c < ' ') this.line = null;
         else this.#insert(c);
     }
+  }
+
+  #followTail(c: string): void {
+    const isPlain = c >= ' ' && c !== '\u007f' && this.#escape === '';
+    if (isPlain) this.tail = this.tail === null ? null : this.tail + c;
+    else if (c === '\u007f' || c === '\b') this.tail = this.tail?.slice(0, -1) ?? null;
+    else if (c === '\u0005' || (c === '\t' && this.tail !== null)) this.tail = '';
+    else this.tail = null;
   }
 
   #sequence(marked: boolean): void {

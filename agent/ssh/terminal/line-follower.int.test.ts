@@ -27,6 +27,8 @@ class Terminal {
   private readonly child: ChildProcessWithoutNullStreams;
   private lastOutput = performance.now();
   output = '';
+  /** Enter follows upon the keys at once, as in pasted text. */
+  hurried = false;
 
   constructor(columns: number, rows: number, program: string[], extra: Record<string, string> = {}) {
     const home = mkdtempSync(path.join(scratch, 'home-'));
@@ -86,10 +88,10 @@ class Terminal {
       const plain = end < 0 ? rest : rest.subarray(0, end);
       this.follower.fromClient(plain);
       if (plain.length > 0) this.child.stdin.write(plain);
-      await this.quiet();
+      if (!this.hurried) await this.quiet();
       if (end < 0) return;
       let line = this.follower.lineAtEnter();
-      for (let i = 0; i < 10 && 'waiting' in line; i += 1) {
+      for (let i = 0; i < 40 && 'waiting' in line; i += 1) {
         await sleep(20);
         line = this.follower.lineAtEnter();
       }
@@ -164,6 +166,15 @@ test('recalled, completed and searched lines', async () => {
   await terminal.keys('echo two words\u0017\u0017three\r'); // Control-W
   await terminal.keys('echo \u001b.\r'); // the last word of the line before
   compare(terminal, 8);
+});
+
+test('keys that the host has not got to yet are waited for', async () => {
+  const terminal = await bash();
+  terminal.hurried = true;
+  await terminal.keys('cat uniq\t--\u007f\u007f\r');
+  await terminal.keys('ls some\t -d -l\r');
+  await terminal.keys('\u001b[A\u001b[A -n\r');
+  compare(terminal, 1);
 });
 
 test('lists of completions move the prompt down', async () => {

@@ -29,6 +29,8 @@ export interface LineFollowerOptions {
 
 /** Output this long after the last key, or the output before it, came by itself. */
 const BY_ITSELF_MS = 400;
+/** After keys whose effect is not known, what the host shows counts when it has been silent for so long. */
+const SETTLED_MS = 100;
 const LINES_MAX = 200;
 const PROMPT_MAX = 1000;
 
@@ -95,9 +97,19 @@ export class LineFollower {
     return this.#editorSeen && !this.#screen.bracketedPaste;
   }
 
-  /** A program took the whole screen. */
-  get fullScreen(): boolean {
-    return this.#screen.alternate;
+  /** A line editor reads. */
+  get editorReads(): boolean {
+    return this.#screen.bracketedPaste;
+  }
+
+  /** Counts the lines that the editor has asked for. */
+  get linesAskedFor(): number {
+    return this.#screen.pasteModeBegun;
+  }
+
+  /** The line goes on in ones that were sent before. */
+  get continues(): boolean {
+    return this.#continued.length > 0;
   }
 
   /**
@@ -115,10 +127,13 @@ export class LineFollower {
     if (this.#keys.severalLines) return { uncertain: 'several lines were pasted' };
     if (this.#keys.pasting) return { uncertain: 'text is being pasted' };
     const shown = this.#shown(this.#line);
-    if (line === null && this.#keys.unanswered > 0) return { uncertain: 'the host has not shown the line yet', waiting: true };
+    if (line === null && (this.#keys.unanswered > 0 || this.#now() - this.#lastAt < SETTLED_MS))
+      return { uncertain: 'the host has not shown the line yet', waiting: true };
     if (typeof shown !== 'string') return line !== null && this.#keys.unanswered > 0 ? { ...shown, waiting: true } : shown;
     if (line === null) {
       if (!this.#screen.bracketedPaste) return { uncertain: 'keys were used whose effect is not known' };
+      const { tail } = this.#keys;
+      if (tail !== null && !shown.endsWith(tail.trimEnd())) return { uncertain: 'what was typed last is not shown yet', waiting: true };
       if (shown.endsWith('\\')) return { uncertain: 'it cannot be seen whether blanks follow the backslash at its end' };
       return this.#joined(shown);
     }
