@@ -293,6 +293,31 @@ test('heads that are kept: the log goes on from them; not from one that the log 
   );
 });
 
+test('the page for people: what was asked and by whom, without anything that could run; forged pages are named', async () => {
+  const page = path.join(gateway.dir, 'report.html');
+  const file = await exported('--person', 'sam@example.com');
+  const { code, stdout, stderr } = await sallyport('evidence', 'verify', file, '--key', key, '--report', page);
+  assert.equal(code, 0, stdout + stderr);
+  assert.equal(statSync(page).mode & 0o777, 0o600);
+  const html = readFileSync(page, 'utf8');
+  assert.match(html, /<h2>sam@example\.com on crm<\/h2>/);
+  assert.match(html, /<td class="text">select email from customers where id = \$1/);
+  assert.match(html, /public\.customers\.email/);
+  assert.match(html, /<p>2 sessions\.<\/p>/);
+  assert.ok(!html.includes('pia@example.com') && !/<script|https?:/i.test(html));
+  const codes = async (change: (line: Line) => Line) =>
+    (await afterwards(lines => lines.map(line => (line.type === 'report' ? change(line) : line)))).findings.map(found => found.code);
+  assert.deepEqual(await codes(line => line), []);
+  assert.deepEqual(await codes(line => ({ ...line, html: String(line['html']).replace('sam@', 'pia@') })), ['REPORT_FORGED']);
+  // One that the control plane did sign, for another file.
+  const other = read(file).find(line => line.type === 'report');
+  assert.ok(other !== undefined);
+  assert.deepEqual(await codes(() => other), ['REPORT_FORGED']);
+  const again = await sallyport('evidence', 'verify', file, '--key', key, '--report', page);
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /cannot be written/);
+});
+
 test('keys of one’s own do not help', async () => {
   const own = generateKeyPairSync('ed25519').privateKey;
   const bySelf = (message: Uint8Array) => new Uint8Array(sign(null, message, own));

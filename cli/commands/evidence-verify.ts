@@ -1,6 +1,6 @@
 /** `sallyport evidence verify FILE`: checks an evidence file, without any network, and names what is wrong with it. */
 import { createReadStream } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { sha256, verifyEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
@@ -23,13 +23,15 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     .argument('<file>')
     .option('--key <KEY>', "the control plane's key, as `evidence export` showed it, got on another way than the file")
     .option('--heads <FILE>', 'heads of the control log that were kept elsewhere (`evidence heads --keep`): it must go on from each')
+    .option('--report <FILE>', 'write the page for people that is in the file (mode 0600; FILE must not exist)')
     .option('--json', 'print JSON')
-    .action(async (file: string, options: { key?: string; heads?: string; json?: true }) => {
+    .action(async (file: string, options: { key?: string; heads?: string; report?: string; json?: true }) => {
       const heads = options.heads === undefined ? [] : splitNotes(await readText(options.heads, 'the kept heads'));
       if (options.heads !== undefined && heads.length === 0) throw new UsageError(`there is no head in ${options.heads}`);
-      const report = await verifyFile(file, { heads, ...(options.key === undefined ? {} : { key: pinned(options.key) }) });
+      const { report, page } = await verifyFile(file, { heads, ...(options.key === undefined ? {} : { key: pinned(options.key) }) });
       if (options.json) terminal.out(JSON.stringify(report, null, 2));
       else show(report, heads.length, terminal);
+      if (options.report !== undefined) await writePage(options.report, page, terminal);
       if (!report.ok) {
         const count = report.findings.length + report.more;
         throw new GatewayError(
@@ -41,7 +43,7 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     });
 }
 
-async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }): Promise<Report> {
+async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }): Promise<{ report: Report; page: string | null }> {
   await access(file).catch((cause: unknown) => {
     throw new GatewayError('FILE_UNREADABLE', 'invalid', `the evidence cannot be read from ${file}: ${errorText(cause)}.`, { cause });
   });
@@ -50,7 +52,19 @@ async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }
     const work = verifier.take(line);
     if (work !== undefined) await work;
   }
-  return verifier.finish();
+  return { report: await verifier.finish(), page: verifier.page };
+}
+
+/** Only a page that the control plane signed for this file is written. */
+async function writePage(file: string, page: string | null, { err, errStyle }: Terminal): Promise<void> {
+  if (page === null) {
+    err(`${errStyle.yellow('warning:')} there is no page that the control plane signed for this file; nothing is written to ${file}`);
+    return;
+  }
+  await writeFile(file, page, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
+    throw new GatewayError('FILE_UNWRITABLE', 'invalid', `the page cannot be written to ${file}: ${errorText(cause)}.`, { cause });
+  });
+  err(`page for people written to ${file}`);
 }
 
 /** The whole lines that can be read: a file that was cut ends early, and the verifier says that its end is missing. */

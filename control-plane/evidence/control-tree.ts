@@ -62,6 +62,11 @@ export class ControlTree {
     return { size, root, note: this.#signed.note };
   }
 
+  /** Signs by the key of the heads; `bytes` say by their beginning what they are. */
+  sign(bytes: Uint8Array): Uint8Array {
+    return signEd25519(this.#privateKey, bytes);
+  }
+
   /** The first entry that was written at or after a moment; `size` when there is none. */
   firstAt(atMs: number): number {
     let low = 0;

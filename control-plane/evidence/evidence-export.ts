@@ -11,6 +11,7 @@ import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/co
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { startedMs } from '@sallyport/shared/evidence/checkpoint.ts';
+import { HtmlReport, reportBytes } from '@sallyport/shared/evidence/html-report.ts';
 import type { ShownHead } from '@sallyport/shared/evidence/kept-heads.ts';
 import { CLOCKS_APART_MS, OPEN_ENTRIES } from '@sallyport/shared/evidence/log-proof.ts';
 import { parseTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
@@ -20,6 +21,7 @@ import { decodeStored } from '../ingest/decode.ts';
 import type { LogReader } from '../log/event-log.ts';
 import type { CheckpointDesk } from './checkpoint-desk.ts';
 import type { ControlTree } from './control-tree.ts';
+import { SessionSummary } from './session-summary.ts';
 
 /** Which sessions; all that is given must hold. Times are of the session's id, RFC 3339. */
 export interface EvidenceScope {
@@ -84,10 +86,19 @@ export class EvidenceExport {
         if (checkpoint !== null) yield line(checkpoint);
       }
     }
+    const signed = { origin: tree.key.origin, size: head.size, root: base64(head.root), at: parseTreeHead(head.note)?.head.at ?? '' };
+    const report = new HtmlReport({ madeAt, key: this.key, scope: { ...scope }, treeHead: signed });
     for await (const session of this.#sessions(scope)) {
       yield line({ type: 'session', session });
-      for await (const bytes of this.#recordsOf(session)) yield line({ type: 'record', bytes });
+      const summary = new SessionSummary(session);
+      for await (const bytes of this.#recordsOf(session)) {
+        yield line({ type: 'record', bytes });
+        summary.take(Buffer.from(bytes, 'base64'));
+      }
+      report.add(summary.end());
     }
+    const html = report.end();
+    yield line({ type: 'report', html, signature: base64(tree.sign(reportBytes(head.note, html))) });
     yield line({ type: 'end', lines: count + 1 });
   }
 

@@ -148,7 +148,7 @@ function rewritten(installation: Installation, lines: Line[], change: (entries: 
   const { origin } = installation.tree.key;
   const head = { origin, size: tree.size, root: tree.root(), at: new Date(atMs).toISOString() };
   const note = signTreeHead(head, installation.tree.key, text => signEd25519(installation.controlKey, text), sha256);
-  const rest = lines.filter(line => !['entry', 'range', 'tree-head', 'header'].includes(line.type));
+  const rest = lines.filter(line => !['entry', 'range', 'tree-head', 'header', 'report'].includes(line.type));
   return [lines[0] as Line, { type: 'tree-head', note }, { type: 'range', from: 0, to: entries.length, proof: [] }, ...entries, ...rest];
 }
 

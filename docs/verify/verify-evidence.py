@@ -85,7 +85,7 @@ class Verifier:
         self.first = min(began, default=None)  # the earliest moment at which a session in scope can have begun
     def on_tree_head(self, line):
         if self.head: raise ValueError('a second head')
-        self.head = Head(line['note'], self.key)
+        self.head, self.note = Head(line['note'], self.key), line['note']
         if not self.head.good: self.find('TREE_HEAD_FORGED')
     def on_consistency(self, line): self.proofs[line['size']] = [unbase64(each) for each in line['proof']]
     # The control log: every entry leads to the signed head, and none is left out that a session in scope may rest on.
@@ -161,6 +161,8 @@ class Verifier:
         elif walk['next'] < head[2]: self.find('RECORDS_MISSING', session=session, seq=walk['next'], toSeq=head[2] - 1)
         if walk['added']: self.find('RECORD_ADDED', session=session, seq=head[2])
         if walk['open']: self.unproven(walk['at'], 'SESSION_UNPROVEN', session=session, seq=head[2])
+    def on_report(self, line):
+        if not is_signed(self.key[2], f'sallyport-report-v1\0{self.note}\0{line["html"]}'.encode(), unbase64(line['signature'])): self.find('REPORT_FORGED')
     def on_end(self, line):
         self.ended = True
         if line['lines'] != self.lines: self.find('FILE_CUT')

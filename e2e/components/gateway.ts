@@ -48,7 +48,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     return await start(options);
   } catch (error) {
-    if (options.args !== undefined || !/cannot listen on .*: another program does/.test(String(error))) throw error;
+    if (
+      options.args !== undefined ||
+      !/cannot listen on .*: another program does|cannot be bound: another program uses it/.test(String(error))
+    )
+      throw error;
     return start(options);
   }
 }

@@ -10,6 +10,7 @@ export type FindingCode =
   | 'LOG_SPLIT' // a kept head is of another log
   | 'HEAD_UNPROVEN' // the file does not show that its log goes on from a kept head
   | 'FILE_OLDER' // a kept head is newer than the file
+  | 'REPORT_FORGED' // the page for people is not signed for this file
   | 'KEY_UNKNOWN' // no proven entry names the agent's key
   | 'CHECKPOINT_FORGED' // a checkpoint is not signed by its agent
   | 'CHECKPOINT_MISSING' // numbers of a ledger are skipped, or its end is cut

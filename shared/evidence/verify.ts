@@ -10,6 +10,7 @@
  */
 import { base64, fromBase64 } from './base64.ts';
 import { decodeHead, decodeStatement, type Head, headsRoot, headTag, type Statement, signedBytes, startedMs } from './checkpoint.ts';
+import { reportBytes } from './html-report.ts';
 import { CLOCKS_APART_MS, type LogEvent, LogProof } from './log-proof.ts';
 import { type Sha256, sameBytes } from './merkle.ts';
 import type { Finding, Note, Report } from './report.ts';
@@ -66,6 +67,8 @@ export class EvidenceVerifier {
   #madeAtMs = 0;
   #key: LogKey | null = null;
   #treeHead: TreeHead | null = null;
+  #headNote = '';
+  #page: string | null = null;
   readonly #log: LogProof;
   /** Heads that were kept elsewhere, with a good signature. */
   #kept: TreeHead[] = [];
@@ -103,6 +106,11 @@ export class EvidenceVerifier {
       }
     }
     return this.#takeOther(line);
+  }
+
+  /** The page for people, when the control plane signed it for this file. */
+  get page(): string | null {
+    return this.#page;
   }
 
   /** Call once after the last line. */
@@ -200,6 +208,9 @@ export class EvidenceVerifier {
       case 'session':
         this.#session(line);
         return;
+      case 'report':
+        await this.#reportLine(line);
+        return;
       case 'end':
         this.#ended = true;
         if (line['lines'] !== this.#counts.lines)
@@ -235,6 +246,7 @@ export class EvidenceVerifier {
       return;
     }
     const note = String(line['note']);
+    this.#headNote = note;
     const { verifyEd25519 } = this.#options;
     this.#treeHead = this.#key === null ? null : await openTreeHead(note, this.#key, verifyEd25519, this.#sha256);
     if (this.#treeHead === null) {
@@ -255,6 +267,19 @@ export class EvidenceVerifier {
           message: `A kept head (${kept.split('\n', 1)[0] ?? ''}) is not signed by the control plane’s key.`,
         });
     }
+  }
+
+  async #reportLine(line: Line): Promise<void> {
+    const html = String(line['html']);
+    const signature = fromBase64(String(line['signature']));
+    const bytes = reportBytes(this.#headNote, html);
+    if (this.#key !== null && signature !== null && (await this.#options.verifyEd25519(this.#key.publicKey, bytes, signature)))
+      this.#page = html;
+    else
+      this.#find({
+        code: 'REPORT_FORGED',
+        message: 'The page for people is not the one that the control plane made for this file: do not read it.',
+      });
   }
 
   // What entries of the control log say
