@@ -213,8 +213,10 @@ test('how UPDATE, DELETE and MERGE are limited: the weakest counts', () => {
 });
 
 test('what cannot be judged says so', () => {
-  assert.deepEqual(analyse("do $$begin execute 'x'; end$$").facts.opaque, ['a DO block', 'dynamic SQL']);
-  assert.deepEqual(analyse("do language plperl 'x'").facts.opaque, ['a DO block', 'a DO block in plperl']);
+  assert.deepEqual(analyse("do $$begin execute 'x'; end$$").facts.opaque, ['dynamic SQL']);
+  assert.deepEqual(analyse('do $$begin perform 1; end$$').facts.opaque, []);
+  assert.ok(analyse('do $$declare x int[]; begin x[f(g(1))] := 2; end$$').facts.functions.includes('*.g'));
+  assert.deepEqual(analyse("do language plperl 'x'").facts.opaque, ['a DO block in plperl']);
   assert.deepEqual(analyse("create function f() returns int language c as 'a', 'b'").facts.opaque, ['a function body in c']);
   assert.deepEqual(analyse('call p()').facts.opaque, ['CALL of a procedure']);
   assert.deepEqual(analyse('select 1').facts.opaque, []);

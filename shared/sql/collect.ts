@@ -225,8 +225,10 @@ class Walk {
         compiled = items.length > 1;
       }
     }
-    if (what === 'a DO block') into.opaque.add('a DO block');
-    if (text === undefined) return;
+    if (text === undefined) {
+      if (what === 'a DO block') into.opaque.add('a DO block without text');
+      return;
+    }
     if (compiled || (language !== 'sql' && language !== 'plpgsql')) {
       into.opaque.add(`${what} in ${language}`);
       return;

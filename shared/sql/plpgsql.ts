@@ -47,7 +47,13 @@ function walk(value: unknown, found: { statements: string[]; dynamic: boolean })
       const mode = typeof expr.parseMode === 'number' ? expr.parseMode : MODE_STATEMENT;
       if (mode === MODE_STATEMENT) found.statements.push(expr.query);
       else if (mode === 2) found.statements.push(`SELECT ${expr.query}`);
-      else found.statements.push(`SELECT ${expr.query.slice(assignmentEnd(expr.query))}`);
+      else {
+        const end = assignmentEnd(expr.query);
+        found.statements.push(`SELECT ${expr.query.slice(end)}`);
+        // Subscripts of what is assigned to are expressions too.
+        const target = expr.query.slice(0, end).replace(/:?=$/, '');
+        if (target.includes('[')) found.statements.push(`SELECT ${target}`);
+      }
       continue;
     }
     walk(value[key], found);

@@ -62,7 +62,7 @@ export function catalogQueries(serverVersion: number): Record<CatalogQueryName, 
         select p.proname,
           case when pg_catalog.count(*) = 1 then (pg_catalog.array_agg((select pg_catalog.json_agg(p.proargnames[i] order by i)
             from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't')))
-            filter (where p.proargmodes is not null and p.prorettype = 'pg_catalog.record'::pg_catalog.regtype))[1] end as names,
+            filter (where p.proargmodes && '{o,b,t}'::"char"[]))[1] end as names,
           case when pg_catalog.count(distinct p.prorettype) = 1 then pg_catalog.min(p.prorettype::bigint) else 0 end as type
         from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
         where n.nspname = 'pg_catalog' and p.prokind in ('f', 'a', 'w')

@@ -15,7 +15,7 @@ import { computed, either, labelsOf, type Value } from './value.ts';
  * Extensions whose C functions are reviewed: they compute from their arguments (and their own configuration), whatever
  * volatility they declare. For others only IMMUTABLE C functions are trusted; those can be made by superusers alone.
  */
-const REVIEWED_EXTENSIONS: ReadonlySet<string> = new Set([
+export const REVIEWED_EXTENSIONS: ReadonlySet<string> = new Set([
   'btree_gin',
   'btree_gist',
   'citext',
@@ -90,6 +90,8 @@ function builtin(name: string, args: readonly Value[], ctx: Context): Call | und
     }
     const value = computed(labels, type, constant);
     const names = ctx.catalog.systemColumns.get(name);
+    // One OUT parameter names the column, whatever the alias.
+    if (names?.length === 1) return { value, columns: names.map(column => ({ name: column, value })), open: false };
     if (names !== undefined && names.length > 1)
       return {
         value: { ...value, fields: names.map(field => ({ name: field, value })) },
