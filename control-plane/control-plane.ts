@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { KafkaConfig } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import { VerifyContext } from '@sallyport/shared/identity/verify.ts';
@@ -18,7 +19,6 @@ import { EvidenceExport } from './evidence/evidence-export.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
 import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
-import { RecordRelay } from './grpc/relay.ts';
 import { startGrpcServer } from './grpc/server.ts';
 import { ManifestHistory } from './history/manifest-history.ts';
 import { AdmissionDesk } from './http/admission.ts';
@@ -33,10 +33,10 @@ import { SignIn } from './http/sign-in/sign-in.ts';
 import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
 import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
-import { openFileLog } from './log/file-log.ts';
 import { ManifestStore } from './manifests/apply.ts';
 import { oidcProviders } from './manifests/identity-providers.ts';
 import { secretSources } from './manifests/secret-sources.ts';
+import { openLogs } from './open-logs.ts';
 import { openAuthority } from './pki/authority.ts';
 import { secretFile } from './pki/files.ts';
 import { openKeys } from './pki/keys.ts';
@@ -51,6 +51,8 @@ export interface ControlPlaneOptions {
   /** Where browsers reach the console, when that is not where it listens. */
   url?: string;
   clickhouse?: { url: string; user: string; password: string };
+  /** Where the log is; without it, in files of the data folder. */
+  kafka?: KafkaConfig | null;
   env: Readonly<Record<string, string | undefined>>;
   logger: Logger;
   version: string;
@@ -73,7 +75,6 @@ export interface ControlPlane {
 const dayMs = 24 * 60 * 60 * 1000;
 /** Renewed by a restart; the CA's own life is ten years. */
 const httpCertificateLifetimeMs = 365 * dayMs;
-const marksSavedEveryMs = 30_000;
 
 /** @throws {GatewayError} DATA_LOCKED, DATA_UNWRITABLE, LOG_CORRUPT, LISTEN_FAILED and others: nothing is left open then. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -109,10 +110,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       .trim();
     if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
 
-    const controlTopic = await openFileLog({ dir: join(dataDir, 'log', 'sallyport.control'), clock });
-    closers.push(() => controlTopic.close());
-    const records = await openFileLog({ dir: join(dataDir, 'log', 'sallyport.records'), clock });
-    closers.push(() => records.close());
+    const logs = await openLogs({ dataDir, kafka: options.kafka ?? null, clock, logger, onOpened: closer => closers.push(closer) });
+    const { control: controlTopic, records, relay } = logs;
     let isSound = true;
     const tree = new ControlTree(keys.evidenceKey, keys.evidencePublicKey, clock);
     const control = await ControlLog.open(controlTopic, {
@@ -126,13 +125,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => control.close());
     const checkpoints = new CheckpointDesk({ control, logger });
     closers.push(() => checkpoints.close());
-
-    const relay = await RecordRelay.open(records, join(dataDir, 'log', 'relay-marks.json'));
-    closers.push(() => relay.close());
-    const saving = setInterval(() => {
-      relay.saveMarks().catch((error: unknown) => logger.warn({ err: errorText(error) }, 'relay marks were not saved'));
-    }, marksSavedEveryMs);
-    closers.push(() => clearInterval(saving));
 
     const fleet = new Fleet({ control, keys, logger, clock, leaseLifetimeMs: options.leaseLifetimeMs ?? dayMs });
     closers.push(() => fleet.close());

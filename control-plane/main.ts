@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type KafkaFlagValues, kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
@@ -13,7 +14,7 @@ import { startControlPlane } from './control-plane.ts';
 import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
-                               [--clickhouse URL]
+                               [--clickhouse URL] [--kafka HOST:PORT,...]
 
   --data DIR         event log, keys and certificates (made when missing)
   --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
@@ -21,7 +22,9 @@ const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--g
   --name NAME        a further name or address by which others reach this machine, for the certificates
   --url URL          where browsers reach the console, behind a proxy or another name; what identity providers send people back to
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
-`;
+
+The event log in Apache Kafka (each flag also as a variable, e.g. SALLYPORT_KAFKA):
+${kafkaUsage}`;
 
 /**
  * Runs until a signal or a fault.
@@ -74,7 +77,7 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
   }
 }
 
-type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse'>;
+type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'kafka'>;
 
 /** @returns the options, or the text to print instead of starting. */
 function parseOptions(argv: readonly string[]): Options | string {
@@ -87,7 +90,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     url?: string;
     clickhouse?: string;
     help?: boolean;
-  };
+  } & KafkaFlagValues;
   try {
     ({ values } = parseArgs({
       args: [...argv],
@@ -100,6 +103,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         url: { type: 'string' },
         clickhouse: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
+        ...kafkaFlags,
       },
     }));
   } catch (error) {
@@ -116,8 +120,15 @@ function parseOptions(argv: readonly string[]): Options | string {
   }
   if (clickhouse !== undefined && !URL.canParse(clickhouse)) return `--clickhouse must be a URL.\n\n${usage}`;
   if (values.url !== undefined && !isPublicUrl(values.url)) return `--url must be an https: address, or http: of this machine.\n\n${usage}`;
+  let kafka: ReturnType<typeof kafkaConfig>;
+  try {
+    kafka = kafkaConfig(values, process.env, 'control-plane');
+  } catch (error) {
+    return `${errorText(error)}\n\n${usage}`;
+  }
   return {
     dataDir: resolve(data),
+    kafka,
     http,
     grpc,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],

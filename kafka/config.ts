@@ -39,20 +39,26 @@ export const kafkaFlags = {
   'kafka-compression': { type: 'string' },
 } as const;
 
-export type KafkaFlagValues = { [Name in keyof typeof kafkaFlags]?: string | boolean | undefined };
+export type KafkaFlagValues = { -readonly [Name in keyof typeof kafkaFlags]?: string | boolean | undefined };
+
+/** What each flag takes and says, for usage texts and the command line's own pages. */
+export const kafkaHelp: readonly (readonly [flags: string, text: string])[] = [
+  ['--kafka <HOST:PORT,...>', 'brokers of Apache Kafka, instead of a log in files'],
+  ['--kafka-ca <FILE>', "CA of the brokers' certificates (turns TLS on)"],
+  ['--kafka-tls', "TLS with the system's CAs"],
+  ['--kafka-cert <FILE>', 'a client certificate, with --kafka-key'],
+  ['--kafka-key <FILE>', "the client certificate's key"],
+  ['--kafka-user <NAME>', 'SASL; the password is in SALLYPORT_KAFKA_PASSWORD or in --kafka-password-file'],
+  ['--kafka-password-file <FILE>', "file with the SASL user's password"],
+  ['--kafka-mechanism <NAME>', 'SCRAM-SHA-512 (default), SCRAM-SHA-256 or PLAIN'],
+  ['--kafka-plaintext', 'allow brokers without TLS that are not on this machine'],
+  ['--kafka-topics <PREFIX>', 'topics are PREFIX.control and PREFIX.records (default sallyport)'],
+  ['--kafka-partitions <N>', "partitions of the records' topic, when it is made (default 12)"],
+  ['--kafka-compression <NAME>', 'zstd (default), lz4, gzip or none'],
+];
 
 /** For the usage text of every program that takes the flags. */
-export const kafkaUsage = `  --kafka HOST:PORT,...      brokers of Apache Kafka, instead of a log in files
-  --kafka-ca FILE            CA of the brokers' certificates (turns TLS on)
-  --kafka-tls                TLS with the system's CAs
-  --kafka-cert FILE, --kafka-key FILE   a client certificate
-  --kafka-user NAME          SASL; the password is in SALLYPORT_KAFKA_PASSWORD or in --kafka-password-file FILE
-  --kafka-mechanism NAME     SCRAM-SHA-512 (default), SCRAM-SHA-256 or PLAIN
-  --kafka-plaintext          allow brokers without TLS that are not on this machine
-  --kafka-topics PREFIX      topics are PREFIX.control and PREFIX.records (default sallyport)
-  --kafka-partitions N       partitions of the records' topic, when it is made (default 12)
-  --kafka-compression NAME   zstd (default), lz4, gzip or none
-`;
+export const kafkaUsage = kafkaHelp.map(([flags, text]) => `  ${flags.replaceAll(/[<>]/g, '').padEnd(28)} ${text}\n`).join('');
 
 /**
  * @param role ends the client id, e.g. `ingest`.
@@ -109,6 +115,16 @@ export function kafkaConfig(flags: KafkaFlagValues, env: Readonly<Record<string,
     compression: oneOf('kafka-compression', text('kafka-compression'), compressions),
     recordsPartitions: partitions,
   };
+}
+
+/** The flags with what the environment says instead of a flag, so that a child process needs no more than arguments. */
+export function withVariables(flags: KafkaFlagValues, env: Readonly<Record<string, string | undefined>>): KafkaFlagValues {
+  const values: KafkaFlagValues = { ...flags };
+  for (const [name, { type }] of Object.entries(kafkaFlags) as [keyof typeof kafkaFlags, { type: string }][]) {
+    const value = env[variableOf(name)];
+    if (values[name] === undefined && value !== undefined && value !== '') values[name] = type === 'boolean' ? value === '1' : value;
+  }
+  return values;
 }
 
 /** The flags as they were given, for a child process; without what is a secret. */

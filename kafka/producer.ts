@@ -4,7 +4,8 @@
  * Per partition one produce request is under way at a time and everything that waits goes into the next one: order survives retries,
  * and a request never covers two partitions, whose leaders may differ (a client that retries such a request can take one partition's
  * answer for another's). acks=all, idempotent. What Kafka does not take is sent again until it does, or until the caller's patience
- * ends; then it is not known whether it is in the log, and the reader must be able to tell doubles.
+ * ends; then it is not known whether it is in the log, and the reader must be able to tell doubles. What waits behind it in its
+ * partition is given up with it, so that nothing overtakes what its writer will send again.
  */
 import { compatibilityPartitioner, ProduceAcks, Producer } from '@platformatic/kafka';
 import { GatewayError } from '@sallyport/shared/errors.ts';
@@ -75,12 +76,6 @@ export class KafkaProducer {
     this.#producer.on('error', () => undefined); // Each call has its own error.
   }
 
-  /** Messages with this key go here, as Kafka's own clients do it. */
-  async partitionOf(key: Uint8Array): Promise<number> {
-    const hash = compatibilityPartitioner({ topic: this.#options.topic }, Buffer.from(key.buffer, key.byteOffset, key.byteLength));
-    return hash % (await this.partitions());
-  }
-
   /** How many there are, as of the first call: a topic that grows is used in full after a restart. */
   partitions(): Promise<number> {
     this.#partitions ??= this.#countPartitions().catch((error: unknown) => {
@@ -119,6 +114,22 @@ export class KafkaProducer {
     return promise;
   }
 
+  /**
+   * Appends messages, each to the partition of its key. Within a partition they keep their order, also that of the calls.
+   * @throws as `append`: then some of them may be in the log, and none is known to be.
+   */
+  async appendByKey(messages: readonly KafkaMessage[]): Promise<void> {
+    // In this order calls that wait for the same answer go on, too.
+    const count = await this.partitions();
+    const byPartition = Map.groupBy(messages, ({ key }) => this.#hash(key) % count);
+    await Promise.all([...byPartition].map(([partition, some]) => this.append(partition, some)));
+  }
+
+  /** Bytes that wait for Kafka. */
+  get queuedBytes(): number {
+    return this.#queueBytes;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -127,6 +138,11 @@ export class KafkaProducer {
       for (const waiting of lane.queue.splice(0)) waiting.reject(closed());
     }
     await this.#producer.close().catch(() => undefined); // It is of no use any more, whatever it says.
+  }
+
+  /** As Kafka's own clients hash keys. */
+  #hash(key: Uint8Array): number {
+    return compatibilityPartitioner({ topic: this.#options.topic }, asBuffer(key));
   }
 
   async #countPartitions(): Promise<number> {
@@ -157,6 +173,8 @@ export class KafkaProducer {
         }
       } catch (error) {
         const failure = error instanceof Error ? error : new Error(String(error));
+        // What was refused for its own sake (too large) leaves the others their chance.
+        if (failure instanceof GatewayError && failure.kind === 'unavailable') taken.push(...lane.queue.splice(0));
         for (const waiting of taken) waiting.reject(failure);
       }
       for (const waiting of taken) this.#queueBytes -= waiting.bytes;

@@ -1,9 +1,10 @@
 /** `sallyport control-plane`: one control plane, in this process. It reads its options itself (control-plane/main.ts). */
+import { kafkaHelp } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
 import type { Terminal } from '../terminal.ts';
 
 export function define(_terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
-  return new Command('sallyport control-plane')
+  const command = new Command('sallyport control-plane')
     .description('Runs a control plane: identity, policy, credentials, leases, the API and the console.')
     .option('--data <DIR>', 'data folder: event log, keys, certificates')
     .option('--http <HOST:PORT>', 'address of the console and API')
@@ -16,4 +17,6 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
       const { runControlPlane } = await import('@sallyport/control-plane/main.ts');
       exit(await runControlPlane(rest));
     });
+  for (const [flags, text] of kafkaHelp) command.option(flags, text);
+  return command;
 }

@@ -1,10 +1,11 @@
 /** `sallyport up`: everything on this machine, as child processes. The work is in cli/supervisor. */
+import { type KafkaFlagValues, kafkaFlags, kafkaHelp } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 
 export function define(terminal: Terminal, exit: (code: number) => void): Command {
-  return new Command('sallyport up')
+  const command = new Command('sallyport up')
     .description('Starts the control plane, an agent, the session store and the ingest on this machine, and keeps them running.')
     .option('--config <DIR>', 'folder of manifests to apply; without it, what was applied before stays')
     .option('--data <DIR>', 'data folder (SALLYPORT_DATA; default ./.sallyport)')
@@ -13,10 +14,22 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--grpc-port <N>', 'port that agents dial (preferred: 8421)', port)
     .option('--clickhouse-port <N>', 'port of the session store (preferred: 8123)', port)
     .option('--agent-workers <N>', 'threads that the agent serves connections with (default: 2, or 1 on a machine with one core)', workers)
-    .action(async (options: UpFlags) => {
+    .action(async (options: Omit<UpFlags, 'kafka'> & Record<string, unknown>) => {
       const { up } = await import('../supervisor/up.ts');
-      exit(await up(options, terminal));
+      exit(await up({ ...options, kafka: kafkaValues(options) }, terminal));
     });
+  for (const [flags, text] of kafkaHelp) command.option(flags, text);
+  return command;
+}
+
+/** Commander names options in camel case. */
+function kafkaValues(options: Readonly<Record<string, unknown>>): KafkaFlagValues {
+  const values: KafkaFlagValues = {};
+  for (const name of Object.keys(kafkaFlags) as (keyof typeof kafkaFlags)[]) {
+    const value = options[name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    if (typeof value === 'string' || typeof value === 'boolean') values[name] = value;
+  }
+  return values;
 }
 
 export interface UpFlags {
@@ -27,6 +40,8 @@ export interface UpFlags {
   grpcPort?: number;
   clickhousePort?: number;
   agentWorkers?: number;
+  /** As they were given; what is in the environment comes on top. */
+  kafka: KafkaFlagValues;
 }
 
 function port(text: string): number {

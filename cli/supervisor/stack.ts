@@ -23,6 +23,8 @@ export interface StackOptions {
   state: SupervisorState;
   ports: { console: number; grpc: number; clickhouse: number };
   agentWorkers?: number;
+  /** Empty when the log is in files. */
+  kafkaArguments: readonly string[];
   env: Readonly<Record<string, string | undefined>>;
   /** Variables that only the control plane gets, e.g. the sample database's password. */
   credentials: Record<string, string>;
@@ -55,6 +57,7 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
             ...['--data', folder('control-plane')],
             ...['--http', `127.0.0.1:${ports.console}`, '--grpc', `127.0.0.1:${ports.grpc}`],
             ...['--clickhouse', storeUrl],
+            ...options.kafkaArguments,
           ],
           { ...options.env, ...store, ...options.credentials },
         ),
@@ -64,8 +67,11 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
       launch: async () =>
         node(
           '@sallyport/control-plane/ingest/main.ts',
-          ['--log', path.join(folder('control-plane'), 'log'), '--clickhouse', storeUrl],
-          plainEnvironment(options.env, store),
+          [
+            ...(options.kafkaArguments.length > 0 ? options.kafkaArguments : ['--log', path.join(folder('control-plane'), 'log')]),
+            ...['--clickhouse', storeUrl],
+          ],
+          plainEnvironment(options.env, { ...store, ...kafkaPassword(options.env) }),
         ),
     },
     agent: {
@@ -136,6 +142,12 @@ async function hasIdentity(agentFolder: string): Promise<boolean> {
 
 /** What a process needs of the environment to run at all. */
 const PLAIN = /^(PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LC_\w+|NODE_\w+|SSL_CERT_\w+|NO_COLOR|SALLYPORT_(LOG|AGENT)_\w+)$/;
+
+/** The one option of Kafka's that is no flag. */
+function kafkaPassword(env: StackOptions['env']): Record<string, string> {
+  const password = env['SALLYPORT_KAFKA_PASSWORD'];
+  return password === undefined ? {} : { SALLYPORT_KAFKA_PASSWORD: password };
+}
 
 function plainEnvironment(env: StackOptions['env'], more: Record<string, string>): Launch['env'] {
   return { ...Object.fromEntries(Object.entries(env).filter(([name]) => PLAIN.test(name))), ...more };

@@ -6,6 +6,7 @@
  * an invitation over gRPC, as it would across a network.
  */
 import path from 'node:path';
+import { kafkaArguments, kafkaConfig, withVariables } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { UpFlags } from '../commands/up.ts';
@@ -84,6 +85,7 @@ class Supervisor {
     const { env } = this.#terminal;
     const demo = this.#flags.demo === true;
     // What can be wrong is found before anything is started.
+    const kafka = kafkaConfig(this.#flags.kafka, env, 'up');
     let files = this.#flags.config === undefined ? [] : await readManifestFiles(this.#flags.config);
     let manifests = (await this.#check(files)).manifests;
     if (!demo) checkSecrets(manifests, env);
@@ -99,6 +101,7 @@ class Supervisor {
     await this.#save();
     const plans = stackPlans({
       dataFolder: this.#folder,
+      kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
       state: this.#state,
       ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
       ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),

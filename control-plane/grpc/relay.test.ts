@@ -120,3 +120,27 @@ test('the marks after a restart are those of the log, with a marks file that is 
     assert.equal(await relay.append(batch(1, ['b'])), 2n);
     assert.equal(await kept(log), 'a|b');
   }));
+
+test('what comes behind a batch that was not taken is not taken before it', () =>
+  withLog(async (log, marks) => {
+    let refusals = 1;
+    const unsteady: EventLog = {
+      append: entries => (refusals-- > 0 ? Promise.reject(new GatewayError('LOG_BUSY', 'unavailable', 'later')) : log.append(entries)),
+      read: (from, max) => log.read(from, max),
+      endOffset: () => log.endOffset(),
+      waitFor: (offset, timeoutMs, signal) => log.waitFor(offset, timeoutMs, signal),
+      close: () => log.close(),
+    };
+    const relay = await RecordRelay.open(unsteady, marks);
+    const results = await Promise.allSettled([relay.append(batch(0, ['a'])), relay.append(batch(1, ['b'])), relay.append(batch(2, ['c']))]);
+    assert.deepEqual(
+      results.map(result => (result.status === 'rejected' ? (result.reason as GatewayError).code : 'taken')),
+      ['LOG_BUSY', 'RELAY_OUT_OF_TURN', 'RELAY_OUT_OF_TURN'],
+    );
+    assert.equal(await relay.append(batch(0, ['a', 'b'])), 2n);
+    assert.equal(await relay.append(batch(2, ['c'])), 3n);
+    // Once it goes on, a spool whose disk lost records may jump again.
+    assert.equal(await relay.append(batch(7, ['h'])), 8n);
+    assert.equal(await kept(log), 'ab|c|h');
+    await relay.close();
+  }));

@@ -11,9 +11,22 @@ import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyp
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, EventLog } from '../log/event-log.ts';
 
+/** Where agents' batches go: the log in files (below), or Kafka (kafka-relay.ts). */
+export interface Relay {
+  readonly counters: RelayCounters;
+  /**
+   * @param batch its `agentId` has been checked against the caller's certificate.
+   * @returns the spool's mark: every record below it is durable. Answers of one spool come in the order of the calls.
+   */
+  append(batch: RecordBatch): Promise<bigint>;
+  close(): Promise<void>;
+}
+
 /** The mark of one spool. */
 interface Mark {
   nextIndex: bigint;
+  /** Set when an append failed, until the spool has come back to where that was: what is behind it must not overtake it. */
+  interrupted: boolean;
   /** The end of the queue of this spool's appends. */
   tail: Promise<void>;
 }
@@ -29,7 +42,7 @@ export interface RelayCounters {
 /** New spools are refused beyond this: the marks stay in memory. */
 const spoolsMax = 100_000;
 
-export class RecordRelay {
+export class RecordRelay implements Relay {
   readonly counters: RelayCounters = { batches: 0, records: 0, duplicates: 0, gaps: 0 };
   readonly #log: EventLog;
   readonly #marksPath: string;
@@ -59,19 +72,17 @@ export class RecordRelay {
    * Appends what is new of a batch.
    * @param batch its `agentId` has been checked against the caller's certificate.
    * @returns the spool's mark: every record below it is durable.
-   * @throws {GatewayError} RELAY_BATCH_INVALID, RELAY_SPOOLS_TOO_MANY, or the log's errors: nothing is known to be durable then.
+   * @throws {GatewayError} RELAY_BATCH_INVALID, RELAY_SPOOLS_TOO_MANY, RELAY_OUT_OF_TURN, or the log's errors: nothing is known to be durable then.
    */
   async append(batch: RecordBatch): Promise<bigint> {
-    if (!/^[A-Za-z0-9._-]{1,128}$/.test(batch.spoolId)) {
-      throw new GatewayError('RELAY_BATCH_INVALID', 'invalid', 'A spool id has 1 to 128 letters, digits, dots, dashes and underscores.');
-    }
+    checkSpoolId(batch.spoolId);
     const key = markKey(batch.agentId, batch.spoolId);
     let mark = this.#marks.get(key);
     if (mark === undefined) {
       if (this.#marks.size >= spoolsMax) {
         throw new GatewayError('RELAY_SPOOLS_TOO_MANY', 'unavailable', `There are ${spoolsMax} spools already; no new one is taken.`);
       }
-      mark = { nextIndex: 0n, tail: Promise.resolve() };
+      mark = { nextIndex: 0n, interrupted: false, tail: Promise.resolve() };
       this.#marks.set(key, mark);
     }
     const turn = mark.tail.then(() => this.#appendInTurn(key, mark, batch));
@@ -111,9 +122,14 @@ export class RecordRelay {
       this.counters.duplicates += known;
       fresh = create(RecordBatchSchema, { ...batch, firstIndex: next, records: batch.records.slice(known) });
     } else if (batch.firstIndex > next) {
+      if (mark.interrupted) {
+        throw new GatewayError('RELAY_OUT_OF_TURN', 'unavailable', 'The batch before this one was not taken: send that one first.');
+      }
       this.counters.gaps += Number(batch.firstIndex - next);
     }
+    mark.interrupted = true;
     const offset = await this.#log.append([{ key: Buffer.from(key), value: toBinary(RecordBatchSchema, fresh) }]);
+    mark.interrupted = false;
     mark.nextIndex = last;
     this.#noted.add(offset);
     while (this.#noted.delete(this.#offset)) this.#offset++;
@@ -126,7 +142,7 @@ export class RecordRelay {
     const key = markKey(batch.agentId, batch.spoolId);
     const last = batch.firstIndex + BigInt(batch.records.length);
     const mark = this.#marks.get(key);
-    if (mark === undefined) this.#marks.set(key, { nextIndex: last, tail: Promise.resolve() });
+    if (mark === undefined) this.#marks.set(key, { nextIndex: last, interrupted: false, tail: Promise.resolve() });
     else if (mark.nextIndex < last) mark.nextIndex = last;
     this.#offset = entry.offset + 1n;
   }
@@ -143,8 +159,14 @@ export class RecordRelay {
     // A mark from beyond the log's end is of another history (a restored backup): the log alone is right.
     if (cached === null || cached.offset > end) return;
     this.#offset = cached.offset;
-    for (const [key, nextIndex] of cached.marks) this.#marks.set(key, { nextIndex, tail: Promise.resolve() });
+    for (const [key, nextIndex] of cached.marks) this.#marks.set(key, { nextIndex, interrupted: false, tail: Promise.resolve() });
   }
+}
+
+/** @throws {GatewayError} RELAY_BATCH_INVALID. */
+export function checkSpoolId(spoolId: string): void {
+  if (/^[A-Za-z0-9._-]{1,128}$/.test(spoolId)) return;
+  throw new GatewayError('RELAY_BATCH_INVALID', 'invalid', 'A spool id has 1 to 128 letters, digits, dots, dashes and underscores.');
 }
 
 function markKey(agentId: string, spoolId: string): string {

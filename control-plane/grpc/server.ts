@@ -38,7 +38,7 @@ import type { ApprovalDesk } from './approval-desk.ts';
 import { AgentFacingCredentials } from './credentials.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { Fleet } from './fleet.ts';
-import type { RecordRelay } from './relay.ts';
+import type { Relay } from './relay.ts';
 import { toStatus } from './status.ts';
 
 export interface GrpcServerOptions {
@@ -50,7 +50,7 @@ export interface GrpcServerOptions {
   authority: Authority;
   enrolment: Enrolment;
   fleet: Fleet;
-  relay: RecordRelay;
+  relay: Relay;
   approvals: ApprovalDesk;
   checkpoints: CheckpointDesk;
   logger: Logger;

@@ -11,7 +11,9 @@ export async function metricsText({ control, records, fleet, relay, startedAtMs,
   metric('sallyport_build_info', 'gauge', 'Version of this program.', [[`version="${version}"`, 1]]);
   metric('sallyport_control_plane_start_time_seconds', 'gauge', 'When the process started.', [['', startedAtMs / 1000]]);
   metric('sallyport_control_log_offset', 'counter', 'Offset of the next control event.', [['', control.position]]);
-  metric('sallyport_records_log_offset', 'counter', 'Offset of the next entry of records.', [['', await records.endOffset()]]);
+  // While the log is out of reach the other figures are wanted all the more.
+  const recordsEnd = await records.endOffset().catch(() => null);
+  if (recordsEnd !== null) metric('sallyport_records_log_offset', 'counter', 'Offset of the next entry of records.', [['', recordsEnd]]);
   metric('sallyport_agents', 'gauge', 'Agents by state.', [
     ['state="online"', fleet.connections().length],
     ['state="enrolled"', agents.filter(([, state]) => state.status === 'active').length],

@@ -67,7 +67,7 @@ const sessionIdLengthMax = 128;
 
 /** The records of one entry, in order, and what of it cannot be read. */
 export function decodeEntry(offset: bigint, value: Uint8Array): { records: DecodedRecord[]; deadLetters: DeadLetter[] } {
-  let batch: { agentId: string; spoolId: string; firstIndex: bigint; records: Uint8Array[] };
+  let batch: { agentId: string; spoolId: string; firstIndex: bigint; records: Uint8Array[]; indexSteps: number[] };
   try {
     batch = fromBinary(RecordBatchSchema, value);
   } catch (error) {
@@ -98,7 +98,7 @@ export function decodeEntry(offset: bigint, value: Uint8Array): { records: Decod
         position,
         agentId: batch.agentId,
         spoolId: batch.spoolId,
-        spoolIndex: batch.firstIndex + BigInt(index),
+        spoolIndex: batch.firstIndex + BigInt(batch.indexSteps[index] ?? index),
         sessionId,
         seq: Number(message.seq),
         at: atUnixUs,

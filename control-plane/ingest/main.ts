@@ -2,25 +2,30 @@
  * Ingest: from the log into ClickHouse, every record once.
  *
  *     node control-plane/ingest/main.ts --log DIR --clickhouse URL
+ *     node control-plane/ingest/main.ts --kafka HOST:PORT,... --clickhouse URL
  *
- * DIR holds the folders sallyport.records and sallyport.control of the embedded log. SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
+ * DIR holds the folders sallyport.records and sallyport.control of the embedded log; with --kafka, any number of ingesters share the
+ * partitions. SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
  * name the user of ClickHouse. Makes the tables, then follows both topics until SIGTERM. Prints {"ready":true,"http"} once the tables
- * are there, or {"error":{"code","message"}} and exits 1. Not here: a log in Kafka, whose reader will implement the same interface.
+ * are there, or {"error":{"code","message"}} and exits 1.
  */
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
+import { type KafkaConfig, kafkaConfig, kafkaFlags } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { openLogReader } from '../log/event-log.ts';
+import { prepareKafka } from '../log/prepare-kafka.ts';
 import { ControlWriter } from './control-batch.ts';
-import { serveMetrics } from './metrics.ts';
+import { KafkaIngest } from './kafka-ingest.ts';
+import { type Figures, serveMetrics } from './metrics.ts';
 import { loadMigrations, migrate } from './migrate.ts';
 import { RecordsWriter } from './records-batch.ts';
 import { isTransient, openSessionStore, type SessionStore } from './session-store.ts';
-import { TopicFollower } from './topic-follower.ts';
+import { type FollowerLog, TopicFollower } from './topic-follower.ts';
 
 /** Behind the data path: what waits, waits in the log. */
 const niceness = 19;
@@ -42,18 +47,9 @@ async function main(): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const store = openSessionStore(options);
   await prepare(store, stop.signal);
-  const readers = {
-    records: openLogReader(join(options.log, 'sallyport.records')),
-    control: openLogReader(join(options.log, 'sallyport.control')),
-  };
-  const say = (level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, message: string) => log[level](fields, message);
-  const followers = new Map(
-    [
-      { topic: 'sallyport.records', reader: readers.records, writer: new RecordsWriter(store) },
-      { topic: 'sallyport.control', reader: readers.control, writer: new ControlWriter(store) },
-    ].map(topic => [topic.topic, new TopicFollower({ ...topic, store, batchAgeMs, batchBytesMax, log: say })]),
-  );
-  const figures = new Map([...followers].map(([topic, follower]) => [topic, follower.figures]));
+  const say: FollowerLog = (level, fields, message) => log[level](fields, message);
+  const source = options.kafka === null ? fromFiles(options.log, store, say) : await fromKafka(options.kafka, store, say);
+  const { figures } = source;
   const http = await serveMetrics(figures);
   log.info({ http: http.url, clickhouse: options.url }, 'following');
   process.stdout.write(`${JSON.stringify({ ready: true, http: http.url })}\n`);
@@ -66,14 +62,45 @@ async function main(): Promise<void> {
     }
   }, lagLogMs);
   try {
-    await Promise.all([...followers.values()].map(follower => follower.run(stop.signal)));
+    await source.run(stop.signal);
   } finally {
     stop.abort();
     clearInterval(reporter);
     http.close();
-    await Promise.all([readers.records.close(), readers.control.close(), store.close()]);
+    await store.close();
   }
   log.info('stopped');
+}
+
+interface Source {
+  figures: Figures;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** The one ingester of the embedded log. */
+function fromFiles(dir: string, store: SessionStore, say: FollowerLog): Source {
+  const followers = [
+    { topic: 'sallyport.records', writer: new RecordsWriter(store) },
+    { topic: 'sallyport.control', writer: new ControlWriter(store) },
+  ].map(({ topic, writer }) => {
+    const reader = openLogReader(join(dir, topic));
+    return { topic, reader, follower: new TopicFollower({ topic, reader, writer, store, batchAgeMs, batchBytesMax, log: say }) };
+  });
+  return {
+    figures: new Map(followers.map(({ topic, follower }) => [topic, follower.figures])),
+    async run(signal) {
+      try {
+        await Promise.all(followers.map(({ follower }) => follower.run(signal)));
+      } finally {
+        await Promise.all(followers.map(({ reader }) => reader.close()));
+      }
+    },
+  };
+}
+
+async function fromKafka(config: KafkaConfig, store: SessionStore, say: FollowerLog): Promise<Source> {
+  await prepareKafka(config, warning => log.warn(warning));
+  return new KafkaIngest({ config, store, batchAgeMs, batchBytesMax, log: say });
 }
 
 /** Makes the tables, waiting for the store as long as it takes. */
@@ -93,20 +120,21 @@ async function prepare(store: SessionStore, signal: AbortSignal): Promise<void> 
 }
 
 function parseOptions() {
-  const { values } = parseArgs({ options: { log: { type: 'string' }, clickhouse: { type: 'string' } } });
+  const { values } = parseArgs({ options: { log: { type: 'string' }, clickhouse: { type: 'string' }, ...kafkaFlags } });
+  const kafka = kafkaConfig(values, process.env, 'ingest');
   const username = process.env['SALLYPORT_STORE_USER'] ?? '';
   const password = process.env['SALLYPORT_STORE_PASSWORD'] ?? '';
-  if (values.log === undefined || values.clickhouse === undefined || !URL.canParse(values.clickhouse)) {
+  if ((values.log === undefined) === (kafka === null) || values.clickhouse === undefined || !URL.canParse(values.clickhouse)) {
     throw new GatewayError(
       'INGEST_OPTION_INVALID',
       'invalid',
-      'Give --log DIR, the folder of the log, and --clickhouse URL, e.g. http://127.0.0.1:8123.',
+      'Give --log DIR, the folder of the log, or --kafka HOST:PORT,..., its brokers; and --clickhouse URL, e.g. http://127.0.0.1:8123.',
     );
   }
   if (username === '' || password === '') {
     throw new GatewayError('INGEST_CREDENTIALS_MISSING', 'invalid', 'Set SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD.');
   }
-  return { log: values.log, url: values.clickhouse, username, password };
+  return { log: values.log ?? '', kafka, url: values.clickhouse, username, password };
 }
 
 main().then(

@@ -5,10 +5,10 @@
  * anywhere costs only that some entries are written once more. While the store does not answer nothing is read: what waits, waits in
  * the log. Not here: what the entries mean (records-batch.ts, control-batch.ts).
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, LogReader } from '../log/event-log.ts';
 import type { BatchResult } from './records-batch.ts';
+import { untilDone, untilRead } from './retry.ts';
 import type { SessionStore } from './session-store.ts';
 
 export interface TopicFollowerOptions {
@@ -19,8 +19,12 @@ export interface TopicFollowerOptions {
   /** A batch is written once it is so old, or so large. */
   batchAgeMs: number;
   batchBytesMax: number;
-  log: (level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, message: string) => void;
+  log: FollowerLog;
+  /** Those of a follower before it, to be counted on. */
+  figures?: TopicFigures;
 }
+
+export type FollowerLog = (level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, message: string) => void;
 
 /** What the metrics show of a topic. */
 export interface TopicFigures {
@@ -41,11 +45,9 @@ export interface TopicFigures {
 /** Few: one entry may hold many records. */
 const readEntriesMax = 64;
 const idleWaitMs = 5_000;
-const backoffFirstMs = 100;
-const backoffMaxMs = 5_000;
 
-export class TopicFollower {
-  readonly figures: TopicFigures = {
+export function noFigures(): TopicFigures {
+  return {
     nextOffset: 0n,
     endOffset: 0n,
     batches: 0,
@@ -57,10 +59,25 @@ export class TopicFollower {
     lastWriteAt: 0,
     problem: null,
   };
+}
+
+/** Counts a batch that was written. */
+export function countBatch(figures: TopicFigures, entries: number, result: BatchResult): void {
+  figures.batches += 1;
+  figures.entries += entries;
+  figures.records += result.records;
+  figures.doubles += result.doubles;
+  figures.deadLetters += result.deadLetters;
+  figures.lastWriteAt = Date.now() / 1000;
+}
+
+export class TopicFollower {
+  readonly figures: TopicFigures;
   readonly #options: TopicFollowerOptions;
 
   constructor(options: TopicFollowerOptions) {
     this.#options = options;
+    this.figures = options.figures ?? noFigures();
   }
 
   /**
@@ -70,7 +87,9 @@ export class TopicFollower {
   async run(signal: AbortSignal): Promise<void> {
     const { reader, topic } = this.#options;
     this.figures.nextOffset = (await this.#persist(signal, () => this.#progress())) ?? 0n;
-    this.figures.endOffset = await reader.endOffset();
+    const end = await untilRead(topic, this.figures, this.#options.log, signal, () => reader.endOffset());
+    if (end === undefined) return;
+    this.figures.endOffset = end;
     if (this.figures.endOffset < this.figures.nextOffset) {
       throw new GatewayError(
         'INGEST_LOG_REPLACED',
@@ -79,8 +98,8 @@ export class TopicFollower {
       );
     }
     while (!signal.aborted) {
-      const entries = await this.#gather(signal);
-      if (entries.length === 0) continue;
+      const entries = await untilRead(topic, this.figures, this.#options.log, signal, () => this.#gather(signal));
+      if (entries === undefined || entries.length === 0) continue;
       const next = this.figures.nextOffset + BigInt(entries.length);
       const result = await this.#persist(signal, async () => {
         const written = await this.#options.writer.write(entries);
@@ -128,39 +147,14 @@ export class TopicFollower {
     return batch;
   }
 
-  /** Tries until it works; undefined when the signal fired before it did. */
-  async #persist<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result | undefined> {
-    let wait = backoffFirstMs;
-    for (;;) {
-      try {
-        const result = await work();
-        if (this.figures.problem !== null) {
-          this.figures.problem = null;
-          this.#options.log('info', { topic: this.#options.topic }, 'the session store takes rows again');
-        }
-        return result;
-      } catch (error) {
-        if (signal.aborted) return undefined;
-        // Also what ClickHouse refused for a reason of its own is tried again: nothing may be left out, and somebody may repair it.
-        this.figures.storeErrors += 1;
-        this.figures.problem = errorText(error);
-        this.#options.log('warn', { topic: this.#options.topic, error: errorText(error), waitMs: wait }, 'not written, will try again');
-        await delay(wait, undefined, { signal }).catch(() => undefined);
-        if (signal.aborted) return undefined;
-        wait = Math.min(wait * 2, backoffMaxMs);
-      }
-    }
+  #persist<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result | undefined> {
+    return untilDone(this.#options.topic, this.figures, this.#options.log, signal, work);
   }
 
   #count(entries: number, next: bigint, result: BatchResult): void {
     const { figures } = this;
     figures.nextOffset = next;
-    figures.batches += 1;
-    figures.entries += entries;
-    figures.records += result.records;
-    figures.doubles += result.doubles;
-    figures.deadLetters += result.deadLetters;
-    figures.lastWriteAt = Date.now() / 1000;
+    countBatch(figures, entries, result);
     if (result.deadLetters > 0) {
       this.#options.log('error', { topic: this.#options.topic, count: result.deadLetters }, 'dead letters: see sallyport.dead_letters');
     }

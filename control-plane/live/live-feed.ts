@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import { manifestKinds } from '../aggregates/manifest.ts';
 import type { Fleet } from '../grpc/fleet.ts';
-import type { EventLog, LogReader } from '../log/event-log.ts';
+import type { LogReader } from '../log/event-log.ts';
 import { type KnownSession, type RecordEvent, RecordEvents } from './record-events.ts';
 
 /** Offsets of the next entries of both logs. */
@@ -32,7 +32,7 @@ export type LiveListener = (event: LiveEvent) => void;
 export interface LiveFeedOptions {
   control: ControlLog;
   controlTopic: LogReader;
-  records: EventLog;
+  records: LogReader;
   fleet: Fleet;
   logger: Logger;
   clock: () => number;

@@ -23,7 +23,7 @@ export function operationRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
         version: context.version,
         startedAt: new Date(context.startedAtMs).toISOString(),
         controlPosition: String(control.position),
-        recordsPosition: String(await records.endOffset()),
+        recordsPosition: await records.endOffset().then(String, () => 'unknown'),
         agents: {
           online: fleet.connections().length,
           enrolled: control.state.agents().filter(([, state]) => state.status === 'active').length,

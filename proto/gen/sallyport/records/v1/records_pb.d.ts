@@ -855,7 +855,8 @@ export declare type SessionHead = Message<"sallyport.records.v1.SessionHead"> & 
 export declare const SessionHeadSchema: GenMessage<SessionHead>;
 
 /**
- * A run of records as an agent's spool holds it and ships it. Its position makes a re-sent batch recognisable.
+ * A run of records as an agent's spool holds it and ships it. Its position makes a re-sent batch recognisable. In Kafka a batch has the
+ * records of one session only, which is the message's key; then `index_steps` says where they are in the spool.
  *
  * @generated from message sallyport.records.v1.RecordBatch
  */
@@ -885,6 +886,13 @@ export declare type RecordBatch = Message<"sallyport.records.v1.RecordBatch"> & 
    * @generated from field: repeated bytes records = 4;
    */
   records: Uint8Array[];
+
+  /**
+   * of each record: its index less first_index. Empty: 0, 1, 2, …
+   *
+   * @generated from field: repeated uint32 index_steps = 5;
+   */
+  indexSteps: number[];
 };
 
 /**
