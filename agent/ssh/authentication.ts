@@ -173,7 +173,7 @@ export class Authentication {
   async #judgeToken(token: string, method: string): Promise<void> {
     this.#state = 'judging';
     const { context } = this.#host;
-    const outcome = await context.gateway.authorise(token.trim(), context.resource, SSH_DEPTH, peerOf(context.clientAddress));
+    const outcome = await context.gateway.authorise(token.trim(), context.resource, SSH_DEPTH);
     this.#settle(outcome, method, { forceCommand: null, withoutForwarding: false, withoutPty: false });
   }
 
@@ -279,7 +279,7 @@ export class Authentication {
     const { context } = this.#host;
     const limits = { forceCommand: null as string | null, withoutForwarding: true, withoutPty: true };
     const verify = (): Promise<TokenVerdict> => Promise.resolve(this.#verdict(proof, limits));
-    const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, peerOf(context.clientAddress), verify);
+    const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, verify);
     this.#settle(outcome, 'certificate', limits);
   }
 
