@@ -6,10 +6,11 @@
  *
  * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type Peer, peerAt } from '@sallyport/shared/identity/token-bounds.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import type { SessionAuthorization } from '../session/authorisation.ts';
 import { LiveSession } from '../session/live-session.ts';
@@ -184,7 +185,9 @@ export class PostgresConnection {
     const secure = new TLSSocket(plain, {
       isServer: true,
       secureContext: resource.secureContext,
-      requestCert: false,
+      // A token may be bound to a certificate. Who issued it says nothing: the handshake proves that the client holds its key.
+      requestCert: true,
+      rejectUnauthorized: false,
       ALPNProtocols: ['postgresql'],
     } as ConstructorParameters<typeof TLSSocket>[1]);
     this.#socket = secure;
@@ -257,8 +260,14 @@ export class PostgresConnection {
     return decodePassword(message.payload, 0, message.payload.length);
   }
 
+  #peer(): Peer {
+    const certificate = this.#socket instanceof TLSSocket ? this.#socket.getPeerX509Certificate() : undefined;
+    const thumbprint = certificate === undefined ? null : createHash('sha256').update(certificate.raw).digest('base64url');
+    return peerAt(this.#context.clientAddress, thumbprint);
+  }
+
   async #authorise(token: string, receivedAtMs: number): Promise<SessionAuthorization> {
-    const outcome = await this.#context.gateway.authorise(token, this.#context.resource, POSTGRES_DEPTH);
+    const outcome = await this.#context.gateway.authorise(token, this.#context.resource, POSTGRES_DEPTH, this.#peer());
     if (outcome.authorised) return outcome.authorization;
     // The record has the reason at once; the client gets the same answer after the same time, whatever the reason is.
     this.#context.gateway.recordRefusal({

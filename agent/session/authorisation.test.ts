@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Peer, TokenBounds } from '@sallyport/shared/identity/token-bounds.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { POSTGRES_DEPTH } from '../postgres/depth.ts';
 import { authorise, type Grant, SessionAuthorization, type TokenVerdict } from './authorisation.ts';
@@ -23,6 +24,7 @@ const ask = (more: Partial<Parameters<typeof authorise>[0]> = {}) =>
     depth: POSTGRES_DEPTH,
     lease: lease(),
     verify: () => Promise.resolve(accepted),
+    peer: { address: '192.0.2.1', certificate: null },
     isRevoked: () => false,
     now: new Date(),
     ...more,
@@ -34,6 +36,31 @@ describe('authorisation', () => {
     assert.ok(outcome.authorised);
     assert.equal(outcome.authorization.consume().principal, principal);
     assert.throws(() => outcome.authorization.consume(), { code: 'AUTHORIZATION_CONSUMED' });
+  });
+
+  test('a bound token is good for its network, its certificate and its role alone', async () => {
+    const bound = (bounds: TokenBounds, peer: Peer, admit?: LeaseState['admit']) =>
+      ask({ verify: () => Promise.resolve({ ...accepted, bounds }), peer, ...(admit === undefined ? {} : { lease: lease({ admit }) }) });
+    const code = async (...of: Parameters<typeof bound>) => {
+      const outcome = await bound(...of);
+      return outcome.authorised ? 'authorised' : outcome.code;
+    };
+    const here: Peer = { address: '192.0.2.1', certificate: 'A'.repeat(43) };
+    assert.equal(await code({ networks: ['192.0.2.0/24'] }, here), 'authorised');
+    assert.equal(await code({ networks: ['198.51.100.0/24'] }, here), 'TOKEN_OTHER_NETWORK');
+    assert.equal(await code({ networks: ['0.0.0.0/0'] }, { ...here, address: '' }), 'TOKEN_OTHER_NETWORK');
+    assert.equal(await code({ certificate: 'A'.repeat(43) }, here), 'authorised');
+    assert.equal(await code({ certificate: 'B'.repeat(43) }, here), 'TOKEN_OTHER_CERTIFICATE');
+    assert.equal(await code({ certificate: 'A'.repeat(43) }, { ...here, certificate: null }), 'TOKEN_OTHER_CERTIFICATE');
+    const asked: unknown[] = [];
+    const admit: LeaseState['admit'] = (_principal, _resource, _depth, _now, onlyRole) => {
+      asked.push(onlyRole);
+      return { admitted: true, role: 'r', session: {} };
+    };
+    const outcome = await bound({ role: 'reader' }, here, admit);
+    assert.ok(outcome.authorised);
+    assert.equal(outcome.authorization.consume().onlyRole, 'reader', 'for the leases to come');
+    assert.deepEqual(asked, ['reader']);
   });
 
   test('cannot be made by anybody else', () => {

@@ -6,13 +6,14 @@
  * and nothing to the client.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type Peer, refusalByBounds, type TokenBounds } from '@sallyport/shared/identity/token-bounds.ts';
 import type { Admission, EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { LeaseState, ResourceState } from './lease-state.ts';
 
 /** What a verified token says. */
 export type TokenVerdict =
-  | { ok: true; principal: Principal; tokenId: string; expiresAtMs: number; ticketResource?: string }
+  | { ok: true; principal: Principal; tokenId: string; expiresAtMs: number; ticketResource?: string; bounds?: TokenBounds }
   | { ok: false; code: string; reason: string };
 
 export interface Grant {
@@ -20,6 +21,8 @@ export interface Grant {
   readonly resource: ResourceState;
   readonly principal: Principal;
   readonly tokenId: string;
+  /** The role that the token is for; absent: any. */
+  readonly onlyRole?: string;
   readonly admission: Admission & { admitted: true };
 }
 
@@ -54,6 +57,8 @@ export interface AuthorisationRequest {
   /** The lease in force; null: there is none. */
   lease: LeaseState | null;
   verify: (token: string, resource: string) => Promise<TokenVerdict>;
+  /** The client's end of the connection. */
+  peer: Peer;
   isRevoked: (tokenId: string) => boolean;
   now: Date;
 }
@@ -78,14 +83,18 @@ export async function authorise(request: AuthorisationRequest): Promise<Authoris
     if (verdict.ticketResource !== undefined && verdict.ticketResource !== request.resource) {
       return refused('TICKET_OTHER_RESOURCE', `the ticket is for the resource ${JSON.stringify(verdict.ticketResource)}`);
     }
+    const unbound = refusalByBounds(verdict.bounds, request.peer);
+    if (unbound !== null) return refused(unbound.code, unbound.reason);
     if (lease === null) return refused('NO_LEASE', 'the agent has no lease');
     if (lease.expiresAtMs <= now.getTime())
       return refused('LEASE_EXPIRED', 'the agent\u2019s lease has expired and the control plane has not renewed it');
     const resource = lease.resources.get(request.resource);
     if (resource === undefined) return refused('UNKNOWN_RESOURCE', 'the lease does not hold this resource');
-    const admission = lease.admit(principal, request.resource, request.depth, now);
+    const onlyRole = verdict.bounds?.role;
+    const admission = lease.admit(principal, request.resource, request.depth, now, onlyRole);
     if (!admission.admitted) return refused(admission.code, admission.reason);
-    return { authorised: true, authorization: new SessionAuthorization(MAKER, { lease, resource, principal, tokenId, admission }) };
+    const grant = { lease, resource, principal, tokenId, admission, ...(onlyRole === undefined ? {} : { onlyRole }) };
+    return { authorised: true, authorization: new SessionAuthorization(MAKER, grant) };
   } catch (error) {
     return refused('ADMISSION_FAILED', `the admission could not be decided: ${errorText(error)}`);
   }

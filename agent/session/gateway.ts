@@ -7,6 +7,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import type { GatewayError } from '@sallyport/shared/errors.ts';
 import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
+import type { Peer } from '@sallyport/shared/identity/token-bounds.ts';
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { encodeSessionRefused } from '@sallyport/shared/records/encode.ts';
@@ -137,6 +138,7 @@ export class Gateway {
     token: string,
     resource: string,
     depth: EnforcementDepth,
+    peer: Peer,
     verify: GatewayOptions['verify'] = this.#verify,
   ): Promise<AuthorisationOutcome> {
     if (this.draining) return { authorised: false, code: 'DRAINING', reason: 'the agent is draining' };
@@ -146,6 +148,7 @@ export class Gateway {
       depth,
       lease: this.lease,
       verify,
+      peer,
       isRevoked: id => this.#revoked.has(id),
       now: new Date(),
     });

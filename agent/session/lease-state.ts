@@ -73,8 +73,9 @@ export class LeaseState {
     this.problems = problems;
   }
 
-  admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date): Admission {
-    return admit(this.#policy, principal, resource, depth, now);
+  /** @param onlyRole the one role that may admit; absent: any. */
+  admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date, onlyRole?: string): Admission {
+    return admit(this.#policy, principal, resource, depth, now, onlyRole);
   }
 
   policyFor(principal: Principal, resource: string): PolicyInForce {
@@ -124,7 +125,11 @@ function resourceState(name: string, spec: ResourceSpec, lease: OpenedLease): Re
   const serving = lease.serving[name] ?? lease.serving['*'];
   if (serving === undefined)
     throw new GatewayError('SERVING_CERTIFICATE_MISSING', 'unavailable', 'there is no certificate to serve clients with');
-  const secureContext = createSecureContext({ cert: serving.certificate, key: serving.key, minVersion: 'TLSv1.2', honorCipherOrder: true });
+  const secureContext = createSecureContext({
+    ...{ cert: serving.certificate, key: serving.key, minVersion: 'TLSv1.2', honorCipherOrder: true },
+    // Clients are asked for certificates: without a context of its own OpenSSL refuses to resume their sessions.
+    sessionIdContext: 'sallyport',
+  });
   return { name, spec, credential, maskKey, secureContext, ssh: spec.protocol === 'ssh' ? sshState(name, lease) : null };
 }
 

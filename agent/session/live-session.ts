@@ -45,6 +45,7 @@ export class LiveSession {
   readonly #gateway: Gateway;
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
+  readonly #onlyRole: string | undefined;
   #ended = false;
   #headSeq = 0;
   #tags: Pick<Head, 'principalTag' | 'resourceTag'> | null = null;
@@ -60,6 +61,7 @@ export class LiveSession {
     this.protocol = options.protocol;
     this.role = grant.admission.role;
     this.tokenId = grant.tokenId;
+    this.#onlyRole = grant.onlyRole;
     this.startedAtMs = now;
     this.lastActiveAtMs = now;
     this.#maxDurationMs = grant.admission.session.maxDurationMs;
@@ -112,7 +114,9 @@ export class LiveSession {
   /** Takes a new lease into force, or ends the session when it no longer admits the principal. */
   takeLease(lease: LeaseState, depth: Parameters<LeaseState['admit']>[2], now: Date): void {
     if (this.#ended) return;
-    const admission = lease.resources.has(this.resource.name) ? lease.admit(this.principal, this.resource.name, depth, now) : null;
+    const admission = lease.resources.has(this.resource.name)
+      ? lease.admit(this.principal, this.resource.name, depth, now, this.#onlyRole)
+      : null;
     if (admission === null || !admission.admitted) {
       this.onEnd('grantWithdrawn', admission === null ? 'the resource is no longer served' : admission.reason);
       return;

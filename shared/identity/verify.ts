@@ -16,6 +16,7 @@ import { createHash } from 'node:crypto';
 import type { LeaseBundle, Named, PublicJwk } from '../policy/bundle.ts';
 import type { OidcProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '../policy/model.ts';
 import { type Jws, KeySet, parseJws, signatureChecks } from './jws.ts';
+import { boundsOf, type TokenBounds } from './token-bounds.ts';
 import { workloadProviders } from './trusted-issuers.ts';
 
 export type Verified =
@@ -27,6 +28,8 @@ export type Verified =
       expiresAtMs: number;
       /** Set for a ticket: the only resource it opens. */
       ticketResource?: string;
+      /** Whoever takes the token must check them (token-bounds.ts); absent: none. */
+      bounds?: TokenBounds;
     }
   | {
       ok: false;
@@ -267,6 +270,8 @@ function judgeClaims(claims: Record<string, unknown>, issuer: string, oidc: Oidc
   if (delegation === null) return refuse('TOKEN_CLAIMS', 'the chain of actors (`act`) is malformed or too long');
   const tokenId = tokenIdOf(claims.jti, digest);
   if (tokenId === null) return refuse('TOKEN_CLAIMS', 'the token id (`jti`) is no short string');
+  const bounds = boundsOf(claims, false);
+  if (bounds === null) return refuse('TOKEN_BOUND', 'the token is bound to something (`cnf`) that cannot be checked here');
 
   let principal: Principal;
   if (trust !== undefined) {
@@ -278,7 +283,7 @@ function judgeClaims(claims: Record<string, unknown>, issuer: string, oidc: Oidc
   }
   return {
     ok: true,
-    result: { ok: true, principal, tokenId, expiresAtMs: times.expiresAtMs },
+    result: { ok: true, principal, tokenId, expiresAtMs: times.expiresAtMs, ...bound(bounds) },
     goodUntilMs: times.expiresAtMs + oidc.clockSkewMs,
   };
 }
@@ -323,9 +328,16 @@ async function verifyTicket(jws: Jws, digest: string, context: VerifyContext): P
     return refuse('TOKEN_CLAIMS', 'the ticket lacks a claim that tickets have');
   }
   if (kind !== 'person' && kind !== 'workload') return refuse('TOKEN_CLAIMS', 'the ticket does not say what kind of principal it is for');
+  const bounds = boundsOf(claims, true);
+  if (bounds === null) return refuse('TOKEN_BOUND', 'the ticket is bound to something that this version cannot check');
   const principal: Principal = { kind, name, issuer: oiss, subject: sub, groups, delegation };
-  const result: Accepted = { ok: true, principal, tokenId, expiresAtMs: times.expiresAtMs, ticketResource: aud.slice('resource:'.length) };
+  const ticketResource = aud.slice('resource:'.length);
+  const result: Accepted = { ok: true, principal, tokenId, expiresAtMs: times.expiresAtMs, ticketResource, ...bound(bounds) };
   return { ok: true, result, goodUntilMs: times.expiresAtMs };
+}
+
+function bound(bounds: TokenBounds): { bounds?: TokenBounds } {
+  return Object.keys(bounds).length === 0 ? {} : { bounds };
 }
 
 function judgeTimes(

@@ -50,11 +50,19 @@ export interface SessionPolicy {
  * @param now the time of admission, for conditions.
  * @returns a refusal's `reason` is for the record and the log; a client is told nothing of it.
  */
-export function admit(policy: CompiledPolicy, principal: Principal, resourceName: string, depth: EnforcementDepth, now: Date): Admission {
+export function admit(
+  policy: CompiledPolicy,
+  principal: Principal,
+  resourceName: string,
+  depth: EnforcementDepth,
+  now: Date,
+  onlyRole?: string,
+): Admission {
   const resource = policy.resources.get(resourceName);
   if (resource === undefined) return { admitted: false, code: 'UNKNOWN_RESOURCE', reason: 'this agent serves no such resource' };
   const variables = variablesOf(resource, principal, now);
-  const members = resource.roles.filter(role => isMember(role, principal));
+  // A token may be for one role; then the others do not count, however much they give.
+  const members = resource.roles.filter(role => (onlyRole === undefined || role.name === onlyRole) && isMember(role, principal));
   const admitting = members.filter(role => evaluate(role.when, variables) === true);
   const [first, ...rest] = admitting;
   if (first === undefined) {
