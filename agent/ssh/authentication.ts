@@ -8,6 +8,7 @@
  * @see RFC 4252, RFC 4256
  */
 import { errorText } from '@sallyport/shared/errors.ts';
+import { peerAt } from '@sallyport/shared/identity/token-bounds.ts';
 import { certificateProblem, decodeCertificate, isCertificateAlgorithm, plainAlgorithm } from '@sallyport/shared/ssh/certificate.ts';
 import { verifySignature } from '@sallyport/shared/ssh/keys.ts';
 import { readHolder } from '@sallyport/shared/ssh/principal.ts';
@@ -173,7 +174,7 @@ export class Authentication {
   async #judgeToken(token: string, method: string): Promise<void> {
     this.#state = 'judging';
     const { context } = this.#host;
-    const outcome = await context.gateway.authorise(token.trim(), context.resource, SSH_DEPTH);
+    const outcome = await context.gateway.authorise(token.trim(), context.resource, SSH_DEPTH, peerAt(context.clientAddress));
     this.#settle(outcome, method, { forceCommand: null, withoutForwarding: false, withoutPty: false });
   }
 
@@ -279,7 +280,7 @@ export class Authentication {
     const { context } = this.#host;
     const limits = { forceCommand: null as string | null, withoutForwarding: true, withoutPty: true };
     const verify = (): Promise<TokenVerdict> => Promise.resolve(this.#verdict(proof, limits));
-    const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, verify);
+    const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, peerAt(context.clientAddress), verify);
     this.#settle(outcome, 'certificate', limits);
   }
 
