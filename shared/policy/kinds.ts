@@ -344,7 +344,12 @@ const predicates = shortOrLong(
   mapped(predicateAction, action => ({ equality: action, other: action })),
   object({
     equality: defaulted(predicateAction, 'record', 'record', 'Comparisons for equality with a constant or a parameter.'),
-    other: defaulted(predicateAction, 'record', 'record', 'All else: ranges, patterns, orders, groups. Working values out row by row (docs/sql.md) is refused under `record`.'),
+    other: defaulted(
+      predicateAction,
+      'record',
+      'record',
+      'All else: ranges, patterns, orders, groups. Working values out row by row (docs/sql.md) is refused under `record`.',
+    ),
   }),
 );
 
