@@ -15,6 +15,8 @@ export interface Endpoints {
   /** host:port */
   grpc: string;
   clickhouse: { url: string; user: string; password: string };
+  /** A user who may only read it, for people and dashboards; absent where the platform cannot confine one. */
+  clickhouseReader?: { url: string; user: string; password: string };
   /** Path of the PEM file with the CA that agents' certificates come from: what clients verify against. */
   ca: string;
   /** Resource name → host:port where clients connect. */

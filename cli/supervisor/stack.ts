@@ -37,6 +37,9 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
   const { dataFolder, state, ports } = options;
   const folder = (name: string) => path.join(dataFolder, name);
   const store = { SALLYPORT_STORE_USER: state.store.user, SALLYPORT_STORE_PASSWORD: state.store.password };
+  const reader = state.storeReader;
+  const readerVariables =
+    reader === undefined ? {} : { SALLYPORT_STORE_READONLY_USER: reader.user, SALLYPORT_STORE_READONLY_PASSWORD: reader.password };
   const storeUrl = `http://127.0.0.1:${ports.clickhouse}`;
   return {
     sessionStore: {
@@ -45,7 +48,7 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
         node(
           '@sallyport/control-plane/session-store/main.ts',
           ['--data', folder('session-store'), '--listen', `127.0.0.1:${ports.clickhouse}`],
-          plainEnvironment(options.env, store),
+          plainEnvironment(options.env, { ...store, ...readerVariables }),
         ),
     },
     controlPlane: {

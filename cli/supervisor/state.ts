@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type DirectoryLock, lockDirectory } from '@sallyport/control-plane/log/directory-lock.ts';
+import { canConfine } from '@sallyport/control-plane/session-store/confine.ts';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { replaceFile } from '../endpoints.ts';
 import { readIfThere } from '../read-if-there.ts';
@@ -14,6 +15,8 @@ import { signalGroup } from './child.ts';
 export interface SupervisorState {
   ports: Record<string, number>;
   store: { user: string; password: string };
+  /** Who may only read the session store; absent where the platform cannot keep that user inside it. */
+  storeReader?: { user: string; password: string };
   /** `Kind/name` of what the configuration folder held at the last start: what has left it since is deleted. */
   applied: string[];
   processes: Record<string, { pid: number; startedAt: string }>;
@@ -69,12 +72,21 @@ async function readState(file: string): Promise<SupervisorState> {
   const text = await readIfThere(file);
   if (text !== null) {
     try {
-      return JSON.parse(text) as SupervisorState;
+      return withReader(JSON.parse(text) as SupervisorState);
     } catch (cause) {
       throw new GatewayError('STATE_UNREADABLE', 'internal', `${file} is damaged. Delete it: only ports are forgotten with it.`, { cause });
     }
   }
-  return { ports: {}, store: { user: 'sallyport', password: randomBytes(24).toString('base64url') }, applied: [], processes: {} };
+  return withReader({ ports: {}, store: { user: 'sallyport', password: newPassword() }, applied: [], processes: {} });
+}
+
+/** A platform that cannot confine the engine has no reader, also when the data folder came from one that can. */
+function withReader({ storeReader, ...state }: SupervisorState): SupervisorState {
+  return canConfine() ? { ...state, storeReader: storeReader ?? { user: 'reader', password: newPassword() } } : state;
+}
+
+function newPassword(): string {
+  return randomBytes(24).toString('base64url');
 }
 
 /** When a process started, in the kernel's clock ticks since boot; undefined when there is none, or no /proc. */

@@ -140,6 +140,9 @@ class Supervisor {
       resources,
       pids: {},
       adminToken: String(this.#controlPlane.adminToken),
+      ...(this.#state.storeReader === undefined
+        ? {}
+        : { clickhouseReader: { url: `http://127.0.0.1:${ports.clickhouse}`, ...this.#state.storeReader } }),
     };
     await this.#writeEndpoints();
     this.#checkStop();

@@ -9,6 +9,7 @@ export interface Endpoints {
   api: string;
   grpc: string;
   clickhouse: { url: string; user: string; password: string };
+  clickhouseReader?: { url: string; user: string; password: string };
   ca: string;
   resources: Record<string, string>;
   pids: Record<string, number>;
