@@ -58,7 +58,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
   {
     title: 'Look',
     entries: [
-      { name: 'sessions', summary: 'list, show and end sessions', load: () => import('./commands/sessions.ts') },
+      { name: 'sessions', summary: 'list, show, end and replay sessions', load: () => import('./commands/sessions.ts') },
       { name: 'evidence', summary: "ask the auditors' questions", load: () => import('./commands/evidence.ts') },
       { name: 'approvals', summary: 'list, approve and deny held commands', load: () => import('./commands/approvals.ts') },
       { name: 'detect', summary: 'find secrets and personal data in text', load: () => import('./commands/detect-command.ts') },

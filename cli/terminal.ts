@@ -5,6 +5,8 @@
 export interface Terminal {
   /** Writes a line (or several) of result. */
   out: (text: string) => void;
+  /** Writes what is no line, to standard output. */
+  raw: (text: string) => void;
   /** Writes a line (or several) for people only: progress, warnings, hints. */
   err: (text: string) => void;
   env: Readonly<Record<string, string | undefined>>;
@@ -43,6 +45,7 @@ export function processTerminal(): Terminal {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   return {
     out: text => void process.stdout.write(`${text}\n`),
+    raw: text => void process.stdout.write(text),
     err: text => void process.stderr.write(`${text}\n`),
     env: process.env,
     stdin: process.stdin,

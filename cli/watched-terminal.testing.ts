@@ -9,6 +9,7 @@ export function watchedTerminal(env: Record<string, string> = {}, input = ''): T
     outLines,
     errLines,
     out: text => void outLines.push(...text.split('\n')),
+    raw: text => void outLines.push(text),
     err: text => void errLines.push(...text.split('\n')),
     env,
     stdin: Readable.from([input]),

@@ -1,9 +1,10 @@
-/** `sallyport sessions list|show|kill`: who uses what, now and before. */
+/** `sallyport sessions list|show|kill|replay`: who uses what, now and before. */
 import { Command } from 'commander';
 import { administratorRequest, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { printable, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
+import { addReplay } from './sessions-replay.ts';
 
 interface Session {
   sessionId: string;
@@ -43,7 +44,7 @@ interface StoreAnswer {
 
 type Options = ConnectionOptions & { json?: true };
 
-export function define(terminal: Terminal): Command {
+export function define(terminal: Terminal, exit: (code: number) => void): Command {
   const sessions = new Command('sallyport sessions').description('Sessions: one authenticated use of one resource by one principal.');
   withConnectionOptions(sessions.command('list'))
     .description('Lists sessions, the newest first.')
@@ -110,6 +111,7 @@ export function define(terminal: Terminal): Command {
       );
       terminal.out(`session ${id} is being ended`);
     });
+  addReplay(sessions, terminal, exit);
   return sessions;
 }
 

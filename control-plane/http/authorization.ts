@@ -44,6 +44,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/search/sessions': 'signed-in',
   'GET /v1/search/commands': 'signed-in',
   'GET /v1/sessions/:id/commands/:seq': 'signed-in',
+  'GET /v1/sessions/:id/recording': 'signed-in',
 
   'POST /v1/policy/explain': ['viewer', 'operator', 'auditor'],
   'GET /v1/resources/:name/catalog': ['operator', 'auditor'],

@@ -27,6 +27,7 @@ import { operationRoutes } from './routes/operations.ts';
 import { overviewRoutes } from './routes/overview.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { questionRoutes } from './routes/questions.ts';
+import { recordingRoutes } from './routes/recordings.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
@@ -116,6 +117,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(accessRoutes(context));
   await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
+  await app.register(recordingRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));

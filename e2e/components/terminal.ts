@@ -4,6 +4,9 @@ import path from 'node:path';
 
 const helper = path.join(import.meta.dirname, '..', '..', 'agent', 'ssh', 'terminal', 'fixtures', 'on-a-terminal.py');
 
+/** A shell that asks, with whatever escape sequences follow its prompt. */
+export const PROMPT = /\$ (?:[^ -~]\[[\d;?]*[a-zA-Z])*$/;
+
 export class Terminal {
   readonly #child: ChildProcessWithoutNullStreams;
   output = '';

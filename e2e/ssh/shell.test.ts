@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Bastion, startBastion } from '../components/bastion.ts';
 import { runProgram } from '../components/ssh-client.ts';
-import type { Terminal } from '../components/terminal.ts';
+import { PROMPT, type Terminal } from '../components/terminal.ts';
 
 let bastion: Bastion;
 const terminals: Terminal[] = [];
@@ -42,8 +42,6 @@ after(async () => {
   for (const terminal of terminals) terminal.stop();
   await bastion?.stop();
 });
-
-const PROMPT = /\$ (?:[^ -~]\[[\d;?]*[a-zA-Z])*$/;
 
 async function shell(as: 'operator' | 'approver' = 'operator', size: { columns?: number; rows?: number } = {}): Promise<Terminal> {
   const terminal = await bastion.terminal([], { as, ...size });

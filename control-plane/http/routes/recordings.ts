@@ -1,0 +1,102 @@
+/**
+ * What a terminal showed, from the session store, as asciicast version 3: masked as it was recorded. It is streamed in pages, so that a
+ * recording of a day costs no more memory than one of a minute.
+ */
+import { Readable } from 'node:stream';
+import { fromBinary } from '@bufbuild/protobuf';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { AsciicastWriter } from '@sallyport/shared/records/asciicast.ts';
+import { Type } from 'typebox';
+import { callerOf, hasRole } from '../authentication.ts';
+import type { ApiContext } from '../context.ts';
+import * as schemas from '../schemas.ts';
+import type { SessionHistory } from '../session-history.ts';
+
+const PAGE = 500;
+
+interface Recorded {
+  seq: number;
+  text: string;
+  tag: string;
+  principal: string;
+  resource: string;
+  started_us: number;
+  answered_us: number | null;
+}
+
+export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
+  const { history } = context;
+  return async app => {
+    app.route({
+      method: 'GET',
+      url: '/v1/sessions/:id/recording',
+      config: { access: 'principal' },
+      schema: {
+        operationId: 'getRecording',
+        tags: ['sessions'],
+        summary: 'What a terminal of the session showed, as asciicast version 3',
+        params: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) }),
+        querystring: Type.Object(
+          {
+            command: Type.Optional(
+              Type.String({
+                pattern: '^\\d{1,15}$',
+                description: 'seq of the command that had the terminal; absent: the first of the session',
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Type.Unknown({ description: 'application/x-asciicast' }), default: schemas.Problem },
+      },
+      handler: async (request, reply) => {
+        const caller = callerOf(request);
+        const own = caller.type === 'admin' || hasRole(caller, 'auditor') ? undefined : caller.principal;
+        const [found] = await history.rows<Recorded>(
+          `SELECT seq, text, tag, principal, resource, toUnixTimestamp64Micro(at) AS started_us,
+                  if(answered_at IS NULL, NULL, toUnixTimestamp64Micro(answered_at)) AS answered_us
+           FROM sallyport.commands
+           WHERE session_id = {id:String} ${own === undefined ? '' : 'AND principal = {principal:String} AND issuer = {issuer:String}'}
+             AND seq IN (SELECT command_seq FROM sallyport.record_rows WHERE session_id = {id:String} AND type = 'output_chunk')
+             ${request.query.command === undefined ? '' : 'AND seq = {command:UInt64}'}
+           ORDER BY kind IN ('ssh-shell', 'ssh-exec') DESC, seq LIMIT 1`,
+          { id: request.params.id, command: request.query.command, principal: own?.name, issuer: own?.issuer },
+        );
+        if (found === undefined)
+          throw new GatewayError('RECORDING_UNKNOWN', 'notFound', 'There is no recording of this session, or it is still on its way.');
+        const source = Readable.from(linesOf(history, request.params.id, found));
+        source.on('error', error => request.log.error({ err: error }, 'a recording broke off'));
+        return reply.type('application/x-asciicast').send(source);
+      },
+    });
+  };
+}
+
+async function* linesOf(history: SessionHistory, id: string, command: Recorded): AsyncGenerator<string> {
+  const startedUnixUs = Number(command.started_us);
+  const writer = new AsciicastWriter({ startedUnixUs, title: `${command.principal} on ${command.resource}`, command: command.text });
+  let after = -1;
+  let lastUs = startedUnixUs;
+  for (;;) {
+    const rows = await history.rows<{ seq: number; encoded: string }>(
+      `SELECT seq, base64Encode(encoded) AS encoded FROM sallyport.records
+       WHERE session_id = {id:String} AND type = 'output_chunk' AND command_seq = {command:UInt64} AND seq > {after:Int64}
+       ORDER BY seq LIMIT ${PAGE}`,
+      { id, command: command.seq, after },
+    );
+    for (const { seq, encoded } of rows) {
+      after = Number(seq);
+      const record = fromBinary(RecordSchema, Buffer.from(encoded, 'base64'));
+      if (record.body.case !== 'outputChunk') continue;
+      lastUs = Number(record.atUnixUs);
+      const { stream, data } = record.body.value;
+      for (const line of writer.lines({ atUnixUs: lastUs, stream, data })) yield `${line}\n`;
+    }
+    if (rows.length < PAGE) break;
+  }
+  const exit = /^exit (\d+)$/.exec(command.tag);
+  const endedUs = command.answered_us === null ? lastUs : Number(command.answered_us);
+  for (const line of writer.end(endedUs, exit === null ? null : Number(exit[1]))) yield `${line}\n`;
+}
