@@ -91,6 +91,49 @@ export async function requestDownload(api: ApiAddress, path: string, into: NodeJ
   return response.headers;
 }
 
+/**
+ * Sends a request whose answer comes line by line (`application/x-ndjson`).
+ *
+ * @param onLine gets the JSON of each line as it comes.
+ * @throws {GatewayError} as `requestJson`; also when the answer breaks off.
+ */
+export async function requestLines(api: ApiAddress, path: string, body: unknown, onLine: (line: unknown) => void): Promise<void> {
+  const url = addressOf(api, path);
+  const text = JSON.stringify(body);
+  const options: RequestOptions & { ca?: string } = {
+    method: 'POST',
+    timeout: TIMEOUT_MS,
+    headers: {
+      accept: 'application/x-ndjson',
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+      ...(api.token ? { authorization: `Bearer ${api.token}` } : {}),
+    },
+    ...(api.ca === undefined ? {} : { ca: api.ca }),
+  };
+  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  const { createInterface } = await import('node:readline');
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = request(url, options, resolve);
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    sent.on('error', reject);
+    sent.end(text);
+  }).catch((cause: unknown) => {
+    throw unreachable(api, cause);
+  });
+  if ((response.statusCode ?? 0) >= 400) throw refusal(response.statusCode ?? 0, await readAll(response));
+  try {
+    for await (const line of createInterface({ input: response })) if (line !== '') onLine(JSON.parse(line));
+  } catch (cause) {
+    throw new GatewayError('DOWNLOAD_BROKEN', 'unavailable', `the answer broke off: ${errorText(cause)}. Try again.`, { cause });
+  }
+}
+
+/** What a `problem` in the answer says, as an error. */
+export function problemError(problem: Problem & { status?: number }): Error {
+  return refusal(problem.status ?? 500, JSON.stringify(problem));
+}
+
 /** @throws {GatewayError} API_ADDRESS_INVALID. */
 function addressOf(api: ApiAddress, path: string): URL {
   const url = new URL(api.url + path);

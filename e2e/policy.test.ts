@@ -1,7 +1,8 @@
 /** Policy before it decides: explained by a running installation, with the catalog that an agent reads. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -121,6 +122,116 @@ test('a catalog file judges offline as the installation does, and holds no secre
       ['email', 'masked'],
     ],
   );
+});
+
+const proposed = `
+apiVersion: sallyport.dev/v1
+kind: Guard
+metadata: { name: sql-safety }
+spec:
+  resources: { labels: { env: prod } }
+  rules:
+    - { name: no-delete, match: { statements: [delete] }, action: deny, message: "Rows are archived." }
+    - { name: large-update, match: { statements: [update], maxRows: 100 }, action: deny }
+    - { name: bots-wait, match: { statements: [insert] }, when: "principal.kind == 'workload'", action: hold, approval: { from: { groups: [dba] } } }
+---
+kind: DataPolicy
+metadata: { name: customer-pii }
+spec:
+  resources: { names: [crm] }
+  columns:
+    - { match: "public.customers.email", action: mask, as: partial }
+    - { match: "public.customers.name", action: mask, as: redact }
+    - { match: "public.app_users.password", action: deny }
+  detectors: [email]
+  exempt: { groups: [privacy-office] }
+---
+kind: Role
+metadata: { name: support }
+spec:
+  members: { groups: [support], serviceAccounts: [billing-bot] }
+  resources: { names: [crm] }
+`;
+
+test('simulate: recorded traffic under proposed manifests', async () => {
+  const [sam, pia, bot] = await Promise.all([connected(people.support), connected(people.privacy), connected(people.bot)]);
+  const started = new Date().toISOString();
+  for (const id of [1, 2, 3]) await sam.query('select name, email, ssn from customers where id = $1', [id]);
+  await sam.query('delete from orders where id = -1');
+  await sam.query('delete from orders where id = -2');
+  await sam.query('update orders set quantity = quantity where id = 1');
+  await assert.rejects(sam.query('alter table orders add column note text'));
+  await assert.rejects(sam.query('select password from app_users'));
+  await sam.query('select item from orders where id = 1');
+  await sam.query('create temporary table basket (item text)');
+  await sam.query('select * from basket');
+  await pia.query('select ssn from customers where id = 1');
+  await bot.query("insert into orders select 3001, 1, 'x', 1, now()");
+  await bot.query('select count(*) from orders');
+  await Promise.all([sam, pia, bot].map(client => client.end()));
+  const since = `at >= parseDateTime64BestEffort('${started}', 6)`;
+  await gateway.eventually<{ n: number }>(
+    `select count() as n from sallyport.commands where ${since} and status != ''`,
+    rows => Number(rows[0]?.n) >= 14,
+  );
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'sallyport-proposed-'));
+  writeFileSync(path.join(dir, 'proposed.yaml'), proposed);
+  const answer = await sallyport('policy', 'simulate', dir, '--since', started, '--json');
+  assert.equal(answer.code, 0, answer.stderr);
+  const report = JSON.parse(answer.stdout);
+  const counted = (report.changes as { change: string; rule: string; commands: number; principals: { name: string }[] }[])
+    .map(({ change, rule, commands, principals }) => `${change} ${rule} ${commands} ${principals.map(({ name }) => name).join(',')}`)
+    .sort();
+  assert.deepEqual(counted, [
+    'allowed sql-safety/no-ddl 1 sam@example.com',
+    'denied admission 1 pia@example.com',
+    'denied sql-safety/no-delete 2 sam@example.com',
+    'held sql-safety/bots-wait 1 billing-bot',
+    'masked customer-pii/public.customers.name 3 sam@example.com',
+    // The others have no number, so nothing was masked.
+    'unmasked public.customers.ssn 1 sam@example.com',
+  ]);
+  const [denied] = report.changes;
+  assert.deepEqual(denied.examples.map((each: { text: string }) => each.text).sort(), [
+    'delete from orders where id = -1',
+    'delete from orders where id = -2',
+  ]);
+  const undecided = Object.fromEntries(report.undecided.map(({ code, commands }: { code: string; commands: number }) => [code, commands]));
+  assert.deepEqual(undecided, { 'estimate-missing': 1, 'names-missing': 1 });
+  // Item, password, the temporary table, count: as before.
+  assert.equal(report.unchanged, 4);
+  assert.equal(report.commands, 14);
+  assert.deepEqual(
+    report.proposed.map(({ name }: { name: string }) => name),
+    ['sql-safety', 'customer-pii', 'support'],
+  );
+  assert.ok(report.notReplayed.some((each: string) => each.includes('detectors')));
+  // What is in force has changed nothing of it; and nothing was put in force.
+  const same = await sallyport('policy', 'simulate', gateway.config, '--since', started, '--json');
+  assert.equal(same.code, 0, same.stderr);
+  const inForce = JSON.parse(same.stdout);
+  assert.deepEqual([inForce.changed, inForce.proposed], [0, []]);
+  const shown = await sallyport('policy', 'simulate', dir, '--since', started, '--fail-on', 'denied,unmasked');
+  assert.equal(shown.code, 1);
+  assert.match(shown.stdout, /2 newly denied by sql-safety\/no-delete {2}\(sam@example\.com 2\)/);
+  assert.match(shown.stderr, /3 newly denied, 1 no longer masked/);
+});
+
+test('simulate: mistakes are told with file and line, and only auditors may ask', async () => {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'sallyport-proposed-'));
+  writeFileSync(path.join(dir, 'bad.yaml'), proposed.replace('no-delete, match', 'no-delete, mtch'));
+  const bad = await sallyport('policy', 'simulate', dir);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /bad\.yaml:8:\d+: unknown field `mtch`; did you mean `match`\?/);
+  const when = await sallyport('policy', 'simulate', gateway.config, '--since', 'yesterday');
+  assert.match(when.stderr, /no time in the past: write a duration such as 7d/);
+  const { api } = gateway.endpoints();
+  const { status } = await fetch(`${api}/v1/policy/simulate`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${await issuer.token(people.support)}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ manifests: [], since: '1d' }),
+  });
+  assert.equal(status, 403);
 });
 
 test('who may not ask is refused', async () => {

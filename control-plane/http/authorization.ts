@@ -47,6 +47,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/sessions/:id/recording': 'signed-in',
 
   'POST /v1/policy/explain': ['viewer', 'operator', 'auditor'],
+  'POST /v1/policy/simulate': ['auditor'],
   'GET /v1/resources/:name/catalog': ['operator', 'auditor'],
 
   'GET /v1/evidence/questions': ['auditor'],

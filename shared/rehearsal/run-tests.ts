@@ -95,6 +95,7 @@ const REMEDY: Readonly<Record<LimitCode, string>> = {
   'estimate-missing': 'give `estimatedRows`',
   'prepared-missing': 'put PREPARE before EXECUTE in the same statement',
   'text-incomplete': 'give the whole statement',
+  'not-a-text': 'only commands can be tested',
 };
 
 /** What leaves the outcome open. A guard's denial stands without the catalog. */

@@ -22,7 +22,8 @@ export type LimitCode =
   | 'names-missing' // it names what the catalog does not hold: temporary, dropped since, or never there
   | 'estimate-missing' // a rule asks for the planner's estimate
   | 'prepared-missing' // EXECUTE of a statement that was prepared earlier
-  | 'text-incomplete'; // only a part of its text is known
+  | 'text-incomplete' // only a part of its text is known
+  | 'not-a-text'; // what it did on a host is not a line of shell
 
 export interface Limit {
   code: LimitCode;
@@ -44,6 +45,8 @@ export interface TextAsked {
   now: Date;
   /** The planner's estimate, when it is known or supposed. */
   estimatedRows?: number;
+  /** A shell text's kind; absent: a command. */
+  shellKind?: 'ssh-exec' | 'ssh-line';
   /** The account on the host, for shell texts. */
   account?: string;
 }
@@ -72,10 +75,10 @@ export class TextJudge {
     return this.#protocol === 'ssh' ? this.#shell(asked) : this.#sql(asked);
   }
 
-  #shell({ text, now, account }: TextAsked): TextJudgement {
+  #shell({ text, now, account, shellKind = 'ssh-exec' }: TextAsked): TextJudgement {
     const shell = analyseShell(text);
     const facts: CommandFacts = {
-      statements: ['ssh-exec'],
+      statements: [shellKind],
       objects: [],
       columnsRead: [],
       functions: [],
@@ -127,6 +130,8 @@ export class TextJudge {
     const nodes = parsed.statements.map(({ node }) => node);
     const results = this.#flow.analyseCommand(nodes, { ...NO_SESSION, searchPath: this.#catalog.searchPath });
     const flow = judgeFlow(nodes, results, facts, this.#policy);
+    const earlier = results.flatMap(result => result.unknown).find(({ code }) => code === 'cursor-missing');
+    if (earlier !== undefined) limits.push({ code: 'prepared-missing', detail: `the cursor was declared elsewhere: ${earlier.detail}` });
     if (flow.namesMissing) {
       const names = new Set(results.flatMap(result => result.unknown.map(reason => reason.detail)));
       limits.push({ code: 'names-missing', detail: `${[...names].join('; ')} (in the catalog of ${this.#catalog.readAt})` });
