@@ -167,7 +167,7 @@ export class PartitionsFollower {
     const { store, topic } = this.#options;
     await store.command(
       `INSERT INTO sallyport.ingest_progress (topic, next_offset)
-       SELECT place.1, place.2 FROM (SELECT arrayJoin(arrayZip({topics:Array(String)}, {next:Array(UInt64)})) AS place)`,
+       SELECT place.1, toUInt64(place.2) FROM (SELECT arrayJoin(arrayZip({topics:Array(String)}, {next:Array(String)})) AS place)`,
       { topics: [...next.keys()].map(partition => progressName(topic, partition)), next: [...next.values()].map(String) },
     );
   }
