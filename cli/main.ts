@@ -41,6 +41,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'login', summary: 'sign in with the browser', load: () => import('./commands/login.ts') },
       { name: 'token', summary: "print the identity provider's token", load: () => import('./commands/token.ts') },
       { name: 'ticket', summary: 'print a short-lived password for one resource', load: () => import('./commands/ticket.ts') },
+      { name: 'tickets', summary: 'list and revoke tickets', load: () => import('./commands/tickets.ts') },
       { name: 'connect', summary: "run a resource's own client, set up for it", load: () => import('./commands/connect.ts') },
     ],
   },

@@ -31,6 +31,7 @@ import { sessionHistory } from './http/session-history.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
 import { SignIn } from './http/sign-in/sign-in.ts';
 import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
+import { TicketDesk } from './http/ticket-desk.ts';
 import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { ManifestStore } from './manifests/apply.ts';
@@ -157,7 +158,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       relay,
       authority,
       keys,
-      admission: new AdmissionDesk(control),
+    const admission = new AdmissionDesk(control);
+      admission,
+      tickets: new TicketDesk({ admission, administration, keys, clock }),
       accessRoles: new AccessRoles(() => control),
       history,
       evidence: new EvidenceExport({ control, controlTopic, tree, checkpoints, history, clock }),
@@ -179,7 +182,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     const signIn = new SignIn({ control, administration, keys, logger, clock, address });
     const limits = options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits };
-    const app = await buildHttpServer({ context, adminToken, verifyContext, signIn, ...limits, ...(tls === undefined ? {} : { tls }) });
+    const app = await buildHttpServer({
+      context,
+      adminToken,
+      verifyContext,
+      signIn,
+      address,
+      ...limits,
+      ...(tls === undefined ? {} : { tls }),
+    });
     closers.push(() => app.close());
 
     const hostnames = namesFor(hostOf(options.grpc), options.names);

@@ -13,7 +13,21 @@ export type AdministrationEvent =
   | { type: 'AdministratorTokenUsed'; payload: { method: string; route: string } }
   | { type: 'SignedIn'; payload: { provider: string; consoleSession: string; groups: string[] } }
   | { type: 'SignedOut'; payload: { provider: string; consoleSession: string } }
+  | { type: 'TicketIssued'; payload: IssuedTicket }
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } };
+
+/** What is known of a ticket; the ticket itself is nowhere. */
+export interface IssuedTicket {
+  ticketId: string;
+  resource: string;
+  principal: { kind: 'person' | 'workload'; name: string; issuer: string; subject: string };
+  delegation: string[];
+  expiresAtMs: number;
+  role?: string;
+  networks?: string[];
+  /** Whether it is good with one client certificate alone. */
+  boundToClient: boolean;
+}
 
 interface State {
   acts: number;
@@ -23,6 +37,7 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'AdministratorTokenUsed',
   'SignedIn',
   'SignedOut',
+  'TicketIssued',
   'SessionKilled',
 ]);
 

@@ -7,7 +7,7 @@
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
-import { administrationAggregate } from './administration.ts';
+import { administrationAggregate, type IssuedTicket } from './administration.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, approvalAggregate } from './approval.ts';
 import { type Author, authorsAfter, authorsInForce } from './authors.ts';
@@ -15,6 +15,7 @@ import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
+import { type RetentionState, retentionAggregate } from './retention.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
 
@@ -66,6 +67,7 @@ const aggregates = new Map<string, Folding>(
     folding(ticketAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
+    folding(retentionAggregate),
     folding(administrationAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
@@ -84,6 +86,8 @@ export class Projection {
   readonly #agents = new Map<string, AgentState>();
   readonly #pendingApprovals = new Map<string, ApprovalState>();
   readonly #revokedTickets = new Map<string, number>();
+  /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
+  readonly #issuedTickets = new Map<string, IssuedTicket & { issuedAtMs: number }>();
 
   /**
    * Folds the next event of the log.
@@ -138,9 +142,19 @@ export class Projection {
     return [...this.#revokedTickets].filter(([, expiresAtMs]) => expiresAtMs > nowMs).map(([jti]) => jti);
   }
 
+  /** Tickets that have not ended by themselves, in order of issue. */
+  issuedTickets(nowMs: number): (IssuedTicket & { issuedAtMs: number })[] {
+    return [...this.#issuedTickets.values()].filter(({ expiresAtMs }) => expiresAtMs > nowMs);
+  }
+
   /** The newest checkpoint of every ledger of evidence. */
   checkpoints(): CheckpointState {
     return this.stream(`${checkpointAggregate.name}/log`).state as CheckpointState;
+  }
+
+  /** Legal holds, and what was deleted because its time was over. */
+  retention(): RetentionState {
+    return this.stream(`${retentionAggregate.name}/log`).state as RetentionState;
   }
 
   /** Heads of this log that a time-stamping authority has signed. */
@@ -164,6 +178,14 @@ export class Projection {
       const approval = state as ApprovalState;
       if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);
       else this.#pendingApprovals.delete(id);
+    } else if (event.type === 'TicketIssued') {
+      const issuedAtMs = Number(event.atUnixUs / 1000n);
+      for (const [ticketId, { expiresAtMs }] of this.#issuedTickets) {
+        if (expiresAtMs > issuedAtMs) break; // Those behind it are younger; what of them has ended goes with a later one.
+        this.#issuedTickets.delete(ticketId);
+      }
+      const ticket = event.payload as IssuedTicket;
+      this.#issuedTickets.set(ticket.ticketId, { ...ticket, issuedAtMs });
     } else if (aggregate === ticketAggregate.name) {
       const ticket = state as TicketState;
       if (ticket.status === 'revoked') this.#revokedTickets.set(id, ticket.expiresAtMs);

@@ -19,8 +19,9 @@ export class AdmissionDesk {
     this.#control = control;
   }
 
-  isAdmitted(principal: Principal, resource: string, nowMs: number): boolean {
-    return admit(this.policy(), principal, resource, EVERY_DEPTH, new Date(nowMs)).admitted;
+  /** @param onlyRole the one role that may admit; absent: any. */
+  isAdmitted(principal: Principal, resource: string, nowMs: number, onlyRole?: string): boolean {
+    return admit(this.policy(), principal, resource, EVERY_DEPTH, new Date(nowMs), onlyRole).admitted;
   }
 
   /** The policy in force, over all resources. */

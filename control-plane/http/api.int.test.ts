@@ -192,7 +192,7 @@ test('unknown fields, wrong types and rubbish are refused with a problem documen
       ['POST', '/v1/apply', {}, 400],
       ['POST', '/v1/apply', '{"manifests":', 400],
       ['POST', '/v1/tickets', { resource: 'crm', expiresInSeconds: 3601 }, 400],
-      ['POST', '/v1/tickets', { resource: 'crm', role: 'admin' }, 400],
+      ['POST', '/v1/tickets', { resource: 'crm', groups: ['admin'] }, 400],
       ['POST', '/v1/agents/invitations', { labels: { a: 'b' }, admin: true }, 400],
       ['POST', '/v1/agents/invitations', { expiresInSeconds: 604_801 }, 400],
       ['GET', '/v1/sessions?limit=100000', undefined, 400],

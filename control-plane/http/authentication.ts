@@ -135,8 +135,8 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
       throw new TooManyFailures();
     }
     const verified = await verifyToken(token, options.verifyContext);
-    // A ticket opens a resource, not the API.
-    if (!verified.ok || verified.ticketResource !== undefined) {
+    // A ticket opens a resource, not the API; and what a token is bound to cannot be seen here.
+    if (!verified.ok || verified.ticketResource !== undefined || verified.bounds !== undefined) {
       failures.failed(request.ip);
       request.log.info({ code: verified.ok ? 'TICKET_AT_API' : verified.code, ip: request.ip }, 'token refused');
       throw new GatewayError(

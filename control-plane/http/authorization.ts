@@ -30,9 +30,14 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /auth/backchannel-logout': 'public',
   'GET /v1/me': 'signed-in',
 
+  'POST /oauth/token': 'public',
+  'GET /oauth/jwks': 'public',
+  'GET /.well-known/oauth-authorization-server': 'public',
+
   'GET /v1/resources': 'signed-in',
   'POST /v1/tickets': 'signed-in',
-  'POST /v1/tickets/:id/revoke': ['operator'],
+  'GET /v1/tickets': 'signed-in',
+  'POST /v1/tickets/:id/revoke': 'signed-in',
   'GET /v1/approvals': 'signed-in',
   'GET /v1/approvals/:id': 'signed-in',
   'POST /v1/approvals/:id/approve': 'signed-in',

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
+import type { Retention } from '../evidence/retention.ts';
 import type { Fleet } from '../grpc/fleet.ts';
 import type { Relay } from '../grpc/relay.ts';
 import type { ManifestHistory } from '../history/manifest-history.ts';
@@ -14,6 +15,7 @@ import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { AdmissionDesk } from './admission.ts';
 import type { AccessRoles } from './authorization.ts';
 import type { SessionHistory } from './session-history.ts';
+import type { TicketDesk } from './ticket-desk.ts';
 
 export interface ApiContext {
   control: ControlLog;
@@ -27,9 +29,11 @@ export interface ApiContext {
   authority: Authority;
   keys: ControlPlaneKeys;
   admission: AdmissionDesk;
+  tickets: TicketDesk;
   accessRoles: AccessRoles;
   history: SessionHistory;
   evidence: EvidenceExport;
+  retention: Retention;
   logger: Logger;
   clock: () => number;
   startedAtMs: number;

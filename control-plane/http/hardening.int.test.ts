@@ -121,7 +121,10 @@ test('of two who change the same at the same time on the same plan, one wins', (
       const answers = await Promise.all(
         ['a', 'b', 'c', 'd'].map(who => api.apply(role('support', `${who}${round}`), { headers: { 'if-match': tag } })),
       );
-      assert.deepEqual(answers.map(({ status }) => status).toSorted((a, b) => a - b), [200, 412, 412, 412]);
+      assert.deepEqual(
+        answers.map(({ status }) => status).toSorted((a, b) => a - b),
+        [200, 412, 412, 412],
+      );
     }
   }));
 

@@ -74,11 +74,25 @@ export const ManifestDocument = Type.Object({
 });
 
 export const TicketRequest = Type.Object(
-  { resource: Name, expiresInSeconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 3600, default: 900 })) },
+  {
+    resource: Name,
+    expiresInSeconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 3600, default: 900 })),
+    role: Type.Optional(Type.String({ minLength: 1, maxLength: 253, description: 'The one role that it is for' })),
+    networks: Type.Optional(
+      Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 16, description: 'CIDR: where it is good' }),
+    ),
+    certificateSha256: Type.Optional(
+      Type.String({ maxLength: 64, description: 'SHA-256 (base64url) of the client certificate that it is good with' }),
+    ),
+    actor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 253, description: 'The service account that acts for the caller with it' }),
+    ),
+  },
   closed,
 );
 export const TicketResponse = Type.Object({
   ticket: Type.String({ description: 'Use it as the password.' }),
+  id: Type.String({ description: 'For revoking it' }),
   expiresAt: Time,
   resource: Name,
   address: Type.Optional(Type.String({ description: 'host:port; absent while no agent serves the resource.' })),

@@ -32,7 +32,10 @@ import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { securityHeaders } from './security-headers.ts';
+import { ticketRoutes } from './routes/tickets.ts';
+import { tokenExchangeRoutes } from './routes/token-exchange.ts';
 import type { SignIn } from './sign-in/sign-in.ts';
+import type { PublicAddress } from './sign-in/public-address.ts';
 
 export interface HttpServerOptions {
   context: ApiContext;
@@ -40,6 +43,7 @@ export interface HttpServerOptions {
   verifyContext: VerifyContext;
   signIn: SignIn;
   rateLimits?: RateLimits;
+  address: PublicAddress;
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
 }
@@ -49,7 +53,7 @@ const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
 export async function buildHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
-  const { context, adminToken, verifyContext, signIn, tls, rateLimits } = options;
+  const { context, adminToken, verifyContext, signIn, address, tls, rateLimits } = options;
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -116,6 +120,8 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
   await app.register(sessionRoutes(context));
+  await app.register(ticketRoutes(context));
+  await app.register(tokenExchangeRoutes(context, verifyContext, address));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));
   await app.register(approvalRoutes(context));

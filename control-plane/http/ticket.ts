@@ -1,9 +1,10 @@
 /**
  * Makes tickets: short tokens that open one resource, in exchange for an identity provider's token. A ticket never outlives the token
- * that it was exchanged for, nor an hour. It says who the principal is and does not say what they may do: the agent asks its policy at
- * every connection.
+ * that it was exchanged for, nor an hour. It says who the principal is, and may bind itself to a role, a network, a certificate; what
+ * they may do it does not say: the agent asks its policy at every connection.
  */
 import { randomUUIDv7 } from 'node:crypto';
+import type { TokenBounds } from '@sallyport/shared/identity/token-bounds.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { SignJWT } from 'jose';
 import { ticketIssuer, ticketKeyId } from '../leases/lease-bundle.ts';
@@ -25,6 +26,7 @@ export async function signTicket(
   resource: string,
   nowMs: number,
   expiresAtMs: number,
+  bounds: TokenBounds = {},
 ): Promise<Ticket> {
   const tokenId = randomUUIDv7();
   const exp = Math.floor(expiresAtMs / 1000);
@@ -33,6 +35,9 @@ export async function signTicket(
     kind: principal.kind,
     groups: principal.groups,
     oiss: principal.issuer,
+    ...(bounds.role === undefined ? {} : { role: bounds.role }),
+    ...(bounds.networks === undefined ? {} : { networks: bounds.networks }),
+    ...(bounds.certificate === undefined ? {} : { cnf: { 'x5t#S256': bounds.certificate } }),
     ...(principal.delegation.length === 0 ? {} : { act: actorClaim(principal.delegation) }),
   })
     .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: ticketKeyId(keys) })
