@@ -30,8 +30,8 @@ import { buildHttpServer, startHttpServer } from './http/server.ts';
 import { sessionHistory } from './http/session-history.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
 import { SignIn } from './http/sign-in/sign-in.ts';
-import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
 import { TicketDesk } from './http/ticket-desk.ts';
+import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
 import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { ManifestStore } from './manifests/apply.ts';
@@ -147,6 +147,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const administration = new AdministrationLog(control);
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
+    const admission = new AdmissionDesk(control);
     const context: ApiContext = {
       control,
       administration,
@@ -158,7 +159,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       relay,
       authority,
       keys,
-    const admission = new AdmissionDesk(control);
       admission,
       tickets: new TicketDesk({ admission, administration, keys, clock }),
       accessRoles: new AccessRoles(() => control),
