@@ -1,0 +1,156 @@
+/** Tickets in real hands: the command line gets them, psql uses them, and what they are bound to holds at the agent. */
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Gateway, startGateway } from './components/gateway.ts';
+import { type Issuer, startIssuer } from './components/issuer.ts';
+import { type PostgresServer, startPostgres } from './components/postgres.ts';
+import { people, shopManifests, shopSql } from './components/shop.ts';
+
+let postgres: PostgresServer;
+let issuer: Issuer;
+let gateway: Gateway;
+
+const extra = () => `---
+apiVersion: sallyport.dev/v1
+kind: ServiceAccount
+metadata: { name: report-bot }
+spec: { trusts: [ { issuer: "${issuer.url}", subject: report-bot } ] }
+---
+apiVersion: sallyport.dev/v1
+kind: Role
+metadata: { name: brief }
+spec: { members: { groups: [support] }, resources: { names: [crm] }, session: { maxDuration: 10m } }
+`;
+
+before(async () => {
+  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql }), startIssuer()]);
+  gateway = await startGateway({
+    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url, extra: extra() }) },
+    env: { CRM_PASSWORD: postgres.app.password },
+  });
+  for (const name of ['one', 'two']) {
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        file(`${name}.key`),
+        '-out',
+        file(`${name}.crt`),
+        '-subj',
+        `/CN=${name}`,
+        '-days',
+        '1',
+      ],
+      { stdio: 'ignore' },
+    );
+  }
+});
+after(async () => {
+  await gateway?.stop();
+  await issuer?.stop();
+  await postgres?.stop();
+});
+
+const file = (name: string) => path.join(gateway.dir, name);
+
+async function sallyport(...args: string[]): Promise<{ stdout: string; stderr: string; code: number }> {
+  const cli = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+  const env = { ...process.env, HOME: gateway.dir, SALLYPORT_TOKEN: await issuer.token(people.support) };
+  return new Promise(resolve =>
+    execFile(process.execPath, [cli, ...args, '--data', gateway.data], { env }, (error, stdout, stderr) =>
+      resolve({ stdout: stdout.trim(), stderr, code: error === null ? 0 : Number(error.code) }),
+    ),
+  );
+}
+
+function psqlEnvironment(password: string, certificate?: string): NodeJS.ProcessEnv {
+  const { host, port } = gateway.address('crm');
+  return {
+    ...{ ...process.env, HOME: gateway.dir, PGHOST: host, PGPORT: String(port), PGUSER: 'x', PGDATABASE: 'app', PGPASSWORD: password },
+    ...{ PGSSLMODE: 'verify-full', PGSSLROOTCERT: gateway.endpoints().ca },
+    ...(certificate === undefined ? {} : { PGSSLCERT: file(`${certificate}.crt`), PGSSLKEY: file(`${certificate}.key`) }),
+  };
+}
+
+function psql(password: string, certificate?: string): { answer: string; error: string } {
+  try {
+    const answer = execFileSync('psql', ['-XAtc', 'select 40 + 2'], {
+      env: psqlEnvironment(password, certificate),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return { answer: answer.toString().trim(), error: '' };
+  } catch (error) {
+    return { answer: '', error: String((error as { stderr: Buffer }).stderr) };
+  }
+}
+
+const refusals = (code: string, atLeast: number) =>
+  gateway.eventually(`SELECT count() AS n FROM sallyport.sessions WHERE code = '${code}'`, rows => Number(rows[0]?.n) >= atLeast);
+
+test('a ticket is good where it is bound to, and nowhere else', async () => {
+  const here = await sallyport('ticket', 'crm', '--network', '127.0.0.0/8', '--network', '::1/128');
+  assert.equal(here.code, 0, here.stderr);
+  assert.deepEqual(psql(here.stdout), { answer: '42', error: '' });
+  const elsewhere = await sallyport('ticket', 'crm', '--network', '10.0.0.0/8');
+  assert.match(psql(elsewhere.stdout).error, /the token was not accepted/);
+  await refusals('TOKEN_OTHER_NETWORK', 1);
+
+  const bound = (await sallyport('ticket', 'crm', '--client-certificate', file('one.crt'))).stdout;
+  assert.deepEqual(psql(bound, 'one'), { answer: '42', error: '' });
+  assert.match(psql(bound, 'two').error, /the token was not accepted/);
+  assert.match(psql(bound).error, /the token was not accepted/);
+  await refusals('TOKEN_OTHER_CERTIFICATE', 2);
+  // An unbound one does not mind a certificate of whoever.
+  assert.equal(psql((await sallyport('ticket', 'crm')).stdout, 'two').answer, '42');
+
+  const wrong = await sallyport('ticket', 'crm', '--network', '127.0.0.1/8');
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /CIDR/);
+});
+
+test('a ticket for a role and an actor: the record shows both, and who it is for', async () => {
+  const ticket = (await sallyport('ticket', 'crm', '--role', 'brief', '--actor', 'report-bot')).stdout;
+  assert.equal(psql(ticket).answer, '42');
+  const [row] = await gateway.eventually<{ principal: string; delegation: string[]; role: string }>(
+    `SELECT principal, delegation, role FROM sallyport.sessions WHERE role = 'brief'`,
+    rows => rows.length > 0,
+  );
+  assert.deepEqual(row, { principal: people.support.email, delegation: ['report-bot'], role: 'brief' });
+  assert.match((await sallyport('tickets', 'list')).stdout, /report-bot for sam@example\.com .* role brief/);
+  assert.equal((await sallyport('ticket', 'crm', '--role', 'no-such')).code, 1);
+});
+
+test('revoking a ticket ends the session that it has opened, and opens none any more', async () => {
+  const ticket = (await sallyport('ticket', 'crm')).stdout;
+  const child = spawn('psql', ['-XAt'], { env: psqlEnvironment(ticket), stdio: ['pipe', 'pipe', 'pipe'] });
+  let told = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (told += chunk.toString()));
+  const ended = new Promise<number>(resolve => child.once('close', () => resolve(performance.now())));
+  child.stdin.write('select 40 + 2;\n');
+  while (!told.includes('42')) await new Promise(resolve => setTimeout(resolve, 20));
+  const { tickets } = JSON.parse((await sallyport('tickets', 'list', '--json', '--mine')).stdout) as { tickets: { id: string }[] };
+  const id = tickets.at(-1)?.id ?? '';
+  child.stdin.write('select pg_sleep(60);\n');
+  const revoked = await sallyport('tickets', 'revoke', id, '--reason', 'laptop lost');
+  const answeredAt = performance.now();
+  assert.deepEqual([revoked.code, revoked.stdout], [0, `revoked ${id}`], revoked.stderr);
+  const endedAt = await ended;
+  console.log(`the session ended ${Math.round(endedAt - answeredAt)} ms after the command line had returned`);
+  assert.match(told, /revoked|terminat/i);
+  assert.match(psql(ticket).error, /the token was not accepted/);
+  const rows = await gateway.eventually<{ reason: string; author: string }>(
+    `SELECT reason, author FROM sallyport.control_events WHERE type = 'TicketRevoked'`,
+    found => found.length > 0,
+  );
+  assert.deepEqual(rows, [{ reason: 'laptop lost', author: 'admin' }]);
+  assert.match((await sallyport('tickets', 'list')).stdout, /revoked/);
+});
