@@ -16,6 +16,7 @@ import { ControlLog } from './aggregates/control-log.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
+import { Retention } from './evidence/retention.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
 import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
@@ -31,6 +32,7 @@ import { sessionHistory } from './http/session-history.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
 import { SignIn } from './http/sign-in/sign-in.ts';
 import { TicketDesk } from './http/ticket-desk.ts';
+import { openSessionStore } from './ingest/session-store.ts';
 import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
 import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
@@ -142,6 +144,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     const history = sessionHistory(options.clickhouse?.url ?? null, options.clickhouse?.user ?? '', options.clickhouse?.password ?? '');
     closers.push(() => history.close());
+    const { clickhouse } = options;
+    const retention = new Retention({
+      control,
+      store:
+        clickhouse === undefined
+          ? null
+          : openSessionStore({ url: clickhouse.url, username: clickhouse.user, password: clickhouse.password }),
+      logger,
+      clock,
+    });
+    closers.push(() => retention.close());
+    retention.start();
     const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
     closers.push(() => issuerKeys.close());
     const administration = new AdministrationLog(control);
@@ -163,6 +177,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       tickets: new TicketDesk({ admission, administration, keys, clock }),
       accessRoles: new AccessRoles(() => control),
       history,
+      retention,
       evidence: new EvidenceExport({ control, controlTopic, tree, checkpoints, history, clock }),
       logger,
       clock,

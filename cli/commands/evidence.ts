@@ -4,6 +4,7 @@ import type { Terminal } from '../terminal.ts';
 import { addExport } from './evidence-export.ts';
 import { addHeads } from './evidence-heads.ts';
 import { addQuery } from './evidence-query.ts';
+import { addRetention } from './evidence-retention.ts';
 import { addVerify } from './evidence-verify.ts';
 
 export function define(terminal: Terminal): Command {
@@ -14,5 +15,6 @@ export function define(terminal: Terminal): Command {
   addExport(evidence, terminal);
   addVerify(evidence, terminal);
   addHeads(evidence, terminal);
+  addRetention(evidence, terminal);
   return evidence;
 }

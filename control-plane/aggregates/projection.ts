@@ -15,6 +15,7 @@ import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
+import { type RetentionState, retentionAggregate } from './retention.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
 
@@ -66,6 +67,7 @@ const aggregates = new Map<string, Folding>(
     folding(ticketAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
+    folding(retentionAggregate),
     folding(administrationAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
@@ -148,6 +150,11 @@ export class Projection {
   /** The newest checkpoint of every ledger of evidence. */
   checkpoints(): CheckpointState {
     return this.stream(`${checkpointAggregate.name}/log`).state as CheckpointState;
+  }
+
+  /** Legal holds, and what was deleted because its time was over. */
+  retention(): RetentionState {
+    return this.stream(`${retentionAggregate.name}/log`).state as RetentionState;
   }
 
   /** Heads of this log that a time-stamping authority has signed. */

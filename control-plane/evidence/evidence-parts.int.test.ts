@@ -45,7 +45,8 @@ function fortyDays(): { installation: Installation; ids: string[] } {
 let files = 0;
 interface Verdict {
   ok: boolean;
-  findings: { code: string; message?: string; entry?: number; number?: number }[];
+  findings: { code: string; message?: string; session?: string; entry?: number; number?: number }[];
+  notes: { code: string; message: string }[];
 }
 
 /** Both verifiers over the lines, as a forger would write them: with a right count at the end. */
@@ -225,4 +226,33 @@ test('a witness finds it without any file: what is shown now against what was sh
     rolled.findings.map(({ code }) => code),
     ['LOG_ROLLED_BACK'],
   );
+});
+
+test('sessions that were deleted by right, as the log says, are noted; others are missing', async () => {
+  const { installation, ids } = fortyDays();
+  const expiry = { resource: 'agent-one', policies: ['keep'], beforeMs: START + 10 * DAY, sessions: 10 };
+  const of = ids.filter((_id, at) => at % 2 === 0);
+  const without = (lines: Line[], gone: readonly string[]) => {
+    let isGone = false;
+    return lines.filter(line => {
+      if (line.type === 'session') isGone = gone.includes(String(line['session']));
+      else if (line.type !== 'record') isGone = false;
+      return !isGone;
+    });
+  };
+  const early = await verified(installation, without(await installation.lines({}), of.slice(0, 10)));
+  assert.deepEqual(codes(early), ['SESSION_MISSING']);
+  installation.log('retention/log', 'EvidenceExpired', expiry);
+  const lines = await installation.lines({});
+  const good = await verified(installation, without(lines, of.slice(0, 10)));
+  assert.deepEqual(good.findings, []);
+  assert.match(good.notes.find(({ code }) => code === 'EXPIRED')?.message ?? '', /^10 sessions .* agent-one before 2026-03-11/);
+  // A younger one, and one on another resource, are not covered by it.
+  for (const taken of [of[10] ?? '', ids[1] ?? '']) {
+    const verdict = await verified(installation, without(lines, [...of.slice(0, 10), taken]));
+    assert.deepEqual(
+      verdict.findings.map(({ code, session }) => [code, session]),
+      [['SESSION_MISSING', taken]],
+    );
+  }
 });

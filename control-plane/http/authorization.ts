@@ -59,6 +59,11 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /v1/evidence/questions/:name': ['auditor'],
   'GET /v1/evidence/heads': ['viewer', 'operator', 'auditor'],
   'GET /v1/evidence/export': ['auditor'],
+  'GET /v1/evidence/holds': ['auditor'],
+  'POST /v1/evidence/holds': ['auditor'],
+  'POST /v1/evidence/holds/:id/release': ['auditor'],
+  'GET /v1/evidence/retention': ['auditor'],
+  'POST /v1/evidence/retention/run': ['admin'],
 
   'GET /v1/agents': ['viewer', 'operator', 'auditor'],
   'POST /v1/agents/invitations': ['operator'],

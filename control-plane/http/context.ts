@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
+import type { Retention } from '../evidence/retention.ts';
 import type { Fleet } from '../grpc/fleet.ts';
 import type { Relay } from '../grpc/relay.ts';
 import type { ManifestHistory } from '../history/manifest-history.ts';
@@ -32,6 +33,7 @@ export interface ApiContext {
   accessRoles: AccessRoles;
   history: SessionHistory;
   evidence: EvidenceExport;
+  retention: Retention;
   logger: Logger;
   clock: () => number;
   startedAtMs: number;

@@ -21,6 +21,7 @@ import { consoleRoutes } from './routes/console.ts';
 import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
+import { retentionRoutes } from './routes/retention.ts';
 import { historyRoutes } from './routes/history.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -128,6 +129,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));
+  await app.register(retentionRoutes(context));
   await app.register(historyRoutes(context));
   await app.register(eventRoutes(context));
   await app.register(overviewRoutes(context));

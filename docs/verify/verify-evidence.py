@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Verifies an evidence file without any of Sallyport's code, from docs/reference/evidence-format.md alone. Needs Python 3.9 and
 `cryptography` (for Ed25519). Prints what it finds as JSON; the exit code is 0 only when that is nothing.
-
     python3 verify-evidence.py FILE [--key KEY] [--heads KEPT]      Time stamps (RFC 3161) are for `openssl ts -verify`.
 """
 import argparse, base64, datetime, gzip, hashlib, json, re, sys, zlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-FRESH_MS, CLOCKS_APART_MS, OPEN = 60_000, 3_600_000, ('AgentJoined', 'CheckpointsLogged')
+FRESH_MS, CLOCKS_APART_MS, OPEN = 60_000, 3_600_000, ('AgentJoined', 'CheckpointsLogged', 'EvidenceExpired')
 TWO_NUMBERS = re.compile(rb'([\x80-\xff]{0,7}[\0-\x7f])([\x80-\xff]{0,7}[\0-\x7f])')
 sha256 = lambda data: hashlib.sha256(data).digest()
 node = lambda left, right: sha256(b'\1' + left + right)
 half = lambda low, high: low + (1 << (high - low - 1).bit_length() - 1)
 unbase64 = lambda text: base64.b64decode(text, validate=True)
 milliseconds = lambda text: datetime.datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp() * 1000
+tag = lambda what, session, name: sha256(f'{what}\0{session}\0{name}'.encode())[:16]
 started = lambda session: int(session[:13].replace('-', ''), 16)
 def is_signed(key, message, signature):
     try:
@@ -56,19 +55,18 @@ class Head:  # a signed head of the control log (C2SP tlog-checkpoint)
     def __init__(self, note, key):
         text, _, marks = note.partition('\n\n')
         name, size, root, *rest = text.split('\n')
-        self.size, self.root, self.at, self.text = int(size), unbase64(root), milliseconds(rest[0][len('time '):]), text + '\n'
-        marks = [(line.split(' ')[1], unbase64(line.split(' ')[2])) for line in marks.split('\n') if line]
-        self.good = any((who, raw[:4]) == key[:2] and who == name and is_signed(key[2], self.text.encode(), raw[4:]) for who, raw in marks)
+        self.size, self.root, self.at = int(size), unbase64(root), milliseconds(rest[0][len('time '):])
+        marks = ((line.split(' ')[1], unbase64(line.split(' ')[2])) for line in marks.split('\n') if line)
+        self.good = any((who, raw[:4]) == key[:2] and who == name and is_signed(key[2], (text + '\n').encode(), raw[4:]) for who, raw in marks)
 class Verifier:
     scope = head = span = walk = first = ended = None
-    lines = 0
     def __init__(self, key, kept):
-        self.key, self.kept, self.findings, self.notes, self.seen = key, kept, [], [], set()
-        self.agents, self.logged, self.ledgers, self.expected, self.proofs = {}, {}, {}, {}, {}
+        self.key, self.kept, self.findings, self.notes, self.seen, self.lines = key, kept, [], [], set(), 0
+        self.agents, self.logged, self.ledgers, self.expected, self.proofs, self.expiries = {}, {}, {}, {}, {}, []
     def find(self, code, **where): self.findings.append({'code': code, **where})
     def unproven(self, at_us, code, **where):  # what is new may not have reached the log yet
-        is_new = self.head is not None and at_us / 1000 > self.head.at - FRESH_MS
-        self.notes.append({'code': 'NOT_YET_COVERED', **where}) if is_new else self.find(code, **where)
+        if self.head and at_us / 1000 > self.head.at - FRESH_MS: self.notes.append({'code': 'NOT_YET_COVERED', **where})
+        else: self.find(code, **where)
     def take(self, text):
         self.lines += 1
         try:
@@ -104,6 +102,7 @@ class Verifier:
         root = self.head and range_root(span['leaves'], span['from'], self.head.size, span['proof'])
         if not root or root != self.head.root or span['from'] + len(span['leaves']) != span['to']: self.find('ENTRY_ALTERED', entry=span['from'])
         for index, stream, payload in span['open']:
+            if 'beforeMs' in payload: self.expiries.append(payload)
             if 'details' in payload: self.agents.setdefault(stream[len('agent/'):], unbase64(payload['details']['keys']['signingKey']))
             for statement in (unbase64(each['statement']) for each in payload.get('checkpoints', ())):
                 self.logged.setdefault(fields(statement)[2].decode(), {})[fields(statement).get(3, 0)] = sha256(statement)
@@ -128,10 +127,9 @@ class Verifier:
             session = head[1].decode()
             if self.in_scope(session, head) and self.expected.get(session, {}).get(2, 0) <= head[2]: self.expected[session] = head
     def in_scope(self, session, head):
-        scope, tag = self.scope, lambda what, name: sha256(f'{what}\0{session}\0{name}'.encode())[:16]
-        if 'sessions' in scope: return session in scope['sessions']
+        if 'sessions' in (scope := self.scope): return session in scope['sessions']
         if 'from' in scope and started(session) < milliseconds(scope['from']) or 'to' in scope and started(session) >= milliseconds(scope['to']): return False
-        return all(scope.get(what) is None or head.get(field) == tag(name, scope[what]) for what, field, name in (('person', 5, 'principal'), ('resource', 6, 'resource')))
+        return all(scope.get(what) is None or head.get(field) == tag(name, session, scope[what]) for what, field, name in (('person', 5, 'principal'), ('resource', 6, 'resource')))
     # Sessions: each record holds the hash of the one before, and the signed head that of the last.
     def on_session(self, line):
         session, head = line['session'], self.expected.get(line['session'])
@@ -146,8 +144,8 @@ class Verifier:
         if said.get(1, b'').decode('latin1') != walk['id']: return found('RECORD_FOREIGN', seq)
         walk['at'] = said.get(3, 0)
         if seq < walk['next']: return found('RECORD_REORDERED' if seq in walk['holes'] else 'RECORD_REPEATED', seq), walk['holes'].discard(seq)
-        if seq > walk['next']: walk['holes'].update(range(walk['next'], seq))
-        elif (seq == 0 and said.get(4)) or (walk['hash'] and walk['hash'] != said.get(4)): found('RECORD_ALTERED', max(seq - 1, 0))
+        walk['holes'].update(range(walk['next'], seq))
+        if seq == walk['next'] and (walk['hash'] != said.get(4, None) if walk['hash'] else seq == 0 and said.get(4)): found('RECORD_ALTERED', max(seq - 1, 0))
         walk['hash'], walk['next'] = digest, seq + 1
         if head and seq == head[2] - 1 and digest != head[3]: found('RECORD_ALTERED', seq)
         if head and seq >= head[2]: walk['added' if head.get(4) else 'open'] += 1
@@ -175,7 +173,10 @@ class Verifier:
             elif not last['covered'] and newest < last['number'] and last['at'] / 1000 >= (self.first or 0): self.unproven(last['at'], 'CHECKPOINT_UNLOGGED', ledger=ledger, number=last['number'])
         asked = set((self.scope or {}).get('sessions', ()))
         for ledger in set() if asked else self.logged.keys() - self.ledgers: self.find('CHECKPOINT_MISSING', ledger=ledger, number=min(self.logged[ledger]))
-        for session in (self.expected.keys() | asked) - self.seen: self.find('SESSION_MISSING', session=session)
+        for session in (self.expected.keys() | asked) - self.seen:
+            ended = self.expected.get(session, {}).get(4) and self.expected[session].get(6)  # what expired was deleted by right, and that was logged
+            if not any(started(session) < each['beforeMs'] and ended == tag('resource', session, each['resource']) for each in self.expiries):
+                self.find('SESSION_MISSING', session=session)
         if not self.head: return self.find('TREE_HEAD_FORGED')
         span = self.span or {'from': 0, 'to': 0, 'at': None, 'leaves': []}
         if span['from'] > 0 and not self.is_before(span['at']): self.find('ENTRY_ALTERED', entry=0)
@@ -186,7 +187,6 @@ class Verifier:
             elif old.size > self.head.size: self.find('FILE_OLDER' if self.head.at < old.at else 'LOG_ROLLED_BACK', entry=self.head.size)
             elif known != old.root and (proof is None or not goes_on(old, self.head, proof)):
                 self.find('HEAD_UNPROVEN' if not known and proof is None and old.size < self.head.size else 'LOG_SPLIT', entry=old.size)
-
 if __name__ == '__main__':
     options = argparse.ArgumentParser()
     for name, kind in {'file': str, '--key': log_key, '--heads': argparse.FileType(encoding='utf-8')}.items(): options.add_argument(name, type=kind)

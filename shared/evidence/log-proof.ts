@@ -16,7 +16,7 @@ import type { Finding } from './report.ts';
 import type { TreeHead } from './tree-head.ts';
 
 /** The proof rests on what is in these; others may be given by their hash. */
-export const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged']);
+export const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged', 'EvidenceExpired']);
 
 /** How far apart the clocks of an agent and of the control plane may be, where a file begins late in the log. */
 export const CLOCKS_APART_MS = 3_600_000;

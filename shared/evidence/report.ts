@@ -26,7 +26,7 @@ export type FindingCode =
   | 'RECORD_FOREIGN' // a record of another session
   | 'RECORD_ADDED'; // after the session's end
 
-export type NoteCode = 'KEY_NOT_PINNED' | 'WITHHELD' | 'GAP_DECLARED' | 'AGENT_CRASHED' | 'NOT_YET_COVERED';
+export type NoteCode = 'KEY_NOT_PINNED' | 'WITHHELD' | 'GAP_DECLARED' | 'AGENT_CRASHED' | 'NOT_YET_COVERED' | 'EXPIRED';
 
 export interface Finding {
   code: FindingCode;

@@ -75,6 +75,7 @@ export class EvidenceVerifier {
   readonly #agentKeys = new Map<string, { key: Uint8Array; name: string }>();
   /** ledger → number → SHA-256 of the statement in the control log. */
   readonly #logged = new Map<string, Map<number, Uint8Array>>();
+  readonly #expiries: { resource: string; beforeMs: number }[] = [];
   readonly #ledgers = new Map<string, Ledger>();
   readonly #expected = new Map<string, Expected>();
   #walk: SessionWalk | null = null;
@@ -298,6 +299,8 @@ export class EvidenceVerifier {
       const agent = event.stream.slice('agent/'.length);
       // An agent joins once: a later entry cannot change its key.
       if (key !== null && !this.#agentKeys.has(agent)) this.#agentKeys.set(agent, { key, name: String(details['name']) });
+    } else if (event.type === 'EvidenceExpired') {
+      this.#expiries.push({ resource: String(payload['resource']), beforeMs: Number(payload['beforeMs']) });
     } else if (event.type === 'CheckpointsLogged') {
       for (const logged of listOf(payload['checkpoints'])) this.#noteLogged(logged);
       for (const conflict of listOf(payload['conflicts'])) this.#conflict(index, conflict);
@@ -524,14 +527,34 @@ export class EvidenceVerifier {
     this.#walk = null;
   }
 
+  /** Did the control plane log that it deletes sessions of that resource and age? */
+  #hasExpired(head: Head): boolean {
+    return this.#expiries.some(
+      ({ resource, beforeMs }) =>
+        head.ended &&
+        startedMs(head.sessionId) < beforeMs &&
+        sameBytes(head.resourceTag, headTag('resource', head.sessionId, resource, this.#sha256)),
+    );
+  }
+
   #checkScope(): void {
-    for (const [session, { seen, records }] of this.#expected) {
-      if (!seen)
+    let expired = 0;
+    for (const [session, head] of this.#expected) {
+      const { seen, records } = head;
+      if (!seen && this.#hasExpired(head)) expired++;
+      else if (!seen)
         this.#find({
           code: 'SESSION_MISSING',
           session,
           message: `Session ${session}, of which the agent signed ${records} records, is missing altogether.`,
         });
+    }
+    if (expired > 0) {
+      const when = this.#expiries.map(({ resource, beforeMs }) => `${resource} before ${new Date(beforeMs).toISOString()}`);
+      this.#note({
+        code: 'EXPIRED',
+        message: `${expired} sessions are not here because their retention was over: the control plane logged that it deletes what ended on ${when.join(', ')}.`,
+      });
     }
     for (const session of this.#asked) {
       if (!this.#expected.has(session))

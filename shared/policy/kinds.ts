@@ -409,22 +409,29 @@ const dataPolicy: Type<DataPolicySpec> = mapped(
   },
 );
 
-const auditPolicy: Type<AuditPolicySpec> = object({
-  resources: required(selector(), SELECTOR),
-  durability: defaulted(
-    oneOf(DURABILITIES),
-    DEFAULT_AUDIT.durability,
-    DEFAULT_AUDIT.durability,
-    '`strict`: no response before its record is on disk.',
-  ),
-  responses: defaulted(
-    oneOf(RESPONSE_CAPTURES),
-    DEFAULT_AUDIT.responses,
-    DEFAULT_AUDIT.responses,
-    'What is kept of responses, after masking.',
-  ),
-  headBytes: defaulted(size(16_777_216), DEFAULT_AUDIT.headBytes, '65536', 'How much of each with `responses: head`.'),
-});
+const auditPolicy: Type<AuditPolicySpec> = mapped(
+  object({
+    resources: required(selector(), SELECTOR),
+    durability: defaulted(
+      oneOf(DURABILITIES),
+      DEFAULT_AUDIT.durability,
+      DEFAULT_AUDIT.durability,
+      '`strict`: no response before its record is on disk.',
+    ),
+    responses: defaulted(
+      oneOf(RESPONSE_CAPTURES),
+      DEFAULT_AUDIT.responses,
+      DEFAULT_AUDIT.responses,
+      'What is kept of responses, after masking.',
+    ),
+    headBytes: defaulted(size(16_777_216), DEFAULT_AUDIT.headBytes, '65536', 'How much of each with `responses: head`.'),
+    retention: optional(
+      duration(60 * MINUTE_MS, 100 * YEAR_MS),
+      'How long sessions are kept after their end; the longest of several policies counts. Without any: for ever.',
+    ),
+  }),
+  ({ retention, ...spec }) => (retention === undefined ? spec : { ...spec, retentionMs: retention }),
+);
 
 /** In order of power over others; `admin` includes all. */
 export const ACCESS_ROLES: readonly AccessRole[] = ['viewer', 'approver', 'operator', 'auditor', 'admin'];

@@ -211,6 +211,8 @@ export interface AuditPolicySpec {
 export type AccessRole = 'viewer' | 'approver' | 'operator' | 'auditor' | 'admin';
 
 export interface AccessPolicySpec {
+  /** How long ended sessions are kept in the session store; absent: this policy says nothing of it. */
+  retentionMs?: number;
   roles: AccessRole[];
   members: { groups: string[]; serviceAccounts: string[]; principals: string[] };
 }

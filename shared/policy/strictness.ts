@@ -49,6 +49,8 @@ export function strictestAudit(policies: readonly AuditPolicySpec[]): AuditPolic
     audit.durability = stricter(DURABILITIES, audit.durability, each.durability);
     audit.responses = stricter(RESPONSE_CAPTURES, audit.responses, each.responses);
     audit.headBytes = Math.max(audit.headBytes, each.headBytes);
+    const retentionMs = Math.max(audit.retentionMs ?? 0, each.retentionMs ?? 0);
+    if (retentionMs > 0) audit.retentionMs = retentionMs;
   }
   return audit;
 }
