@@ -25,9 +25,9 @@ import { knownOutput } from './outputs.ts';
 import { isPlainSubscript } from './parameters.ts';
 import { isTemporary, placesOf, resolvePath, withDescendants } from './paths.ts';
 import { isPortable } from './portable.ts';
-import { programCalled } from './programs.ts';
+import { onlyTells, programCalled } from './programs.ts';
 import type { FunctionBody, Scope, Variable } from './scope.ts';
-import { specialCalled } from './special.ts';
+import { printedPaths, specialCalled } from './special.ts';
 import { type ParsedScript, parseShell, type WordPart } from './syntax.ts';
 import { crossed, expandParts, expandValue, expandWords, type Field, hereDocumentText, OPEN, type Runner } from './words.ts';
 import { environment, isDangerousVariable, wrapperCalled } from './wrappers.ts';
@@ -170,19 +170,20 @@ export class Machine implements Runner, BuiltinHost {
     for (const each of commands) {
       const from = input;
       let output: readonly Glob[] | null = null;
+      let paths: readonly Glob[] | null = null;
       this.inSubshell(() => {
         output = this.outputOf(each, from);
+        paths = this.pathsOf(each);
         this.commandNode(each, { ...context, input: from });
       });
-      input = output === null ? { kind: 'unknown' } : { kind: 'known', texts: output };
+      input = output !== null ? { kind: 'known', texts: output } : { kind: 'unknown', ...(paths === null ? {} : { paths }) };
     }
   }
 
-  /** What a command prints, where its words say it. It is not run by this. */
-  private outputOf(node: CommandNode, input: Context['input']): readonly Glob[] | null {
+  /** The words of a command whose output goes where it is put, when they can be only these. */
+  private plainWords(node: CommandNode): Field[] | null {
     if (node.type !== 'Command' || node.name === undefined) return null;
-    const redirects = node.redirects;
-    if (node.prefix.length > 0 || redirects.some(each => each.type === 'Redirect')) return null;
+    if (node.prefix.length > 0 || node.redirects.some(each => each.type === 'Redirect')) return null;
     const quiet = this.quietly(() =>
       expandWords(
         [node.name, ...node.args].flatMap(word => (word?.type === 'Word' ? [word] : [])),
@@ -192,7 +193,21 @@ export class Machine implements Runner, BuiltinHost {
     const [words] = quiet;
     if (words === undefined || quiet.length > 1) return null;
     const name = constantOf(words[0]);
-    if (this.scope.functions.has(name) || this.scope.aliases.has(name)) return null;
+    return this.scope.functions.has(name) || this.scope.aliases.has(name) ? null : words;
+  }
+
+  /** The paths that a command prints with a NUL behind each. Without it a name with a space in it would be two. */
+  private pathsOf(node: CommandNode): readonly Glob[] | null {
+    const words = this.plainWords(node);
+    return words !== null && constantOf(words[0]) === 'find' ? printedPaths(words) : null;
+  }
+
+  /** What a command prints, where its words say it. It is not run by this. */
+  private outputOf(node: CommandNode, input: Context['input']): readonly Glob[] | null {
+    const words = this.plainWords(node);
+    if (words === null || node.type !== 'Command') return null;
+    const { redirects } = node;
+    const name = constantOf(words[0]);
     const here = redirects.at(-1);
     if (name === 'cat' && words.length === 1)
       return here !== undefined ? this.quietly(() => this.hereText(here)) : input.kind === 'known' ? input.texts : null;
@@ -636,6 +651,10 @@ export class Machine implements Runner, BuiltinHost {
     const reader = wrapperCalled(last) ?? specialCalled(last);
     if (reader !== undefined) {
       reader(this, words, context);
+      return;
+    }
+    if (onlyTells(last, words)) {
+      this.emit(words, context, new Effects());
       return;
     }
     const program = programCalled(last);

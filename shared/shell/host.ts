@@ -8,7 +8,8 @@ import type { Field } from './words.ts';
 export type Input =
   | { readonly kind: 'inherited' }
   | { readonly kind: 'known'; readonly texts: readonly Glob[] }
-  | { readonly kind: 'unknown' };
+  /** `paths`: what it is made of, each with a NUL behind it, where that much is known. */
+  | { readonly kind: 'unknown'; readonly paths?: readonly Glob[] };
 
 export interface Context {
   readonly wrappers: readonly string[];

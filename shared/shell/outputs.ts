@@ -7,6 +7,7 @@ import type { Scope } from './scope.ts';
 import { type Field, OPEN } from './words.ts';
 
 const TEXT_MAX = 4096;
+const SEQUENCE_MAX = 256;
 
 /** @returns what the command may print, without line breaks at its end; null: not known. */
 export function knownOutput(words: readonly Field[], scope: Scope): readonly Glob[] | null {
@@ -42,6 +43,15 @@ export function knownOutput(words: readonly Field[], scope: Scope): readonly Glo
     case 'logname':
     case 'arch':
       return args.length === 0 || (args.length === 1 && first === '-s') || (args.length === 1 && first === '-f') ? [[SEGMENT]] : null;
+    case 'seq': {
+      const [from, step, to] = args.length === 1 ? ['1', '1', first] : args.length === 2 ? [first, '1', second] : args;
+      if (args.length > 3 || ![from, step, to].every(each => each !== undefined && /^-?\d{1,9}$/.test(each))) return null;
+      const [start, by, end] = [Number(from), Number(step), Number(to)];
+      if (by === 0 || Math.abs((end - start) / by) > SEQUENCE_MAX) return null;
+      const numbers: number[] = [];
+      for (let at = start; by > 0 ? at <= end : at >= end; at += by) numbers.push(at);
+      return [literal(numbers.join('\n'))];
+    }
     case 'nproc':
       return args.length === 0 ? [[NUMBER]] : null;
     case 'uname':

@@ -11,7 +11,9 @@
  * `opaque …` options that run what cannot be told (`*` always) · `is …` privileges · `connect`/`listen`/`tunnel`.
  */
 import type { Privilege } from './facts.ts';
+import { constant } from './glob.ts';
 import type { OptionTable } from './options.ts';
+import { type Field, OPEN } from './words.ts';
 
 const TABLE = `
 cat|tac|nl|rev|od|hexdump|xxd|hd|strings|base32|base64|basenc|wc|sum|cksum|md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|file|fold|fmt|expand|unexpand|paste|pr|column|zcat|bzcat|xzcat|zstdcat|readelf|objdump|nm|ldd|size|tsort|uuencode: read; values wbcsndtjNAeEvf; long width bytes
@@ -21,18 +23,20 @@ sort: read; values koStT; long key output buffer-size field-separator temporary-
 uniq: copy; values fsw; long skip-fields skip-chars check-chars
 comm|join|cmp|diff3|sdiff: read; values 1t2aeoj
 diff: read; values UCIxXFWL; long exclude exclude-from label width context unified; reads X exclude-from from-file to-file; tree r recursive
-tr|seq|yes|echo|printf|true|false|sleep|cal|uname|arch|hostname|whoami|id|groups|logname|tty|who|w|users|last|lastlog|uptime|nproc|free|vmstat|iostat|mpstat|sar|lscpu|lsblk|lsusb|lspci|lsmod|dmesg|ps|pgrep|pidof|pstree|kill|killall|pkill|clear|reset|tput|stty|printenv|locale|getent|getconf|basename|dirname|expr|factor|numfmt|test|[|which|whereis|whatis|apropos|type|hash|jobs|fg|bg|wait|times|ulimit|umask|history|logout|exit|return|break|continue|shift|cd|pushd|popd|dirs|pwd|stat|df|du|realpath|readlink|sync|mountpoint|findmnt|timedatectl|hostnamectl|localectl|loginctl|runlevel|lsof|fuser|ss|netstat|route|arp|ifconfig|iwconfig|ethtool|numastat|md5|lsns|lslocks|lsipc|ipcs|lsattr|getfacl|getfattr|getcap|tracepath|let|help|caller|suspend|disown|mesg|wall|mcookie|uuidgen|errno|look|units|namei|dircolors|figlet|cowsay|nvidia-smi|sensors|acpi|upower: none
+tr|seq|yes|echo|printf|true|false|sleep|cal|uname|arch|hostname|whoami|id|groups|logname|tty|who|w|users|last|lastlog|uptime|nproc|free|vmstat|iostat|mpstat|sar|lscpu|lsblk|lsusb|lspci|lsmod|ps|pgrep|pidof|pstree|kill|killall|pkill|clear|reset|tput|stty|printenv|locale|getconf|basename|dirname|expr|factor|numfmt|test|[|which|whereis|whatis|apropos|type|hash|jobs|fg|bg|wait|times|ulimit|umask|history|logout|exit|return|break|continue|shift|cd|pushd|popd|dirs|pwd|stat|df|du|realpath|readlink|sync|mountpoint|findmnt|timedatectl|hostnamectl|localectl|loginctl|runlevel|lsof|fuser|netstat|route|ifconfig|iwconfig|ethtool|numastat|md5|lsns|lslocks|lsipc|ipcs|lsattr|getfacl|getfattr|getcap|tracepath|let|help|caller|suspend|disown|mesg|wall|mcookie|uuidgen|errno|units|namei|dircolors|figlet|cowsay|nvidia-smi|sensors|acpi|upower: none
+look: read; values t; skip 1
+ss|arp|dmesg: none; values KsnLDNfAHi; reads F f file
 date: none; values dfr; reads f r file reference
 ls|dir|vdir: list; values wITx; long width ignore hide time-style sort; tree R recursive
 tree: list; values LPIo; writes o; tree
 du: none; values Bdt; reads files0-from X exclude-from
 grep|egrep|fgrep|zgrep: read; values efmABCdD; long regexp file max-count after-context before-context context directories devices include exclude exclude-from exclude-dir label binary-files color; skip 1 unless e f regexp file; reads f file exclude-from; tree rR recursive dereference-recursive
 rg: read; values efmABCgtTEjMr; long regexp file max-count glob type pre pre-glob; skip 1 unless e f regexp file; reads f file; tree; runs --pre
-jq|yq: read; values fL; long arg argjson slurpfile rawfile indent; skip 1 unless f from-file; reads f from-file; boths slurpfile rawfile
+jq|yq: read; values fL; long arg argjson slurpfile rawfile indent; reads f from-file; boths slurpfile rawfile
 xmllint|csvcut|csvlook|hexyl|identify: read
 cp|install: copy; values tSgmo; long target-directory suffix group mode owner; writes t target-directory; tree Rra recursive archive
 mv: link; values tS; long target-directory suffix; writes t target-directory; tree
-ln: link; values tS; long target-directory suffix; writes t target-directory
+ln: link; values tS; long target-directory suffix; writes t target-directory; tree
 link: link
 rm: write; tree rR recursive
 unlink|rmdir|mkdir|mkfifo|mknod|shred|tee|sponge|mktemp: write; values mZunsp; long mode context
@@ -55,7 +59,7 @@ dos2unix|unix2dos: both
 curl: none
 wget: none
 nc|ncat|netcat|nc.traditional|nc.openbsd: none
-telnet|ftp|tftp|lftp|whois|dig|host|nslookup|ping|ping6|traceroute|mtr|nmap|ab|siege|redis-cli|mongo|mongosh|ldapsearch|snmpwalk|smbclient|ntpdate|drill|fping|hping3: none; connect; reads f input-file; opaque --up
+telnet|tftp|whois|dig|host|nslookup|ping|ping6|traceroute|mtr|nmap|ab|siege|redis-cli|mongo|mongosh|ldapsearch|snmpwalk|smbclient|ntpdate|drill|fping|hping3: none; connect; reads f input-file; opaque --up
 redis-server|mongod|mysqld|mariadbd|postgres|nginx|httpd|apache2|lighttpd|caddy|sshd|dropbear|vsftpd|proftpd|telnetd|in.telnetd|rsyncd|dnsmasq|named|squid|haproxy|slapd|smbd|xinetd|inetd|stunnel|stunnel4|ngrok|cloudflared|frpc|frps|chisel|gost|tinyproxy|microsocks|dante|webfsd|thttpd|darkhttpd|http-server|serve|gs-netcat|iperf|iperf3|minio|memcached|rinetd|redir|simpleproxy|tcpserver|udpsvd|tcpsvd|ttyd|gotty|websocketd|wetty|webhook|pagekite|bore|localtunnel|lt: both; listen
 tailscale|wg|wg-quick|openvpn|autossh|sshuttle|pppd|vpnc|openconnect: both; tunnel; opaque --up down script-security e c
 ssh-copy-id: none; values ipoF; reads i; connect
@@ -75,15 +79,17 @@ sysctl: none; values p; reads p load; is kernel
 iptables|ip6iptables|ip6tables|nft|ufw|firewall-cmd|ipset|tc|brctl|setenforce|apparmor_parser|aa-complain|aa-disable|auditctl: both; is kernel
 shutdown|reboot|halt|poweroff|init|telinit: none; is kernel
 crontab: both; values u; opaque *
+ftp|lftp: both; connect; opaque *
+newgrp: none; opaque *
 at|batch: read; values qft; reads f; opaque *
 gpg|gpg2: both; values oruk; writes o output; opaque exec-path
 openssl: both
 ed|ex|vi|vim|vimdiff|view|rvim|nvim|nano|rnano|pico|emacs|emacsclient|joe|jed|mcedit|micro|helix|hx|kak|ne|sudoedit: both; opaque *
-gdb|lldb|dc|m4|expect|tclsh|wish|mc|ranger|nnn|screen|byobu|dtach|abduco|zellij|mutt|mail|mailx|irssi|weechat|w3m|lynx|elinks|links|socket|tshark|scanmem|octave|gnuplot|bconsole|ansible-console|ghci|runghc|runhaskell|groovy|jshell|jrunscript|jjs|slsh|rlogin|rsh|rexec|run-mailcap|xdg-open|xterm|konsole|gnome-terminal|urxvt|cpan|rake|vagrant|ansible|puppet|salt|salt-call|chef-client|pexec|ginsh|gcore|genie|logrotate|run-parts|at-spi|start-stop-daemon|daemonize|supervisord|monit|inetutils-inetd|entr|watchexec|nodemon|reptyr|sqlplus|cobc|zathura|xdotool|tdbtool|pg_ctl|csvtool|facter|dmsetup|restic|rclone|nsjail|bwrap|firejail|proot|fakechroot|qemu-arm|qemu-aarch64|qemu-x86_64|wine|mono|dotnet|erl|elixir|iex|sbcl|clisp|gcl|ocaml|coqtop|swipl|gprolog|maxima|bpftrace|stap|perf: both; opaque *
+gdb|lldb|dc|m4|expect|tclsh|wish|mc|ranger|nnn|screen|byobu|dtach|abduco|zellij|mutt|mail|mailx|irssi|weechat|w3m|lynx|elinks|links|socket|tshark|scanmem|octave|gnuplot|bconsole|ansible-console|ghci|runghc|runhaskell|groovy|jshell|jrunscript|jjs|slsh|rlogin|rsh|rexec|run-mailcap|xdg-open|xterm|konsole|gnome-terminal|urxvt|cpan|rake|lxc|incus|machinectl|vagrant|ansible|puppet|salt|salt-call|chef-client|pexec|ginsh|gcore|genie|logrotate|run-parts|at-spi|start-stop-daemon|daemonize|supervisord|monit|inetutils-inetd|entr|watchexec|nodemon|reptyr|sqlplus|cobc|zathura|xdotool|tdbtool|pg_ctl|csvtool|facter|dmsetup|restic|rclone|nsjail|bwrap|firejail|proot|fakechroot|qemu-arm|qemu-aarch64|qemu-x86_64|wine|mono|dotnet|erl|elixir|iex|sbcl|clisp|gcl|ocaml|coqtop|swipl|gprolog|maxima|bpftrace|stap|perf: both; opaque *
 tcpdump: none; values iwrcszZWGCFB; writes w; reads r F; opaque z
 tmux: none; opaque *
 make|gmake|ninja|cmake|meson|just|task|ant|mvn|gradle|gradlew|bazel|scons|tox|nox|pytest|cargo-make: both; values fCjoWIl; reads f file makefile; boths C directory; opaque eval; tree
-gcc|g++|cc|c++|clang|clang++|ld|as|rustc|javac|tsc: both; values oIlLDUfmWgx; writes o; opaque wrapper B
+gcc|g++|cc|c++|clang|clang++|ld|as|rustc|javac|tsc: both; values oIlLDUfmWgx; writes o; opaque wrapper B w
 tsocks|update-initramfs|update-grub|ldconfig|locale-gen|systemd-tmpfiles: both; tree
 less|more|most|pg: read; values bhjkoOpPtTxyz#; writes oO; opaque LOGFILE
 psql|pgcli: none; values cdfhpUvLoFPRT; reads f file; writes o L output log-file; connect
@@ -97,6 +103,26 @@ patch: both; values pdioFBDrVz; reads i input; boths d directory o
 rsyslogd|auditd|cron|crond|atd|systemd: both; opaque *
 htop|top|atop|iotop|iftop|nethogs|glances|btop|nmon|powertop|ncdu|dstat|slabtop|bmon: none; values dnpuUbiso
 `;
+
+/** Programs that run things, with the words with which they only tell something. */
+const TELLING: ReadonlyMap<string, readonly RegExp[]> = new Map([
+  ['crontab', [/^-l$/, /^-u [\w.-]+ -l$/, /^-l -u [\w.-]+$/]],
+  ['tmux', [/^(?:ls|list-sessions|lsw|list-windows)$/, /^-V$/]],
+  ['screen', [/^-(?:ls|list|v)$/]],
+  ['nginx', [/^-[tTvV]$/]],
+  ['npm', [/^(?:ls|list|outdated|audit|-v|--version)$/]],
+  ['pip', [/^(?:list|freeze|check|--version|-V)$/, /^show [\w.-]+$/]],
+  ['pip3', [/^(?:list|freeze|check|--version|-V)$/, /^show [\w.-]+$/]],
+]);
+
+/** Whether this call neither runs nor changes anything: it lists, or tests. */
+export function onlyTells(name: string, words: readonly Field[]): boolean {
+  const forms = TELLING.get(name);
+  if (forms === undefined) return false;
+  const texts = words.slice(1).map(word => (word === OPEN ? null : constant(word)));
+  if (texts.includes(null) || texts.some(text => text?.includes(' '))) return false;
+  return forms.some(form => form.test(texts.join(' ')));
+}
 
 export interface Program extends OptionTable {
   operands: 'none' | 'list' | 'read' | 'write' | 'both' | 'copy' | 'link';

@@ -281,12 +281,44 @@ const rsync: Special = (host, words, context) => {
       'rsh filter rsync-path exclude include exclude-from include-from files-from block-size max-delete max-size min-size partial-dir suffix backup-dir temp-dir compare-dest copy-dest link-dest modify-window timeout port password-file log-file log-file-format out-format bwlimit write-batch only-write-batch read-batch protocol iconv checksum-seed remote-option chmod chown usermap groupmap info debug skip-compress compress-level config dparam sockopts address',
     ),
   );
+  if (has(args, 'server')) {
+    servedFiles(host, words, context, args);
+    return;
+  }
   for (const shell of values(args, 'e', 'rsh')) launched(host, shell, context, 'rsync');
   for (const path of values(args, 'rsync-path', 'M', 'remote-option'))
     if (!/^[\w/.-]+$/.test(constant(path) ?? ' ')) host.opaque('an option of rsync runs what is not known', 'rsync');
   if (has(args, 'daemon', 'config', 'dparam', 'read-batch') || args.unsure !== null) host.opaque('options of rsync are not known', 'rsync');
   transfer(host, words, context, args, true, has(args, 'remove-source-files'));
 };
+
+/** `rsync --server [--sender] OPTIONS . PATH…`, which a client at the other end starts; `-e.LsfxC` tells what it can do. */
+function servedFiles(host: Host, words: readonly Field[], context: Context, args: Arguments): void {
+  const effects = new Effects();
+  const [dot, ...paths] = all(args);
+  if (dot === undefined || constant(dot) !== '.' || args.unsure !== null || has(args, 'daemon', 'config', 'dparam', 'rsh', 'rsync-path'))
+    host.opaque('options of rsync are not known', 'rsync');
+  const removes = has(args, 'remove-source-files');
+  for (const path of paths) {
+    if (!has(args, 'sender')) effects.both(path, true);
+    else if (removes) effects.both(path, true);
+    else effects.read(path, true);
+  }
+  for (const file of values(
+    args,
+    'files-from',
+    'log-file',
+    'backup-dir',
+    'T',
+    'temp-dir',
+    'partial-dir',
+    'link-dest',
+    'copy-dest',
+    'compare-dest',
+  ))
+    effects.both(file, true);
+  host.emit(words, context, effects);
+}
 
 /** A command line that a program splits by itself, without a shell: `ssh -p 2222`. */
 function launched(host: Host, command: Glob, context: Context, by: string): void {
@@ -410,6 +442,17 @@ const awk: Special = (host, words, context) => {
 };
 
 /** `find`: what it starts, writes and finds. */
+/** What `find … -print0` prints; null for one that prints anything else, or of which not all is known. */
+export function printedPaths(words: readonly Field[]): readonly Glob[] | null {
+  const texts = words.slice(1).map(word => (word === OPEN ? null : constant(word)));
+  const prints = texts.filter(text => text === null || /^-(?:print|ls|fls|fprint|printf|exec|ok|delete|files0)/.test(text));
+  if (prints.length !== 1 || prints[0] !== '-print0' || texts.includes(null)) return null;
+  const end = texts.findIndex(text => text === null || text.startsWith('-') || /^[(!),]$/.test(text));
+  const roots = words.slice(1, end + 1) as Glob[];
+  if (roots.some(root => !/^[./]/.test(constant(root) ?? ''))) return null;
+  return foundPaths(roots.length === 0 ? [literal('.')] : roots, words.slice(end + 1));
+}
+
 const find: Special = (host, words, context) => {
   const effects = new Effects();
   const rest = words.slice(1);
@@ -817,7 +860,21 @@ const databaseClient: Special = (host, words, context) => {
   host.emit(words, context, effects);
 };
 
+/** Reads a database by its name, for root the passwords too. */
+const getent: Special = (host, words, context) => {
+  const effects = new Effects();
+  for (const word of words.slice(1)) {
+    if (word === OPEN) effects.read(UNKNOWN);
+    else if (word[0] !== '-') {
+      effects.read([...literal('/etc/'), ...word]);
+      break;
+    }
+  }
+  host.emit(words, context, effects);
+};
+
 const ALL: readonly [string, Special][] = [
+  ['getent', getent],
   ['dd', dd],
   ['curl', curl],
   ['wget', wget],

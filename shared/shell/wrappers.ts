@@ -496,8 +496,13 @@ const xargs: Special = (host, given, context) => {
   const replaced = values(args, 'I', 'J', 'replace').map(constant)[0] ?? (has(args, 'i', 'replace') ? '{}' : undefined);
   const command = args.rest.length === 0 ? [literal('echo')] : args.rest;
   const next: Context = { ...inner(context, 'xargs'), input: { kind: 'unknown' } };
+  const paths =
+    context.input.kind === 'unknown' && has(args, '0', 'null') && values(args, 'a', 'arg-file', 'd').length === 0
+      ? context.input.paths
+      : undefined;
   if (replaced === undefined) {
-    host.dispatch([...command, OPEN], next);
+    const more: readonly Field[] = paths ?? [OPEN];
+    host.dispatch([...command, ...more], next);
     return;
   }
   const words = command.map((word): Field => {
