@@ -3,7 +3,7 @@ import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:cryp
 import { test } from 'node:test';
 import type { PublicJwk } from '../policy/bundle.ts';
 import { repeatsName } from './jws.ts';
-import { VerifyContext, type VerifyOptions, verifyToken } from './verify.ts';
+import { personOf, VerifyContext, type VerifyOptions, verifyToken } from './verify.ts';
 
 const NOW = 1_800_000_000;
 const ISSUER = 'https://idp.example';
@@ -355,6 +355,32 @@ test('claims that name people and groups', async () => {
   assert.equal(await code(token({ ...nested, realm: ['access'] })), 'ok person u1 []');
   const anonymous = await verifyToken(token({ ...GOOD, jti: undefined }), shared);
   assert.ok(anonymous.ok && /^sha256:[0-9a-f]{32}$/.test(anonymous.tokenId));
+});
+
+test('groups by other claims: each value, those that count, with a prefix; a claim that is odd stands for none', () => {
+  const oidc = {
+    ...{ issuer: 'https://idp.example', audiences: [], algorithms: [], clockSkewMs: 0, subjectClaim: 'sub', groupsClaim: 'groups' },
+    groupMappings: [
+      { claim: 'realm_access.roles', prefix: 'kc:' },
+      { claim: 'department', values: { '4711': 'finance', hr: 'people' } },
+      { claim: 'admin', values: { true: 'platform' } },
+    ],
+  };
+  const groups = (claims: object) => {
+    const person = personOf({ sub: 's', ...claims }, oidc);
+    return person.ok ? person.principal.groups : person.code;
+  };
+  assert.deepEqual(groups({ groups: ['a'], realm_access: { roles: ['x', 'y'] }, department: 4711, admin: true }), [
+    'a',
+    'kc:x',
+    'kc:y',
+    'finance',
+    'platform',
+  ]);
+  assert.deepEqual(groups({ groups: 'a', realm_access: { roles: 'x' }, department: ['hr', 'other', 'toString'] }), ['a', 'kc:x', 'people']);
+  assert.deepEqual(groups({ realm_access: { roles: { x: 1 } }, department: null, admin: false }), []);
+  assert.equal(groups({ realm_access: { roles: ['bad\nname'] } }), 'TOKEN_CLAIMS');
+  assert.equal(groups({ realm_access: { roles: Array.from({ length: 1000 }, (_, i) => `r${i}`) }, groups: ['a'] }), 'TOKEN_CLAIMS');
 });
 
 test('inherited properties are no claims', async () => {

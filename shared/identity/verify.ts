@@ -6,7 +6,7 @@
  *
  * A token says who somebody is to its identity provider. What it may decide here:
  * - `iss` chooses the provider, by exact match; the ticket issuer's name always means tickets.
- * - a ServiceAccount that trusts (issuer, subject) makes it a workload, with the account's name and the account's groups alone:
+ * - a ServiceAccount that trusts its issuer with its subject or claims makes it a workload, with the account's name and the account's groups alone:
  *   what a build system calls a group means nothing here.
  * - anyone else is a person, named by the provider's subject claim, in the groups of its groups claim.
  *
@@ -18,6 +18,7 @@ import type { OidcProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '
 import { type Jws, KeySet, parseJws, signatureChecks } from './jws.ts';
 import { boundsOf, type TokenBounds } from './token-bounds.ts';
 import { workloadProviders } from './trusted-issuers.ts';
+import { claimAt, claimValues, isTrusted } from './trusts.ts';
 
 export type Verified =
   | {
@@ -136,9 +137,12 @@ export class VerifyContext {
     return this.#workloadsOnly.has(issuer);
   }
 
-  accountsTrusting(issuer: string, subject: string): { account: Named<ServiceAccountSpec>; audience: string | undefined }[] {
+  accountsTrusting(
+    issuer: string,
+    claims: Readonly<Record<string, unknown>>,
+  ): { account: Named<ServiceAccountSpec>; audience: string | undefined }[] {
     return this.#serviceAccounts.flatMap(account => {
-      const trust = account.spec.trusts.find(each => each.issuer === issuer && each.subject === subject);
+      const trust = account.spec.trusts.find(each => isTrusted(each, issuer, claims));
       return trust === undefined ? [] : [{ account, audience: trust.audience }];
     });
   }
@@ -255,11 +259,11 @@ async function verifyIssued(jws: Jws, issuer: string, digest: string, context: V
 function judgeClaims(claims: Record<string, unknown>, issuer: string, oidc: OidcSpec, digest: string, context: VerifyContext): Outcome {
   const { sub } = claims;
   if (!isName(sub)) return refuse('TOKEN_CLAIMS', 'the token has no usable subject');
-  const trusting = context.accountsTrusting(issuer, sub);
-  if (trusting.length > 1) return refuse('TOKEN_SUBJECT_AMBIGUOUS', 'more than one service account trusts the subject of the token');
+  const trusting = context.accountsTrusting(issuer, claims);
+  if (trusting.length > 1) return refuse('TOKEN_SUBJECT_AMBIGUOUS', 'more than one service account trusts the token');
   const [trust] = trusting;
   if (trust === undefined && context.isWorkloadsOnly(issuer)) {
-    return refuse('TOKEN_SUBJECT_UNTRUSTED', 'no service account trusts this subject, and the issuer is no identity provider');
+    return refuse('TOKEN_SUBJECT_UNTRUSTED', 'no service account trusts this token, and the issuer is no identity provider');
   }
 
   const audiences = trust?.audience === undefined ? oidc.audiences : [trust.audience];
@@ -301,7 +305,11 @@ export function personOf(claims: Readonly<Record<string, unknown>>, oidc: OidcSp
   }
   const groups = groupsOf(claimAt(claims, oidc.groupsClaim));
   if (groups === null) return refuse('TOKEN_CLAIMS', 'the groups claim is neither a name nor a list of names');
-  return { ok: true, principal: { kind: 'person', name, issuer: oidc.issuer, subject: sub, groups, delegation: [] } };
+  const mapped = mappedGroups(claims, oidc.groupMappings ?? []);
+  if (groups.length + mapped.length > GROUPS_MAX || !mapped.every(isName))
+    return refuse('TOKEN_CLAIMS', 'the claims make no usable groups');
+  const all = [...new Set([...groups, ...mapped])];
+  return { ok: true, principal: { kind: 'person', name, issuer: oidc.issuer, subject: sub, groups: all, delegation: [] } };
 }
 
 /** A ticket of the control plane. */
@@ -366,15 +374,14 @@ function audienceFits(aud: unknown, accepted: readonly string[]): boolean {
   return given.length <= 100 && given.some(each => typeof each === 'string' && accepted.includes(each));
 }
 
-/** The claim of this name; if there is none, the one that the name's dots lead to. Inherited properties are no claims. */
-function claimAt(claims: Readonly<Record<string, unknown>>, name: string): unknown {
-  if (Object.hasOwn(claims, name)) return claims[name];
-  let value: unknown = claims;
-  for (const step of name.split('.')) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Record<string, unknown>)[step];
-  }
-  return value;
+/** Groups that other claims stand for; a claim that is missing, or is neither a value nor a list of them, stands for none. */
+function mappedGroups(claims: Readonly<Record<string, unknown>>, mappings: NonNullable<OidcSpec['groupMappings']>): string[] {
+  return mappings.flatMap(({ claim, values, prefix = '' }) =>
+    (claimValues(claimAt(claims, claim)) ?? []).flatMap(value => {
+      if (values === undefined) return value === '' ? [] : [`${prefix}${value}`];
+      return Object.hasOwn(values, value) ? [`${prefix}${values[value]}`] : [];
+    }),
+  );
 }
 
 /** A name that can stand in a record and on a screen: not empty, bounded, without control characters. */

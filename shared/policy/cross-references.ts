@@ -51,9 +51,29 @@ export function checkReferences(
     }
     if ('resources' in manifest.spec) checkSelector(manifest.spec.resources, resources, at, warnings);
   }
+  checkPasswords(located, all, problems);
   checkSharedListeners(located, resources, problems);
   checkIssuers(located, all, problems);
   return { problems, warnings };
+}
+
+/** PostgreSQL takes a password: a credential without one would be found out at the first connection of a client. */
+function checkPasswords(located: readonly Located[], all: readonly Manifest[], problems: Problem[]): void {
+  const position = (manifest: Manifest, ...path: string[]): ({ file: string } & Position) | null => {
+    const item = located.find(each => each.manifest === manifest);
+    return item === undefined ? null : { file: item.file, ...positionAt(item.node, path) };
+  };
+  for (const resource of all) {
+    if (!isA(resource, 'Resource') || resource.spec.protocol !== 'postgres') continue;
+    const credential = all.find(each => each.kind === 'Credential' && each.name === resource.spec.credential);
+    if (credential === undefined || !isA(credential, 'Credential') || credential.spec.password !== undefined) continue;
+    const at = position(resource, 'spec', 'credential') ?? position(credential, 'spec');
+    if (at === null) continue; // Both are in force already: this change has nothing to do with it.
+    problems.push({
+      ...at,
+      message: `Credential ${shown(credential.name)} has no \`password\`, which Resource ${shown(resource.name)} (postgres) needs`,
+    });
+  }
 }
 
 function isA<K extends Kind>(manifest: Manifest, kind: K): manifest is Manifest<K> {
@@ -150,9 +170,11 @@ function checkIssuers(located: readonly Located[], all: readonly Manifest[], pro
         other => `IdentityProvider ${shown(other.name)} already has this issuer`,
       );
     } else if (isA(manifest, 'ServiceAccount')) {
-      manifest.spec.trusts.forEach(({ issuer, subject }, index) => {
-        const message = (other: Manifest) => `ServiceAccount ${shown(other.name)} already trusts this issuer and subject`;
-        claim(workloads, JSON.stringify([issuer, subject]), manifest, ['spec', 'trusts', index], message);
+      manifest.spec.trusts.forEach(({ issuer, subject = null, claims = {} }, index) => {
+        const message = (other: Manifest) =>
+          `ServiceAccount ${shown(other.name)} already trusts this issuer and subject${Object.keys(claims).length > 0 ? ' with the same claims' : ''}`;
+        const wanted = Object.entries(claims).sort(([a], [b]) => (a < b ? -1 : 1));
+        claim(workloads, JSON.stringify([issuer, subject, wanted]), manifest, ['spec', 'trusts', index], message);
       });
     }
   }

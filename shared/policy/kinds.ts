@@ -28,6 +28,7 @@ import {
   integer,
   listOf,
   mapped,
+  mapOf,
   object,
   oneOf,
   optional,
@@ -158,6 +159,10 @@ const credential: Type<CredentialSpec> = mapped(
 
 const identityProvider: Type<IdentityProviderSpec> = mapped(
   object({
+/** Names of claims are the issuer's to choose; only what no name can be is refused. */
+const claimProblem = (key: string): string | null =>
+  key !== '' && key !== '__proto__' && key.length <= 256 && !/\p{Cc}/u.test(key) ? null : 'is no name of a claim';
+
     oidc: required(
       object({
         issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
@@ -166,6 +171,16 @@ const identityProvider: Type<IdentityProviderSpec> = mapped(
         groupsClaim: defaulted(line(256), 'groups', 'groups', 'The claim with the groups; dots walk into nested claims.'),
         algorithms: defaulted(
           listOf(oneOf(ALGORITHMS), { min: 1 }),
+        groupMappings: optional(
+          listOf(
+            object({
+              claim: required(line(256), 'The claim; dots walk into nested claims.'),
+              values: optional(mapOf(claimProblem, line(256)), 'Which of its values count, and the group that each stands for.'),
+              prefix: optional(line(64), 'Put before each group, so that claims do not meet.'),
+            }),
+          ),
+          'Groups by other claims than `groupsClaim`, besides those: each value of the claim is one.',
+        ),
           [...DEFAULT_ALGORITHMS],
           `[${DEFAULT_ALGORITHMS.join(', ')}]`,
           'Signature algorithms that are accepted.',
@@ -196,11 +211,27 @@ const serviceAccount: Type<ServiceAccountSpec> = object({
   groups: defaulted(groups(0), [], '[]', 'Groups that it is in.'),
   trusts: required(
     listOf(
-      object({
-        issuer: required(issuer(), 'Who issues its tokens; needs no IdentityProvider of its own.'),
-        subject: required(line(1024), 'The token’s `sub`, letter by letter.'),
-        audience: optional(line(512), 'The token’s `aud`; absent: the audiences of the IdentityProvider, or `sallyport` without one.'),
-      }),
+      mapped(
+        object({
+          issuer: required(issuer(), 'Who issues its tokens; needs no IdentityProvider of its own.'),
+          subject: optional(line(1024), 'The token’s `sub`, letter by letter.'),
+          claims: optional(
+            mapOf(
+              claimProblem,
+              shortOrLong(
+                mapped(line(1024), value => [value]),
+                listOf(line(1024), { min: 1 }),
+              ),
+            ),
+            'Claims with the value, or values, of which the token must have one; all must fit. Dots walk into nested claims.',
+          ),
+          audience: optional(line(512), 'The token’s `aud`; absent: the audiences of the IdentityProvider, or `sallyport` without one.'),
+        }),
+        (trust, node, reading) =>
+          trust.subject === undefined && Object.keys(trust.claims ?? {}).length === 0
+            ? reading.problem(node, 'the trust is of everybody at the issuer; give `subject`, `claims` or both')
+            : trust,
+      ),
       { min: 1 },
     ),
     'The tokens by which a workload is this account.',

@@ -432,6 +432,40 @@ test('two providers with one issuer, two accounts for one workload', () => {
   assert.deepEqual(problemsOf(`${account('a')}---\n${account('b')}`), ['7:18: ServiceAccount `a` already trusts this issuer and subject']);
 });
 
+test('a trust by claims: one value or several, and never of everybody', () => {
+  const account = (trust: string) =>
+    `kind: ServiceAccount\nmetadata: { name: a }\nspec: { trusts: [{ issuer: "https://ci.example", ${trust} }] }\n`;
+  const { manifests, problems } = parse(account('claims: { repository: acme/billing, "kubernetes.io.namespace": [a, b] }'));
+  assert.deepEqual(problems, []);
+  const [manifest] = manifests;
+  assert.ok(manifest?.kind === 'ServiceAccount' && 'trusts' in manifest.spec);
+  assert.deepEqual(manifest.spec.trusts[0]?.claims, { repository: ['acme/billing'], 'kubernetes.io.namespace': ['a', 'b'] });
+  for (const nobody of ['audience: x', 'claims: {}']) {
+    assert.match(problemsOf(account(nobody)).join(), /the trust is of everybody at the issuer; give `subject`, `claims` or both/);
+  }
+  assert.match(problemsOf(account('claims: { repository: [] }')).join(), /at least|one/);
+  assert.match(problemsOf(account('claims: { __proto__: x }')).join(), /no name of a claim/);
+  const twice = problemsOf(`${account('claims: { a: b }')}---\n${account('claims: { a: b }').replace('name: a', 'name: b')}`);
+  assert.deepEqual(twice, ['7:18: ServiceAccount `a` already trusts this issuer and subject with the same claims']);
+});
+
+test('a postgres resource needs a credential with a password, whichever of the two is applied', () => {
+  const [key, password] = ['privateKey: { env: K }', 'password: { env: P }'].map(
+    secret => `kind: Credential\nmetadata: { name: c }\nspec: { username: u, ${secret} }\n`,
+  );
+  const crm = (protocol: string) =>
+    `kind: Resource\nmetadata: { name: crm }\nspec: { protocol: ${protocol}, upstream: { address: "127.0.0.1:5432", tls: { mode: disable } }, credential: c }\n`;
+  const says = 'Credential `c` has no `password`, which Resource `crm` (postgres) needs';
+  assert.deepEqual(problemsOf(`${crm('postgres')}---\n${key}`), [`3:106: ${says}`]);
+  assert.deepEqual(problemsOf(`${crm('postgres')}---\n${password}`), []);
+  const inForce = parse(`${crm('postgres')}---\n${password}`).manifests;
+  const changed = parseManifests([{ path: 'm.yaml', text: key ?? '' }], { existing: inForce, readFile: () => '' });
+  assert.deepEqual(
+    changed.problems.map(({ message }) => message),
+    [says],
+  );
+});
+
 test('an http issuer on loopback is fine', () => {
   for (const host of ['127.0.0.1:8080', 'localhost', '[::1]:9000']) {
     assert.deepEqual(problemsOf(provider(`issuer: "http://${host}/realm", audiences: [a]`)), []);

@@ -92,6 +92,8 @@ export interface OidcSpec {
   subjectClaim: string; // default `sub`
   groupsClaim: string; // default `groups`; dots walk into nested claims
   algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
+  /** Groups by other claims: a value becomes prefix + value, or only those of `values`, what they stand for. */
+  groupMappings?: { claim: string; values?: Record<string, string>; prefix?: string }[];
   clockSkewMs: number; // default 30 s
   /** Public client that `sallyport login` uses, and the console where it has none of its own. */
   clientId?: string;
@@ -119,7 +121,8 @@ export interface SamlSpec {
 
 export interface ServiceAccountSpec {
   groups: string[];
-  trusts: { issuer: string; subject: string; audience?: string }[];
+  /** Each has a subject, claims (all must fit, dots walk into nested ones), or both. */
+  trusts: { issuer: string; subject?: string; audience?: string; claims?: Record<string, string[]> }[];
 }
 
 export interface RoleSpec {

@@ -5,6 +5,7 @@
  * nobody fills our memory by beginning. It is good once, for ten minutes, since the provider takes its code once.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { isTrusted } from '@sallyport/shared/identity/trusts.ts';
 import { personOf } from '@sallyport/shared/identity/verify.ts';
 import type { IdentityProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -118,7 +119,7 @@ export class SignIn {
     if (!judged.ok) {
       throw new GatewayError('SIGN_IN_FAILED', 'unauthenticated', `The provider's answer cannot be used: ${judged.reason}.`);
     }
-    this.#checkPerson(judged.principal);
+    this.#checkPerson(judged.principal, person.claims);
     const session = await this.#startSession(request, reply, judged.principal, pending.provider, {
       ...(person.providerSession === undefined ? {} : { providerSession: person.providerSession }),
       ...(person.idToken === undefined ? {} : { idToken: person.idToken }),
@@ -197,11 +198,11 @@ export class SignIn {
   }
 
   /** @throws {GatewayError} SIGN_IN_FAILED when the subject is a service account's: workloads have no browser. */
-  #checkPerson({ issuer, subject }: Principal): void {
+  #checkPerson({ issuer, subject }: Principal, claims: Readonly<Record<string, unknown>>): void {
     const isWorkload = this.#options.control.state
       .manifests('ServiceAccount')
       .some(({ manifest }) =>
-        (manifest.spec as ServiceAccountSpec).trusts.some(trust => trust.issuer === issuer && trust.subject === subject),
+        (manifest.spec as ServiceAccountSpec).trusts.some(trust => isTrusted(trust, issuer, { ...claims, sub: subject })),
       );
     if (isWorkload) throw new GatewayError('SIGN_IN_FAILED', 'denied', 'This is a service account: it uses the API with its token.');
   }
