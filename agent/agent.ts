@@ -7,6 +7,8 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import type { KafkaConfig } from '@sallyport/kafka/config.ts';
+import { KafkaProducer } from '@sallyport/kafka/producer.ts';
 import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
@@ -16,6 +18,7 @@ import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-
 import { ControlStream } from './control/control-stream.ts';
 import { certificateExpired, type EnrolmentState, join, loadEnrolment, renew, renewAtMs } from './control/enrolment.ts';
 import { parseJoinToken } from './control/join-token.ts';
+import { KafkaStream } from './control/kafka-stream.ts';
 import { type AgentKeys, loadKeys, signingKeyPem } from './control/keys.ts';
 import { acceptLease, loadLease, openLease, type SignedLease, saveLease } from './control/lease.ts';
 import { type Shipment, Shipper } from './control/shipper.ts';
@@ -40,6 +43,8 @@ export interface AgentOptions {
   hostnames: string[];
   http: { host: string; port: number };
   workers: number;
+  /** Where records go; without it, to the control plane's relay. */
+  kafka?: KafkaConfig | null;
   /** Bound of each worker's spool. */
   spoolBytesMax: number;
   /** How long sessions may go on after SIGTERM. */
@@ -57,6 +62,10 @@ export interface AgentOptions {
 const SETTLE_MS = 5000;
 const STOP_MS = 5000;
 const SHIP_AT_END_MS = 3000;
+/** How long a batch is tried before all that was not acknowledged is read from the spool again. */
+const KAFKA_PATIENCE_MS = 15_000;
+/** The producer ends its own attempts; a broker that answers nothing takes it longest. */
+const KAFKA_SILENCE_MS = 15 * 60_000;
 const RENEW_POLL_MS = 60_000;
 const WATCH_MS = 5000;
 
@@ -72,6 +81,8 @@ export class Agent {
   readonly #host: WorkerHost;
   readonly #stream: ControlStream;
   readonly #shipper: Shipper;
+  /** Null when records go by the control plane. */
+  readonly #producer: KafkaProducer | null;
   readonly #shipments = new Map<number, Shipment>();
   readonly #adopted: Spool[] = [];
   #jwks: JwksCache | null = null;
@@ -103,7 +114,8 @@ export class Agent {
     this.#usage = usage;
     this.#enrolment = enrolment;
     this.#client = this.#newClient();
-    this.#shipper = new Shipper({ relay: () => this.#client.relay(), agentId: () => this.#enrolment.agentId, log: options.log });
+    this.#producer = options.kafka ? recordsProducer(options.kafka) : null;
+    this.#shipper = this.#newShipper();
     this.#host = new WorkerHost({
       count: options.workers,
       agentName: enrolment.name,
@@ -239,8 +251,9 @@ export class Agent {
     }
     await this.#host.stop(STOP_MS);
     const shipUntilMs = Date.now() + (drainMs > 0 ? SHIP_AT_END_MS : 0);
-    while (this.#stream.connected && !this.#shipper.idle && Date.now() < shipUntilMs) await pause(20);
+    while ((this.#producer !== null || this.#stream.connected) && !this.#shipper.idle && Date.now() < shipUntilMs) await pause(20);
     await this.#shipper.stop();
+    await this.#producer?.close();
     for (const spool of this.#adopted) await spool.close();
     this.#stream.stop();
     this.#client.close();
@@ -392,6 +405,16 @@ export class Agent {
   }
 
   // Records
+
+  #newShipper(): Shipper {
+    const producer = this.#producer;
+    return new Shipper({
+      relay: () => (producer === null ? this.#client.relay() : new KafkaStream(producer)),
+      ...(producer === null ? {} : { silenceMs: KAFKA_SILENCE_MS }),
+      agentId: () => this.#enrolment.agentId,
+      log: this.#options.log,
+    });
+  }
 
   #durable(worker: number, nextIndex: number): void {
     let shipment = this.#shipments.get(worker);
@@ -575,6 +598,15 @@ async function enrol(options: AgentOptions, keys: AgentKeys): Promise<EnrolmentS
       await pause(backoff.nextMs());
     }
   }
+}
+
+function recordsProducer(config: KafkaConfig): KafkaProducer {
+  return new KafkaProducer({
+    config,
+    topic: config.topics.records,
+    messageType: 'sallyport.records.v1.RecordBatch',
+    patienceMs: KAFKA_PATIENCE_MS,
+  });
 }
 
 function pause(ms: number): Promise<void> {

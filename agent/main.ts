@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { Agent, type AgentOptions } from './agent.ts';
@@ -23,7 +24,10 @@ const USAGE = `usage: sallyport agent --control-plane HOST:PORT --data DIR [--jo
   --http HOST:PORT         where /healthz, /readyz and /metrics are (default 127.0.0.1:0, any free port)
   --workers N              threads of the data path (default 2, or the number of cores if that is 1)
   --spool-bytes N          bound of each worker's spool (default 1 GiB)
-  --drain-seconds N        how long sessions may go on after SIGTERM (default 3)`;
+  --drain-seconds N        how long sessions may go on after SIGTERM (default 3)
+
+Records straight to Apache Kafka instead of through the control plane (each flag also as a variable, e.g. SALLYPORT_KAFKA):
+${kafkaUsage}`;
 
 class UsageError extends Error {}
 
@@ -94,6 +98,7 @@ function readOptions(argv: string[]): AgentOptions {
       workers: { type: 'string' },
       'spool-bytes': { type: 'string' },
       'drain-seconds': { type: 'string' },
+      ...kafkaFlags,
     },
   });
   if (values['control-plane'] === undefined) throw new UsageError('--control-plane HOST:PORT is missing');
@@ -115,6 +120,7 @@ function readOptions(argv: string[]): AgentOptions {
     labels,
     hostnames: values.hostname.length > 0 ? values.hostname : [...new Set(['localhost', '127.0.0.1', '::1', machine])],
     http: splitAddress(values.http),
+    kafka: kafkaConfig(values, process.env, 'agent'),
     workers: wholeNumber('--workers', values.workers, 1, 64) ?? Math.min(2, cores),
     spoolBytesMax: wholeNumber('--spool-bytes', values['spool-bytes'], 1024 * 1024, 2 ** 45) ?? 1024 ** 3,
     drainMs: (wholeNumber('--drain-seconds', values['drain-seconds'], 0, 3600) ?? 3) * 1000,

@@ -1,6 +1,6 @@
 /**
  * The gateway with its logs in Apache Kafka, as a user starts it (`sallyport up --kafka …`), over TLS and with a name and a password:
- * the same job, the same evidence, and the same promise when processes and the broker are killed.
+ * the same job and the same evidence. The agent goes by the control plane here; kafka-killed.test.ts has one that writes itself.
  */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -27,7 +27,10 @@ before(async () => {
   gateway = await startGateway({
     manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
     env: { CRM_PASSWORD: postgres.app.password, SALLYPORT_KAFKA_PASSWORD: kafka.user.password },
-    args: ['--kafka', kafka.secureBrokers.join(','), '--kafka-ca', kafka.ca, '--kafka-user', kafka.user.name, '--kafka-partitions', '3'],
+    args: [
+      ...['--kafka', kafka.secureBrokers.join(','), '--kafka-ca', kafka.ca, '--kafka-user', kafka.user.name, '--kafka-partitions', '3'],
+      '--agent-relay',
+    ],
   });
 });
 after(async () => {

@@ -1,11 +1,10 @@
 /**
- * Carries records from the spools to the log, over the control plane's Relay. A batch is sent until it is acknowledged; the receiver
- * knows a repeated one by spool and index, so a batch that is sent twice counts once.
+ * Carries records from the spools to the log, over the control plane's Relay or straight to Kafka (kafka-stream.ts). A batch is sent until
+ * it is acknowledged; a record that comes twice is known by its session and number, so a batch that is sent twice counts once.
  *
  * What an acknowledgement says goes back to the spool, which may then delete. Nothing here decides what is recorded.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { RelayAck } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
@@ -13,9 +12,19 @@ import type { Log } from '../log.ts';
 import { SpoolReader } from '../spool/reader.ts';
 import { Backoff } from './backoff.ts';
 
+/** What takes encoded RecordBatch messages and acknowledges them: a gRPC stream, or what behaves like one. */
+export interface RelayStream {
+  on(event: 'data', listener: (ack: Pick<RelayAck, 'spoolId' | 'nextIndex'>) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'end' | 'drain', listener: () => void): unknown;
+  readonly writableNeedDrain: boolean;
+  write(batch: Buffer): unknown;
+  end(): unknown;
+  cancel(): void;
+}
+
 export interface ShipperOptions {
-  /** Takes encoded RecordBatch messages. */
-  relay: () => ClientDuplexStream<Buffer, RelayAck>;
+  relay: () => RelayStream;
   agentId: () => string;
   log: Log;
   /** Batches of one spool that may wait for their acknowledgement; default 4. */
@@ -68,7 +77,7 @@ export class Shipper {
   readonly #window: number;
   readonly #batchBytes: number;
   readonly #shipments = new Set<Shipment>();
-  #call: ClientDuplexStream<Buffer, RelayAck> | null = null;
+  #call: RelayStream | null = null;
   #retry: NodeJS.Timeout | null = null;
   #stopped = true;
   #silence: NodeJS.Timeout | null = null;
@@ -157,11 +166,11 @@ export class Shipper {
   #open(): void {
     const call = this.#options.relay();
     this.#call = call;
-    call.on('data', (ack: RelayAck) => {
+    call.on('data', ack => {
       if (this.#call === call) this.#acknowledged(ack);
     });
     call.on('error', error => this.#lost(call, errorText(error)));
-    call.on('end', () => this.#lost(call, 'the control plane ended the stream'));
+    call.on('end', () => this.#lost(call, 'the stream was ended'));
     call.on('drain', () => {
       if (this.#call === call) for (const shipment of this.#shipments) this.#pump(shipment);
     });
@@ -172,12 +181,12 @@ export class Shipper {
     }
   }
 
-  #lost(call: ClientDuplexStream<Buffer, RelayAck>, why: string): void {
+  #lost(call: RelayStream, why: string): void {
     if (this.#call !== call) return;
     this.#drop();
     if (this.#stopped) return;
     const pauseMs = this.#backoff.nextMs();
-    if (this.problem === '') this.#options.log.warn({ why }, 'records wait in the spool: the relay cannot be reached');
+    if (this.problem === '') this.#options.log.warn({ why }, 'records wait in the spool: they cannot be delivered');
     this.problem = why;
     this.#retry = setTimeout(() => this.#open(), pauseMs);
   }
@@ -203,7 +212,7 @@ export class Shipper {
     if (!this.#stopped) call?.cancel();
   }
 
-  #acknowledged(ack: RelayAck): void {
+  #acknowledged(ack: Pick<RelayAck, 'spoolId' | 'nextIndex'>): void {
     const shipment = [...this.#shipments].find(each => each.spoolId === ack.spoolId);
     if (shipment === undefined) return;
     if (this.problem !== '') this.#options.log.info({}, 'records are shipped again');

@@ -1,9 +1,10 @@
 /** `sallyport agent`: one agent, in this process. It reads its options itself (agent/main.ts). */
+import { kafkaHelp } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
 import type { Terminal } from '../terminal.ts';
 
 export function define(_terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
-  return new Command('sallyport agent')
+  const command = new Command('sallyport agent')
     .description('Runs an agent: it stands in front of resources and dials out to the control plane.')
     .option('--data <DIR>', 'data folder: keys, lease, spool')
     .option('--control-plane <HOST:PORT>', 'where the control plane listens for agents')
@@ -21,4 +22,6 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
       const { runAgent } = await import('@sallyport/agent/main.ts');
       exit(await runAgent([...rest]));
     });
+  for (const [flags, text] of kafkaHelp) command.option(flags, text);
+  return command;
 }

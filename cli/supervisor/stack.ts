@@ -25,6 +25,8 @@ export interface StackOptions {
   agentWorkers?: number;
   /** Empty when the log is in files. */
   kafkaArguments: readonly string[];
+  /** Whether the agent goes by the control plane all the same. */
+  agentRelay: boolean;
   env: Readonly<Record<string, string | undefined>>;
   /** Variables that only the control plane gets, e.g. the sample database's password. */
   credentials: Record<string, string>;
@@ -87,8 +89,9 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
             ...['--data', folder('agent'), '--control-plane', `127.0.0.1:${ports.grpc}`],
             ...(enrolled ? [] : ['--join', await options.invite()]),
             ...(options.agentWorkers === undefined ? [] : ['--workers', String(options.agentWorkers)]),
+            ...(options.agentRelay ? [] : options.kafkaArguments),
           ],
-          plainEnvironment(options.env, {}),
+          plainEnvironment(options.env, options.agentRelay ? {} : kafkaPassword(options.env)),
         );
       },
     },

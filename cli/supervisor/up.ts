@@ -102,6 +102,7 @@ class Supervisor {
     const plans = stackPlans({
       dataFolder: this.#folder,
       kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
+      agentRelay: this.#flags.agentRelay === true,
       state: this.#state,
       ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
       ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),
