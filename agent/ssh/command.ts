@@ -25,7 +25,8 @@ export interface CommandOptions {
   isTerminal?: boolean;
   /** What else belongs to it, as people see it. */
   parameters?: readonly string[];
-  approval?: { id: string; by: readonly string[] } | undefined;
+  /** Under which people are asked for it. */
+  approvalId?: string;
 }
 
 export class HostCommand {
@@ -46,6 +47,8 @@ export class HostCommand {
   readonly #classes = new Set<string>();
   #ended = false;
   heldMs = 0;
+  /** Who released it. */
+  approvers: readonly string[] = [];
 
   /** @throws {GatewayError} SPOOL_*: nothing was recorded, and nothing may be done. */
   constructor(session: LiveSession, options: CommandOptions) {
@@ -69,7 +72,7 @@ export class HostCommand {
         policyVersion: session.inForce.version,
         database: judged.facts.account,
         parameters: options.parameters,
-        ...(options.approval === undefined ? {} : { approvalId: options.approval.id, approvers: options.approval.by }),
+        approvalId: options.approvalId,
       },
       undefined,
     );
@@ -164,6 +167,7 @@ export class HostCommand {
         dataClasses: [...this.#classes],
         durationUs: Math.round((performance.now() - this.#startedAtMs) * 1000),
         heldUs: Math.round(this.heldMs * 1000),
+        approvers: this.approvers,
         sha256: outcome.sha256 ?? this.#hash?.digest(),
         ...(this.#capture === 'head' && this.#headLength > 0
           ? { head: Buffer.concat(this.#head), headTruncated: this.#headTruncated }

@@ -5,7 +5,7 @@ export const SSH_DEPTH: EnforcementDepth = {
   statements: true,
   columnMasking: false,
   detectors: true,
-  approvals: false,
+  approvals: true,
   preview: false,
   predicates: false,
   host: true,

@@ -12,6 +12,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { ShellAnalysis } from '@sallyport/shared/shell/facts.ts';
 import type { ChannelEnd } from './channel-end.ts';
 import type { HostCommand } from './command.ts';
+import { HeldCommand } from './held-command.ts';
 import type { HostOutput } from './host-output.ts';
 import type { Judged } from './judge.ts';
 import type { Relay } from './relay.ts';
@@ -86,6 +87,7 @@ export class GovernedInput {
   #directories: ShellAnalysis['directories'] | undefined;
   /** Passwords that the line that runs may still ask for. */
   #passwords = 0;
+  #held: HeldCommand | null = null;
 
   constructor(options: GovernedInputOptions) {
     this.#options = options;
@@ -104,6 +106,7 @@ export class GovernedInput {
       return;
     }
     this.#queue.push(bytes);
+    if (this.#held !== null) this.#withdrawIfInterrupted();
     this.#pump();
   }
 
@@ -116,6 +119,12 @@ export class GovernedInput {
   close(): void {
     this.#stopTimer();
     this.#state = 'closed';
+    const held = this.#held;
+    this.#held = null;
+    if (held?.waits === true) {
+      held.withdraw('the terminal was closed');
+      held.command.end({ status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED' });
+    }
     for (const bytes of this.#queue.splice(0)) this.#options.client.consumed(bytes.length);
   }
 
@@ -229,29 +238,59 @@ export class GovernedInput {
   }
 
   #decide(text: string, judged: Judged, allowed: () => void): void {
-    const { relay } = this.#options;
+    const { relay, output } = this.#options;
     this.#move('judging');
-    const command = relay.newCommand({ kind: 'ssh-line', text, judged });
+    const { decision } = judged;
+    const options = { kind: 'ssh-line', text, judged };
+    const send = (command: HostCommand) => {
+      if (this.#state === 'closed') {
+        command.end({ status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED' });
+        return;
+      }
+      command.end({ status: 'ok', tag: 'sent' });
+      allowed();
+      this.#enter('sent');
+    };
+    const refuse = (command: HostCommand, message: string) => {
+      command.end({ status: 'refused', errorCode: 'SSH_DENIED', errorText: relay.recordText(message) });
+      if (this.#state !== 'closed') this.#refuse(message);
+    };
+    this.#mark(`${decision.action}: ${text}`);
+    if (decision.action === 'hold') {
+      const held = new HeldCommand(relay, {
+        command: options,
+        say: message => output.say(Buffer.from(`\r\n${this.#shown(message)}`)),
+        settled: refusal => {
+          this.#held = null;
+          this.#mark(refusal ?? 'released');
+          if (refusal === null) send(held.command);
+          else refuse(held.command, refusal);
+        },
+      });
+      this.#held = held;
+      this.#withdrawIfInterrupted();
+      return;
+    }
+    if (decision.action === 'deny') relay.gateway.metrics.denied++;
+    const command = relay.newCommand(options);
     command.whenDurable(error =>
       relay.guard(() => {
         if (error !== null) throw error;
-        if (this.#state === 'closed') {
-          command.end({ status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED' });
-          return;
-        }
-        const { decision } = judged;
-        this.#mark(`${decision.action}: ${text}`);
-        if (decision.action === 'allow') {
-          command.end({ status: 'ok', tag: 'sent' });
-          allowed();
-          this.#enter('sent');
-        } else {
-          relay.gateway.metrics.denied++;
-          command.end({ status: 'refused', errorCode: 'SSH_DENIED', errorText: relay.recordText(decision.message) });
-          this.#refuse(decision.message);
-        }
+        if (decision.action === 'allow') send(command);
+        else refuse(command, decision.message);
       }),
     );
+  }
+
+  /** Ctrl-C takes a held line back. */
+  #withdrawIfInterrupted(): void {
+    const held = this.#held;
+    // The first byte is the Enter that waits.
+    if (held === null || !held.waits || !this.#queue.some((bytes, i) => bytes.includes(INTERRUPT, i === 0 ? 1 : 0))) return;
+    this.#held = null;
+    held.withdraw('taken back by Ctrl-C');
+    held.command.end({ status: 'cancelled', errorCode: 'SSH_WITHDRAWN' });
+    this.#refuse('taken back');
   }
 
   /** Input is recorded by lines that were echoed, never by keys: a password is not among them. */
@@ -289,10 +328,9 @@ export class GovernedInput {
 
   /** The line does not go: it is cleared at the host, what was typed behind it is dropped, and the client is told. */
   #refuse(message: string): void {
-    const { relay, follower, client, host, output } = this.#options;
+    const { follower, client, host, output } = this.#options;
     for (const bytes of this.#queue.splice(0)) client.consumed(bytes.length);
-    const text = relay.cleanText(message).replaceAll(/\p{C}/gu, ' ');
-    output.say(Buffer.from(`\r\n\u001b[1msallyport: ${text}\u001b[0m\r\n`));
+    output.say(Buffer.from(`\r\n${this.#shown(message)}`));
     const isContinued = follower.continues;
     const clear = follower.editorReads
       ? Buffer.concat([CLEAR_LINE, Buffer.of(INTERRUPT)])
@@ -303,5 +341,13 @@ export class GovernedInput {
     else follower.fromClient(clear);
     host.sendData(clear, null);
     this.#move('typing');
+  }
+
+  #shown(message: string): string {
+    const text = this.#options.relay
+      .cleanText(message)
+      .replaceAll(/[^\P{C}\n]/gu, ' ')
+      .replaceAll('\n', '\r\n');
+    return `\u001b[1msallyport: ${text}\u001b[0m\r\n`;
   }
 }

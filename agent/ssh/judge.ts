@@ -9,7 +9,9 @@ import type { Decision } from '@sallyport/shared/policy/decision.ts';
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
 import { analyseShell } from '@sallyport/shared/shell/analyse.ts';
 import type { NetworkUse, ShellAnalysis, ShellCommand } from '@sallyport/shared/shell/facts.ts';
+import { format, literal } from '@sallyport/shared/shell/glob.ts';
 import type { LiveSession } from '../session/live-session.ts';
+import { type Destination, shownDestination } from './destinations.ts';
 
 export interface Judged {
   readonly facts: CommandFacts;
@@ -75,7 +77,7 @@ export class Judge {
   }
 
   /** What no rule was asked about. */
-  withoutRules(kind: 'ssh-line', rule: string, reason: string): Judged {
+  withoutRules(kind: 'ssh-line' | 'ssh-remote-forward', rule: string, reason: string): Judged {
     const facts: CommandFacts = { ...NOTHING, statements: [kind], multiStatement: false, writes: true, opaque: [], account: this.account };
     return { facts, decision: { action: 'allow', rule, reason }, objects: [] };
   }
@@ -113,8 +115,30 @@ export class Judge {
     return this.#plain(kind, [command('sftp', { reads, writes })], kind === 'sftp-write' || kind === 'sftp-change');
   }
 
-  connection(kind: 'ssh-forward' | 'ssh-remote-forward', use: NetworkUse): Judged {
-    return this.#plain(kind, [command('ssh', { network: [use, { ...use, kind: 'tunnel' }] })], true);
+  /** A connection through the host. */
+  forward(to: Destination): Judged {
+    return this.#connection('ssh-forward', 'connect', to);
+  }
+
+  /** The host listens for the client. */
+  remoteForward(on: Destination): Judged {
+    return this.#connection('ssh-remote-forward', 'listen', on);
+  }
+
+  #connection(statement: 'ssh-forward' | 'ssh-remote-forward', kind: NetworkUse['kind'], to: Destination): Judged {
+    const address = format(literal(shownDestination(to)));
+    return this.#plain(
+      statement,
+      [
+        command('ssh', {
+          network: [
+            { kind, address },
+            { kind: 'tunnel', address },
+          ],
+        }),
+      ],
+      true,
+    );
   }
 
   /** What the protocol or the role refuses whatever the guards say. */

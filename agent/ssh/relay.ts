@@ -14,9 +14,12 @@ import type { Authenticated } from './authentication.ts';
 import { ChannelEnd } from './channel-end.ts';
 import type { ChannelHost, ChannelPair, Side } from './channel-pair.ts';
 import { type CommandOptions, HostCommand } from './command.ts';
+import { destinationAllowed, shownDestination } from './destinations.ts';
+import { ForwardChannel } from './forward-channel.ts';
 import { Judge } from './judge.ts';
 import { DisconnectReason, Message, OpenFailure } from './messages.ts';
 import { maskWhole } from './output.ts';
+import { RemoteForwards } from './remote-forwards.ts';
 import { SessionChannel } from './session-channel.ts';
 import type { Transport } from './transport.ts';
 
@@ -54,6 +57,7 @@ export class Relay implements ChannelHost {
   readonly authenticated: Authenticated;
   readonly #client = new Map<number, ChannelPair>();
   readonly #host = new Map<number, ChannelPair>();
+  readonly #remoteForwards = new RemoteForwards(this);
   #nextId = 0;
   #commands: number;
   #ending = false;
@@ -191,9 +195,12 @@ export class Relay implements ChannelHost {
   }
 
   #globalRequest(side: Side, reader: SshReader): void {
-    reader.text();
+    const name = reader.text();
     const wantReply = reader.boolean();
-    if (wantReply) (side === 'client' ? this.downstream : this.upstream).send(Buffer.of(Message.requestFailure));
+    if (side === 'host') {
+      if (wantReply) this.upstream.send(Buffer.of(Message.requestFailure));
+    } else if (name === 'tcpip-forward' || name === 'cancel-tcpip-forward') this.#remoteForwards.request(name, reader, wantReply);
+    else this.#remoteForwards.refuse(wantReply);
   }
 
   #channelOpen(side: Side, reader: SshReader): void {
@@ -204,10 +211,44 @@ export class Relay implements ChannelHost {
     const transport = side === 'client' ? this.downstream : this.upstream;
     const refuse = (code: number, text: string) =>
       transport.send(new SshWriter().byte(Message.channelOpenFailure).uint32(remoteId).uint32(code).string(text).string('').finish());
-    if (side === 'host') refuse(OpenFailure.administrativelyProhibited, 'nothing was asked for that opens channels');
-    else if (this.#client.size >= CHANNELS_MAX) refuse(OpenFailure.resourceShortage, 'too many channels');
-    else if (type === 'session') new SessionChannel(this, { remoteId, window, packetMax });
+    const open = { remoteId, window, packetMax };
+    if (this.#client.size >= CHANNELS_MAX) refuse(OpenFailure.resourceShortage, 'too many channels');
+    else if (side === 'host') {
+      const data = reader.remaining();
+      const fields = new SshReader(data);
+      if (type !== 'forwarded-tcpip') {
+        refuse(OpenFailure.administrativelyProhibited, 'nothing was asked for that opens such channels');
+        return;
+      }
+      const address = fields.text();
+      const port = fields.uint32();
+      if (!this.#remoteForwards.expects(address, port)) {
+        refuse(OpenFailure.administrativelyProhibited, 'nobody asked to listen there');
+        return;
+      }
+      const from = { host: fields.text().slice(0, 253), port: fields.uint32() };
+      const text = `connection to ${shownDestination({ host: address, port })} from ${shownDestination(from)}`;
+      const judged = this.judge.withoutRules('ssh-remote-forward', 'remote-forward', 'the session may listen there');
+      new ForwardChannel({ relay: this, from: 'host', type, open, data, command: { kind: 'ssh-remote-forward', text, judged } });
+    } else if (type === 'session') new SessionChannel(this, open);
+    else if (type === 'direct-tcpip') this.#forward(open, reader.remaining());
     else refuse(OpenFailure.unknownChannelType, 'channels of this type are not offered');
+  }
+
+  #forward(open: { remoteId: number; window: number; packetMax: number }, data: Buffer): void {
+    const fields = new SshReader(data);
+    const to = { host: fields.text(), port: fields.uint32() };
+    fields.text();
+    fields.uint32();
+    fields.end();
+    const judged = this.judge.forward(to);
+    const permitted = !this.authenticated.withoutForwarding && destinationAllowed(to, this.session.sshAccess?.forward ?? []);
+    const decided =
+      permitted || judged.decision.action === 'deny'
+        ? judged
+        : this.judge.refusal(judged, 'role', `your role does not forward connections to ${shownDestination(to).slice(0, 260)}`);
+    const command = { kind: 'ssh-forward', text: `connection to ${shownDestination(to)}`.slice(0, 300), judged: decided };
+    new ForwardChannel({ relay: this, from: 'client', type: 'direct-tcpip', open, data, command });
   }
 
   #closed(side: Side, error: GatewayError | null): void {
@@ -227,6 +268,7 @@ export class Relay implements ChannelHost {
     try {
       for (const pair of new Set([...this.#client.values(), ...this.#host.values()]))
         pair.abort(text, code === '' ? 'SSH_CLIENT_CLOSED' : code);
+      this.#remoteForwards.end();
       this.session.recorder.ended({
         reason: text,
         errorCode: code,

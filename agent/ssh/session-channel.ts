@@ -13,8 +13,9 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type SshReader, SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import { PACKET_BYTES_MAX, WINDOW_BYTES } from './channel-end.ts';
 import { ChannelPair, type ChannelRequest, type Side } from './channel-pair.ts';
-import type { HostCommand } from './command.ts';
+import type { CommandOptions, HostCommand } from './command.ts';
 import { GovernedInput } from './governed-input.ts';
+import { HeldCommand } from './held-command.ts';
 import { HostOutput } from './host-output.ts';
 import type { Judged } from './judge.ts';
 import { Message, STDERR } from './messages.ts';
@@ -59,6 +60,7 @@ export class SessionChannel extends ChannelPair {
   #follower: LineFollower | null = null;
   #asked: Asked | null = null;
   #command: HostCommand | null = null;
+  #held: HeldCommand | null = null;
   #output: HostOutput | null = null;
   /** Requests to the host that it has not answered. */
   readonly #unanswered: ('terminal' | 'command')[] = [];
@@ -196,22 +198,33 @@ export class SessionChannel extends ChannelPair {
   #begin(asked: Asked, judged: Judged, instead?: string): void {
     const relay = this.#relay;
     this.#asked = asked;
-    const kind = judged.facts.statements[0] ?? 'ssh-exec';
-    const command = relay.newCommand({
-      kind,
+    const options: CommandOptions = {
+      kind: judged.facts.statements[0] ?? 'ssh-exec',
       text: asked.request === 'shell' ? 'shell' : asked.request === 'subsystem' ? `subsystem ${asked.text}` : (asked.text ?? ''),
       judged,
       isTerminal: this.#terminal !== null,
       ...(instead === undefined ? {} : { parameters: [`asked for: ${instead}`] }),
-    });
-    this.#command = command;
+    };
     const { decision } = judged;
-    if (decision.action !== 'allow') {
-      relay.gateway.metrics.denied++;
-      command.whenDurable(error => relay.guard(() => (error === null ? this.#refuse(decision.message) : relay.fail(error))));
+    if (decision.action === 'hold') {
+      this.#held = new HeldCommand(relay, {
+        command: options,
+        say: text => this.#say(text),
+        settled: refusal => (refusal === null ? this.#openHost() : this.#refuse(refusal)),
+      });
+      this.#command = this.#held.command;
       return;
     }
-    command.whenDurable(error => relay.guard(() => (error === null ? this.#openHost() : relay.fail(error))));
+    const command = relay.newCommand(options);
+    this.#command = command;
+    if (decision.action === 'deny') relay.gateway.metrics.denied++;
+    command.whenDurable(error =>
+      relay.guard(() => {
+        if (error !== null) throw error;
+        if (decision.action === 'allow') this.#openHost();
+        else this.#refuse(decision.message);
+      }),
+    );
   }
 
   /** Says why on the client's standard error, and ends as a shell does that may not run something. */
@@ -415,6 +428,7 @@ export class SessionChannel extends ChannelPair {
     client?.close();
     host?.close();
     if (this.#state === 'ended') return;
+    this.#held?.withdraw('the client closed the channel');
     this.#input?.close();
     this.#output?.end();
     this.#command?.end(this.#outcome ?? { status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED', errorText: 'the client closed the channel' });
@@ -424,6 +438,7 @@ export class SessionChannel extends ChannelPair {
   abort(reason: string, code: string): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
+    this.#held?.withdraw(reason);
     this.#input?.close();
     this.#output?.end();
     this.#command?.end({ status: 'aborted', errorCode: code, errorText: reason });
