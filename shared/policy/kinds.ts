@@ -27,8 +27,8 @@ import {
   flag,
   integer,
   listOf,
-  mapped,
   mapOf,
+  mapped,
   object,
   oneOf,
   optional,
@@ -157,20 +157,18 @@ const credential: Type<CredentialSpec> = mapped(
       : spec,
 );
 
-const identityProvider: Type<IdentityProviderSpec> = mapped(
-  object({
 /** Names of claims are the issuer's to choose; only what no name can be is refused. */
 const claimProblem = (key: string): string | null =>
   key !== '' && key !== '__proto__' && key.length <= 256 && !/\p{Cc}/u.test(key) ? null : 'is no name of a claim';
 
+const identityProvider: Type<IdentityProviderSpec> = mapped(
+  object({
     oidc: required(
       object({
         issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
         audiences: required(listOf(line(512), { min: 1 }), 'Values of `aud`, one of which a token must have.'),
         subjectClaim: defaulted(line(256), 'sub', 'sub', 'The claim that names the person.'),
         groupsClaim: defaulted(line(256), 'groups', 'groups', 'The claim with the groups; dots walk into nested claims.'),
-        algorithms: defaulted(
-          listOf(oneOf(ALGORITHMS), { min: 1 }),
         groupMappings: optional(
           listOf(
             object({
@@ -181,6 +179,8 @@ const claimProblem = (key: string): string | null =>
           ),
           'Groups by other claims than `groupsClaim`, besides those: each value of the claim is one.',
         ),
+        algorithms: defaulted(
+          listOf(oneOf(ALGORITHMS), { min: 1 }),
           [...DEFAULT_ALGORITHMS],
           `[${DEFAULT_ALGORITHMS.join(', ')}]`,
           'Signature algorithms that are accepted.',
