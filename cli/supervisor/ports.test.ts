@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { choosePorts, isFree } from './ports.ts';
+import { choosePorts, holdPort, isFree, takenOf } from './ports.ts';
 
 async function taken(t: TestContext): Promise<number> {
   const server: Server = createServer();
@@ -46,4 +46,13 @@ test('a demand goes before the preference of another', async () => {
   ]);
   assert.equal(chosen.b, free);
   assert.notEqual(chosen.a, free);
+});
+
+test('a held port is nobody else’s until it is released', async () => {
+  const { a = 0 } = await choosePorts([{ name: 'a', preferred: 0 }]);
+  const held = await holdPort(a);
+  await assert.rejects(holdPort(a), { code: 'PORT_TAKEN' });
+  assert.deepEqual(await takenOf({ a }), [a]);
+  await Promise.all([held.release(), held.release()]);
+  assert.deepEqual(await takenOf({ a }), []);
 });

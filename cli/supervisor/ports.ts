@@ -19,8 +19,8 @@ export interface PortWish {
 /**
  * Chooses a free port for each wish, each a different one.
  *
- * There is a moment between this and the child's own bind in which another program may take the port; the child's start
- * then fails with its own clear message.
+ * There is a moment between this and the child's own bind in which another program may take the port: `takenOf` tells, and
+ * the start is tried again.
  *
  * @throws {GatewayError} PORT_TAKEN for a demanded port.
  */
@@ -60,6 +60,33 @@ export async function isFree(host: string, port: number): Promise<boolean> {
   if (!server) return false;
   await new Promise(resolve => server.close(resolve));
   return true;
+}
+
+/** Those of the ports that some program has. */
+export async function takenOf(ports: Readonly<Record<string, number>>): Promise<number[]> {
+  const free = await Promise.all(Object.values(ports).map(async port => ((await isFree('127.0.0.1', port)) ? [] : [port])));
+  return free.flat();
+}
+
+export interface HeldPort {
+  /** Once is enough; more do no harm. */
+  release(): Promise<void>;
+}
+
+/**
+ * Keeps others from taking a port until somebody of ours does.
+ * @throws {GatewayError} PORT_TAKEN when another was faster.
+ */
+export async function holdPort(port: number): Promise<HeldPort> {
+  const server = await hold('127.0.0.1', port);
+  if (server === null) throw new GatewayError('PORT_TAKEN', 'conflict', `port ${port} is in use by another program.`);
+  let released: Promise<void> | undefined;
+  return {
+    release() {
+      released ??= new Promise(resolve => server.close(() => resolve()));
+      return released;
+    },
+  };
 }
 
 function rank(wish: PortWish): number {

@@ -19,7 +19,7 @@ import { checkManifests, checkSecrets, type ManifestFile, readManifestFiles } fr
 import { shownPath } from '../shown-path.ts';
 import type { Terminal } from '../terminal.ts';
 import { Child, type ChildPlan, type ReadyLine, signalGroup } from './child.ts';
-import { choosePorts, isFree } from './ports.ts';
+import { choosePorts, type HeldPort, holdPort, isFree, takenOf } from './ports.ts';
 import { NAMES, SAMPLE_PASSWORD_VARIABLE, sampleDatabasePlan, sampleIdentityProviderPlan, stackPlans } from './stack.ts';
 import { startScreen } from './start-screen.ts';
 import { endLeftovers, openState, processStart, type SupervisorState } from './state.ts';
@@ -28,6 +28,8 @@ import { listenForStop, type StopSignal } from './stop-signal.ts';
 const SERVING_TIMEOUT_MS = 45_000;
 /** All children together have this long to stop; what is left then is killed. */
 const STOP_MS = 8_500;
+/** Of a start whose ports others take. */
+const STARTS_MAX = 4;
 
 /** Runs until it is stopped. Returns 0; throws what kept it from starting. */
 export async function up(flags: UpFlags, terminal: Terminal): Promise<number> {
@@ -59,6 +61,8 @@ class Supervisor {
   /** In the order of their start. */
   readonly #children: Child[] = [];
   #endpoints: Endpoints | undefined;
+  /** Kept until the agent takes it. */
+  #gatewayPort: HeldPort | undefined;
   #writing: Promise<void> = Promise.resolve();
   #controlPlane: ReadyLine = {};
 
@@ -92,35 +96,35 @@ class Supervisor {
     await removeEndpoints(this.#folder);
     await endLeftovers(this.#state.processes);
     this.#state.processes = {};
-    const ports = await this.#choosePorts(demo && files.length === 0);
     await this.#checkListenAddresses(manifests);
-    this.#terminal.err(this.#terminal.errStyle.dim(`Starting on ${shownPath(this.#folder) || '.'} …`));
-
     const before = this.#demoPorts();
-    Object.assign(this.#state.ports, ports);
-    await this.#save();
-    const plans = stackPlans({
-      dataFolder: this.#folder,
-      kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
-      agentRelay: this.#flags.agentRelay === true,
-      state: this.#state,
-      ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
-      ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),
-      env,
-      credentials: demo ? await this.#demoCredentials() : {},
-      invite: () => this.#invite(),
+    const plansOn = async (ports: Record<string, number>) =>
+      stackPlans({
+        dataFolder: this.#folder,
+        kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
+        agentRelay: this.#flags.agentRelay === true,
+        state: this.#state,
+        ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
+        ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),
+        env,
+        credentials: demo ? await this.#demoCredentials() : {},
+        invite: () => this.#invite(),
+      });
+    const { ports, started: plans } = await this.#onFreePorts(demo && files.length === 0, async chosen => {
+      const plans = await plansOn(chosen);
+      const starts = [this.#startChild(plans.controlPlane, 'control plane'), this.#startChild(plans.sessionStore, 'session store')];
+      if (demo) {
+        starts.push(
+          this.#startSampleDatabase(),
+          this.#startChild(
+            sampleIdentityProviderPlan(path.join(this.#demoFolder, 'identity-provider'), this.#demoPorts().identityProvider, env),
+            'sample identity provider',
+          ),
+        );
+      }
+      this.#controlPlane = (await Promise.all(starts))[0] ?? {};
+      return plans;
     });
-    const starts = [this.#startChild(plans.controlPlane, 'control plane'), this.#startChild(plans.sessionStore, 'session store')];
-    if (demo) {
-      starts.push(
-        this.#startSampleDatabase(),
-        this.#startChild(
-          sampleIdentityProviderPlan(path.join(this.#demoFolder, 'identity-provider'), this.#demoPorts().identityProvider, env),
-          'sample identity provider',
-        ),
-      );
-    }
-    this.#controlPlane = (await Promise.all(starts))[0] ?? {};
     if (demo && files.length === 0) {
       const manifestFolder = path.join(this.#demoFolder, 'manifests');
       await placeSampleManifests(manifestFolder, before, this.#demoPorts(), sampleCa(path.join(this.#demoFolder, 'postgres')));
@@ -130,6 +134,7 @@ class Supervisor {
     if (demo) checkSecrets(manifests, { ...(await this.#demoCredentials()), ...env });
 
     await this.#apply(files, manifests);
+    await this.#gatewayPort?.release();
     await Promise.all([this.#startChild(plans.ingest, 'ingest'), this.#startChild(plans.agent, 'agent')]);
     const resources = await this.#untilServed(manifests);
     this.#endpoints = {
@@ -170,6 +175,34 @@ class Supervisor {
       this.#terminal.err(`${yellow('warning:')} ${file}:${line}:${column}: ${message}`);
     }
     return parsed;
+  }
+
+  /**
+   * Starts on free ports. When another program takes one of them between the choice and the child's own bind (two starts in the same
+   * moment prefer the same ports), everything is started once more on others.
+   */
+  async #onFreePorts<Started>(
+    withGatewayPort: boolean,
+    start: (ports: Record<string, number>) => Promise<Started>,
+  ): Promise<{ ports: Record<string, number>; started: Started }> {
+    for (let attempt = 1; ; attempt++) {
+      const ports = await this.#choosePorts(withGatewayPort);
+      Object.assign(this.#state.ports, ports);
+      await this.#save();
+      if (attempt === 1) this.#terminal.err(this.#terminal.errStyle.dim(`Starting on ${shownPath(this.#folder) || '.'} …`));
+      try {
+        // The agent binds its port much later than the others bind theirs.
+        if (ports.gateway !== undefined) this.#gatewayPort = await holdPort(ports.gateway);
+        return { ports, started: await start(ports) };
+      } catch (error) {
+        if (error instanceof Stopped || attempt === STARTS_MAX) throw error;
+        await this.#gatewayPort?.release();
+        await this.#stopChildren();
+        const lost = await takenOf(ports);
+        if (lost.length === 0) throw error;
+        this.#say('yellow', `another program took port ${lost.join(', ')} in the same moment; starting on other ports`);
+      }
+    }
   }
 
   async #choosePorts(withGatewayPort: boolean): Promise<Record<string, number>> {
@@ -348,6 +381,14 @@ class Supervisor {
     if (this.#stop.isAsked()) throw new Stopped();
   }
 
+  async #stopChildren(): Promise<void> {
+    const deadline = Date.now() + STOP_MS;
+    for (const child of [...this.#children].reverse()) {
+      await child.stop(Math.max(200, Math.min(4_000, deadline - Date.now())));
+    }
+    this.#children.length = 0;
+  }
+
   /** The reverse of the start: who depends on another stops before it. */
   async #shutDown(): Promise<void> {
     if (this.#children.length > 0 && this.#endpoints) this.#terminal.err(this.#terminal.errStyle.dim('Stopping …'));
@@ -355,10 +396,8 @@ class Supervisor {
       for (const child of this.#children) child.kill();
     };
     this.#stop.onForce(force);
-    const deadline = Date.now() + STOP_MS;
-    for (const child of [...this.#children].reverse()) {
-      await child.stop(Math.max(200, Math.min(4_000, deadline - Date.now())));
-    }
+    await this.#gatewayPort?.release();
+    await this.#stopChildren();
     this.#endpoints = undefined;
     await this.#writing.catch(() => {});
     await removeEndpoints(this.#folder);

@@ -44,21 +44,7 @@ interface GatewayOptions {
   dir?: string;
 }
 
-/** Two that start at the same moment may choose the same free port: the loser says so in a line, and is started again, as a user would. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  try {
-    return await start(options);
-  } catch (error) {
-    if (
-      options.args !== undefined ||
-      !/cannot listen on .*: another program does|cannot be bound: another program uses it/.test(String(error))
-    )
-      throw error;
-    return start(options);
-  }
-}
-
-async function start(options: GatewayOptions): Promise<Gateway> {
   const dir = options.dir ?? mkdtempSync(path.join(os.tmpdir(), 'sallyport-e2e-'));
   const config = path.join(dir, 'config');
   const data = path.join(dir, 'data');
