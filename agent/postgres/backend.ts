@@ -34,7 +34,7 @@ import {
 } from './messages.ts';
 import { NO_SUCH_NAME } from './names.ts';
 import { Pause } from './pause.ts';
-import { Expected, Kind, type Portal, type Probe, type Replacement } from './pipeline.ts';
+import { Expected, Kind, type Portal, type Probe, type Replacement, type Watch } from './pipeline.ts';
 import type { Relay } from './relay.ts';
 import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
 import { Output, rewriteRow } from './rows.ts';
@@ -390,6 +390,7 @@ export class BackendStream {
         return this.#answered(head, buffer, start, end);
       case Backend.ParameterDescription:
         this.#expect(head, type, Kind.DescribeStatement);
+        head.hooks?.onParameterTypes?.(parameterTypes(buffer, start, end));
         return head.hidden ? this.#hide(buffer, start, end) : 'pass';
       case Backend.NoData:
         this.#empty(start, end);
@@ -406,6 +407,8 @@ export class BackendStream {
       case Backend.PortalSuspended:
         this.#expect(head, type, Kind.Execute);
         this.#empty(start, end);
+        // What it has changed could not be compared: the session ends, and with it the transaction.
+        if (head.watch !== null) throw unexpected(type);
         return run?.overBudget === true ? this.#endedByBudget(head, run, buffer, start, end) : this.#finished(head, buffer, start, end);
       case Backend.ReadyForQuery:
         return this.#ready(head, buffer, start, end);
@@ -442,7 +445,8 @@ export class BackendStream {
     const { head } = this.#relay.pipeline;
     if (head === undefined || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
     if (head.hidden) {
-      head.hooks?.onRow?.(rowValues(buffer, start, end));
+      if (head.hooks?.onRowFrame !== undefined) head.hooks.onRowFrame(buffer, start, end);
+      else head.hooks?.onRow?.(rowValues(buffer, start, end));
       return this.#hide(buffer, start, end);
     }
     const { run } = head;
@@ -518,6 +522,11 @@ export class BackendStream {
   }
 
   #rowDescription(head: Expected, buffer: Buffer, start: number, end: number): Outcome {
+    if (head.hooks?.onFields !== undefined) {
+      if (head.kind !== Kind.DescribePortal) throw unexpected(Backend.RowDescription);
+      head.hooks.onFields(decodeRowDescription(buffer, start + 5, end));
+      return this.#answered(head, buffer, start, end);
+    }
     const probe = head.hooks?.probe;
     if (probe !== undefined) return this.#probed(head, probe, buffer, start, end);
     // What a statement would return is the client's to know; only rows need a plan.
@@ -654,11 +663,27 @@ export class BackendStream {
       if (run.columns === null && head.kind === Kind.Execute) run.columns = head.portal?.plan?.names ?? null;
     }
     if (!head.hidden) this.#applyEffects(head);
+    else head.hooks?.onTag?.(tag);
+    if (head.watch !== null) return this.#watched(head, head.watch, tag, buffer, start, end);
     if (run?.overBudget === true) return this.#endedByBudget(head, run, buffer, start, end);
     if (head.kind === Kind.Execute) return this.#finished(head, buffer, start, end);
     head.statementIndex++;
     head.plan = null;
     return 'pass';
+  }
+
+  /** A command whose effect is watched is complete: its record waits until it is settled what becomes of it, and so does the client. */
+  #watched(head: Expected, watch: Watch, tag: string, buffer: Buffer, start: number, end: number): Outcome {
+    const { run } = head;
+    if (run === null) throw unexpected(Backend.CommandComplete);
+    this.#captureUpTo(buffer, end);
+    this.#captured = null;
+    this.#cut(buffer, start);
+    head.run = null;
+    head.plan = null;
+    if (head.kind === Kind.Execute) this.#relay.pipeline.shift();
+    watch.completed(tag, Buffer.from(buffer.subarray(start, end)), run);
+    return 'drop';
   }
 
   /** An Execute is done, for good or for now. */
@@ -693,6 +718,11 @@ export class BackendStream {
     if (this.#status === 'I') pipeline.transactionEnded(head.segment);
     this.#relay.judge.flow?.transactionStatus(this.#status);
     session.lastActiveAtMs = Date.now();
+    if (head.watch !== null) {
+      pipeline.shift();
+      head.watch.ready();
+      return this.#hide(buffer, start, end);
+    }
     return this.#answered(head, buffer, start, end);
   }
 
@@ -821,6 +851,7 @@ export class BackendStream {
           statementIndex: head.statementIndex,
           bound: null,
           binding: null,
+          lost: false,
           released: null,
           confirmed: true,
           described: false,
@@ -894,6 +925,7 @@ export class BackendStream {
     } else {
       outcome = this.#replaceError(fields, run, buffer, start, end);
     }
+    head.watch?.failed();
     if (head.kind === Kind.Query) {
       pipeline.copyIn = false;
       return outcome;
@@ -970,7 +1002,9 @@ export class BackendStream {
   }
 
   #notice(buffer: Buffer, start: number, end: number): Outcome {
-    const run = this.#relay.pipeline.head?.run ?? null;
+    const { head } = this.#relay.pipeline;
+    if (head?.hooks?.quiet === true) return this.#hide(buffer, start, end);
+    const run = head?.run ?? null;
     const clean = this.#scrub(decodeErrorFields(buffer, start + 5, end), run);
     if (run !== null && run.index > this.#gate) this.#gate = run.index;
     return clean === null ? 'pass' : this.#replace(buffer, start, end, encodeNoticeResponse(clean));
@@ -996,6 +1030,7 @@ export class BackendStream {
   #parameterStatus(buffer: Buffer, start: number, end: number): Outcome {
     const { name, value } = decodeParameterStatus(buffer, start + 5, end);
     this.#relay.noteParameter(name, value);
+    if (this.#relay.pipeline.head?.hooks?.quiet === true) return this.#hide(buffer, start, end);
     const clean = this.#relay.cleanText(value);
     return clean === value ? 'pass' : this.#replace(buffer, start, end, encodeParameterStatus(name, clean));
   }
@@ -1083,6 +1118,15 @@ function rowValues(buffer: Buffer, start: number, end: number): (string | null)[
   }
   reader.finish();
   return values;
+}
+
+/** The types in a ParameterDescription. */
+function parameterTypes(buffer: Buffer, start: number, end: number): number[] {
+  const reader = new ByteReader(buffer, start + 5, end);
+  const types = new Array<number>(reader.uint16());
+  for (let i = 0; i < types.length; i++) types[i] = reader.int32();
+  reader.finish();
+  return types;
 }
 
 function unexpected(type: number): GatewayError {

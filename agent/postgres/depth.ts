@@ -6,7 +6,7 @@ export const POSTGRES_DEPTH: EnforcementDepth = {
   columnMasking: true,
   detectors: true,
   approvals: true,
-  preview: false,
+  preview: true,
   budgets: true,
   predicates: true,
   capture: ['none', 'digest', 'head', 'full'],

@@ -10,6 +10,7 @@
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { ApprovalSpec } from '@sallyport/shared/policy/model.ts';
+import type { Preview } from '@sallyport/shared/policy/preview.ts';
 import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
@@ -25,6 +26,7 @@ import {
   decodeTarget,
   type ErrorField,
   encodeBind,
+  encodeBindTail,
   encodeClose,
   encodeDescribe,
   encodeExecute,
@@ -49,6 +51,10 @@ import {
   type Replacement,
   type Statement,
 } from './pipeline.ts';
+import { ownStatements, ownSync, plain } from './preview/exchange.ts';
+import { GuardedRun } from './preview/guarded-run.ts';
+import { PreviewRun, type PreviewSubject, withoutPreview } from './preview/preview-run.ts';
+import { returnsRows } from './preview/statement.ts';
 import type { Relay } from './relay.ts';
 import { PATH_SETTINGS } from './session-flow.ts';
 
@@ -67,6 +73,9 @@ const MESSAGE_BYTES_MAX = 64 * 1024;
 const REFUSED_TEXT = 'refused by the gateway';
 const FLUSH = Buffer.from([Frontend.Flush, 0, 0, 0, 4]);
 
+/** What a preview tries out. */
+type Previewed = Pick<PreviewSubject, 'text' | 'bound'>;
+
 type Outcome = 'forward' | 'taken' | 'stall';
 
 export class FrontendStream {
@@ -80,6 +89,7 @@ export class FrontendStream {
   /** What waits for an answer, and what came behind it. */
   #waiting: Buffer[] = [];
   #stalled: (() => boolean) | null = null;
+  #stalledFrameWaits = false;
   /** What the current chunk has become so far. */
   #pieces: Buffer[] = [];
   #gate = -1;
@@ -215,7 +225,8 @@ export class FrontendStream {
     const whole = partial.subarray(0, total);
     this.#frames(whole, 0);
     if (this.#stalled !== null) {
-      if (next < chunk.length) this.#waiting.splice(1, 0, chunk.subarray(next));
+      // Behind the frame that waits; a frame that went on and is watched is not there.
+      if (next < chunk.length) this.#waiting.splice(this.#stalledFrameWaits ? 1 : 0, 0, chunk.subarray(next));
       return -1;
     }
     return this.#terminated ? -1 : next;
@@ -272,6 +283,7 @@ export class FrontendStream {
           // Answers that are waited for may lie in the server's buffer until somebody asks for them.
           this.#pieces.push(FLUSH);
           this.#waiting.unshift(buffer.subarray(at));
+          this.#stalledFrameWaits = true;
           if (this.holds) this.#behindHeld = 0;
           else this.#relay.stallFrontend();
           this.#send();
@@ -280,6 +292,15 @@ export class FrontendStream {
         }
         if (outcome === 'taken') this.#runStart = frameEnd;
         if (this.#terminated) return;
+        if (this.#stalled !== null) {
+          // It goes on, and what comes behind it waits until it is settled what becomes of it.
+          this.#cut(frameEnd);
+          this.#pieces.push(FLUSH);
+          this.#stalledFrameWaits = false;
+          if (frameEnd < end) this.#waiting.unshift(buffer.subarray(frameEnd));
+          this.#relay.stallFrontend();
+          return;
+        }
       }
       at = frameEnd;
     }
@@ -332,10 +353,10 @@ export class FrontendStream {
       case Frontend.Sync: {
         if (end !== start) throw malformed();
         if (pipeline.copyIn) return 'forward';
+        if (this.#ownTransaction) return this.#endOwnTransaction(frameStart);
         pipeline.skipping = false;
-        pipeline.segmentOpen = false;
         pipeline.push(new Expected(Kind.Sync, false));
-        pipeline.segment++;
+        pipeline.endSegment();
         return 'forward';
       }
       case Frontend.Flush:
@@ -387,6 +408,12 @@ export class FrontendStream {
     const { pipeline } = relay;
     const buffer = this.#buffer;
     this.#refuseInCopy();
+    if (this.#ownTransaction)
+      throw new GatewayError(
+        'PG_PIPELINE_MIXED',
+        'protocol',
+        'Query came before the Sync behind a command that was approved by its effect',
+      );
     const textEnd = queryTextEnd(buffer, start, end);
     const waits = this.#mustWait(start, textEnd) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
@@ -414,9 +441,11 @@ export class FrontendStream {
         parameters: undefined,
         preparedName: undefined,
         binding,
+        preview: () => ({ text: Buffer.from(buffer.subarray(start, textEnd)), bound: null }),
       }));
       if (waits !== null) return waits;
     }
+    const released = this.#held;
     let replacement = entry.replacement ?? this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd));
     const missing = replacement !== null && replacement.code !== SqlState.diskFull ? this.#missingName(judged) : null;
     replacement = missing ?? replacement;
@@ -425,6 +454,8 @@ export class FrontendStream {
     // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
     pipeline.removeStatement('', null);
     pipeline.removePortal('', null);
+    if (replacement === null && released !== null && released.run === entry.run && released.rowsShown !== null)
+      this.#guard(entry, released, released.rowsShown, frameStart, end, null);
     return this.#forward(entry, replacement, frameStart, () => encodeQuery(missing === null ? REFUSED_TEXT : failingText(missing)), true);
   }
 
@@ -437,7 +468,8 @@ export class FrontendStream {
       pipeline.pendingEffects++;
     }
     pipeline.push(entry);
-    if (endsSegment) pipeline.segment++;
+    if (endsSegment) pipeline.endSegment();
+    else if (replacement === null && entry.kind === Kind.Execute) this.#noteWork(entry.judged);
     if (replacement !== null) {
       this.#put(frameStart, failing());
       return 'taken';
@@ -542,7 +574,7 @@ export class FrontendStream {
    * Makes a command wait until people have answered.
    * @returns null when they have: `#admit` says what.
    */
-  #awaitApproval(judged: Judged, binding: Uint8Array, what: () => HeldWhat): Outcome | null {
+  #awaitApproval(judged: Judged, binding: Uint8Array, what: () => HeldWhat & { preview: () => Previewed | string }): Outcome | null {
     const { pipeline } = this.#relay;
     const { decision } = judged;
     let held = this.#held;
@@ -557,20 +589,145 @@ export class FrontendStream {
       held = null;
       this.#held = null;
     }
-    if (held?.settled === true) return null;
+    if (held?.settled === true) return this.#previewing ? this.#stall(() => !this.#previewing) : null;
     // What came before is answered first; the notice that says what the client waits for then stands behind it.
     if (pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
     if (held === null) {
+      const asked = what();
       try {
-        held = new HeldCommand(this.#relay, judged, what(), () => this.#relay.heldSettled());
+        held = new HeldCommand(this.#relay, judged, asked, () => this.#relay.heldSettled());
       } catch (error) {
         if (error instanceof GatewayError && error.kind === 'unavailable') return null;
         throw error;
       }
       this.#held = held;
-      held.ask('');
+      if (held.approval.preview) this.#preview(held, judged, asked.preview());
+      else held.ask(null);
     }
-    return held.settled ? null : this.#stall(() => this.#held?.settled !== false);
+    return held.settled && !this.#previewing ? null : this.#stall(() => this.#held?.settled !== false && !this.#previewing);
+  }
+
+  // ------------------------------------------------------------------------------------------- what a command would change
+
+  #previewing = false;
+  /** An explicit transaction of the gateway's stands in for PostgreSQL's implicit one, up to the client's Sync. */
+  #ownTransaction = false;
+  /** What had been approved, and turned out to change another number of rows. */
+  #changed: { binding: Uint8Array; approvalId: string; rowCount: number } | null = null;
+
+  /** Finds out what a held command would change, and asks people then. @param previewed what to try out; a text: why nothing is. */
+  #preview(held: HeldCommand, judged: Judged, previewed: Previewed | string): void {
+    const changed = this.#changed;
+    this.#changed = null;
+    const ask = (preview: Preview): void => {
+      this.#previewing = false;
+      // The client may have withdrawn it meanwhile: then nobody is asked.
+      if (!held.settled) {
+        const again = changed !== null && Buffer.compare(changed.binding, held.binding) === 0;
+        held.ask(again ? { ...preview, replaces: { approvalId: changed.approvalId, rowCount: changed.rowCount } } : preview);
+      }
+      this.answered();
+    };
+    if (typeof previewed === 'string') {
+      ask(withoutPreview(previewed));
+      return;
+    }
+    this.#previewing = true;
+    new PreviewRun(this.#relay, { ...previewed, judged, inTransaction: this.#inTransaction, gate: held.run.index }, preview =>
+      this.#relay.guarded(() => ask(preview)),
+    );
+  }
+
+  get #inTransaction(): boolean {
+    return this.#ownTransaction || this.#relay.transactionStatus === 'T' || this.#relay.pipeline.begun;
+  }
+
+  /** What a portal would execute; a text: why that cannot be tried out. */
+  #previewOf(portal: Portal, maxRows: number): Previewed | string {
+    const { pipeline } = this.#relay;
+    const { statement, bound } = portal;
+    if (statement?.raw == null) return 'the rows of a cursor are not previewed';
+    if (bound === null) return 'its parameters are too large to be kept for a preview';
+    if (pipeline.statements.get(statement.name) !== statement)
+      return 'its prepared statement has been closed or replaced since it was bound';
+    if (maxRows > 0 && returnsRows(statement.raw)) return 'a command whose rows are fetched in parts is not previewed';
+    if (!this.#inTransaction) {
+      if (pipeline.implicitWork) return 'earlier commands of the same pipeline are not committed yet';
+      for (const other of pipeline.portals.values()) {
+        if (other !== portal && !other.holdable) return 'other portals are open that trying it out would close';
+      }
+    }
+    return { text: statement.raw, bound: { statement, portal, values: bound } };
+  }
+
+  /** Has a command watched that goes on: its effect stays only if it is as large as approvers were shown. */
+  #guard(entry: Expected, held: HeldCommand, rows: number, frameStart: number, frameEnd: number, portal: Portal | null): void {
+    const relay = this.#relay;
+    const { pipeline } = relay;
+    const inTransaction = this.#inTransaction;
+    const frame = Buffer.from(this.#buffer.subarray(frameStart, frameEnd));
+    let settled = false;
+    const run = new GuardedRun(relay, { rows, simple: portal === null, inTransaction }, outcome => {
+      settled = true;
+      if (outcome.kind !== 'answered' && portal !== null) {
+        portal.lost = true;
+        portal.released = null;
+        pipeline.portals.set(portal.name, portal);
+      } else if (portal !== null && !inTransaction) this.#ownTransaction = true;
+      if (outcome.kind === 'changed') {
+        this.#changed = { binding: held.binding, approvalId: held.approvalId, rowCount: rows };
+        this.#waiting.unshift(frame);
+      } else if (outcome.kind === 'refused') {
+        const refused = new Expected(entry.kind, false);
+        refused.replacement = outcome.replacement;
+        pipeline.push(refused);
+        if (portal === null) pipeline.endSegment();
+        relay.sendUp(portal === null ? encodeQuery(REFUSED_TEXT) : Buffer.concat([encodeExecute(NO_SUCH_NAME, 0), FLUSH]), -1);
+      }
+      this.answered();
+    });
+    this.#put(frameStart, Buffer.concat(run.begin()));
+    this.#runStart = frameStart;
+    if (portal !== null) {
+      this.#rebind(portal, true);
+      entry.hooks = { ...entry.hooks, onDropped: () => run.failed() };
+    }
+    entry.watch = run;
+    this.#stalled = () => settled;
+  }
+
+  /** Binds again what the gateway has ended, or is about to run inside of a savepoint. An error of it is the client's. */
+  #rebind(portal: Portal, closes: boolean): void {
+    const { pipeline } = this.#relay;
+    const { statement, bound } = portal;
+    if (statement === null || bound === null) throw new TypeError('only what was kept is bound again');
+    if (closes) {
+      pipeline.push(new Expected(Kind.Close, true));
+      this.#pieces.push(encodeClose('P', portal.name));
+    }
+    pipeline.push(new Expected(Kind.Bind, true));
+    this.#pieces.push(encodeBindTail(portal.name, statement.name, bound));
+    portal.lost = false;
+  }
+
+  #noteWork(judged: Judged | null): void {
+    const { pipeline } = this.#relay;
+    if (this.#inTransaction) return;
+    if (!pipeline.implicitWork && judged?.statements[0]?.effects.some(begins) === true) pipeline.begun = true;
+    else pipeline.implicitWork = true;
+  }
+
+  /** The client's Sync ends the transaction that stands in for the implicit one, as it would have ended that. */
+  #endOwnTransaction(frameStart: number): Outcome {
+    const { pipeline } = this.#relay;
+    this.#ownTransaction = false;
+    this.#put(frameStart, ownSync(pipeline));
+    // Of a transaction that has failed COMMIT makes a ROLLBACK. What it finds wrong itself is told to the client.
+    this.#pieces.push(...ownStatements(pipeline, plain('COMMIT')));
+    pipeline.push(new Expected(Kind.Sync, false));
+    pipeline.endSegment();
+    this.#pieces.push(encodeSync());
+    return 'taken';
   }
 
   /** What a text stands for: itself, and what it executes by name. */
@@ -739,6 +896,7 @@ export class FrontendStream {
       judged,
       bound: held && tail.length <= BOUND_KEPT_MAX ? Buffer.from(tail) : null,
       binding: held ? bindingOf([statement.raw ?? '', statement.parameterTypes.join(), tail]) : null,
+      lost: false,
       released: null,
       statementIndex: 0,
       statement,
@@ -857,7 +1015,7 @@ export class FrontendStream {
     const relay = this.#relay;
     const { pipeline, session } = relay;
     this.#refuseInCopy();
-    const { portal: name } = decodeExecute(this.#buffer, start, end);
+    const { portal: name, maxRows } = decodeExecute(this.#buffer, start, end);
     if (pipeline.pendingEffects > 0) return this.#stall(() => pipeline.pendingEffects === 0);
     const waits = this.#unsettledPortal(name);
     if (waits !== null) return waits;
@@ -875,9 +1033,15 @@ export class FrontendStream {
       );
     }
     // The policy may have changed since Parse, and EXECUTE's statement may be another by now.
-    const judged = relay.judge.holdsAtExecute(portal.judged, session.inForce)
+    let judged = relay.judge.holdsAtExecute(portal.judged, session.inForce)
       ? portal.judged
       : relay.judge.again(portal.judged, session.inForce, portal.statement?.raw ?? null);
+    if (this.#ownTransaction && judged.statements.some(({ effects }) => effects.some(({ type }) => type === 'transaction')))
+      judged = relay.judge.overruled(
+        judged,
+        'protocol/pipeline',
+        'send Sync before a transaction is begun or ended behind a command that was approved by its effect',
+      );
     entry.judged = judged;
     entry.portal = portal;
     const text = portal.statement?.text ?? { text: '', truncated: false };
@@ -903,17 +1067,25 @@ export class FrontendStream {
           parameters: portal.parameters,
           preparedName: readableName(preparedName),
           binding,
+          preview: () => this.#previewOf(portal, maxRows),
         }));
         if (waits !== null) return waits;
       }
       const released = this.#held;
       replacement = this.#admit(judged, entry, 'execute', text, portal.parameters, preparedName);
+      if (replacement === null && released !== null && released.run === entry.run && released.rowsShown !== null)
+        this.#guard(entry, released, released.rowsShown, frameStart, end, portal);
       if (released !== null && replacement === null) portal.released = { inForce: session.inForce, approvalId: released.approvalId };
     }
     if (missing !== null && replacement !== null && replacement.code !== SqlState.diskFull) {
       entry.replacement = missing;
       pipeline.push(entry);
       return 'forward';
+    }
+    if (replacement === null && portal.lost) {
+      this.#cut(frameStart);
+      this.#rebind(portal, false);
+      this.#runStart = frameStart;
     }
     if (replacement === null && !portal.described && this.#needsPlans()) {
       // The client did not ask what the rows look like, so the gateway does: rules need it.
@@ -1236,6 +1408,10 @@ export class FrontendStream {
 }
 
 const TRANSACTION_ENDS = new Set(['commit', 'rollback', 'rollback-to-savepoint', 'prepare-transaction']);
+
+function begins(effect: SessionEffect): boolean {
+  return effect.type === 'transaction' && (effect.verb === 'begin' || effect.verb === 'start-transaction');
+}
 
 /** What a failed transaction accepts (IsTransactionExitStmt). */
 function endsTransaction(effect: SessionEffect): boolean {

@@ -9,6 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ApprovalSpec } from '@sallyport/shared/policy/model.ts';
+import type { Preview } from '@sallyport/shared/policy/preview.ts';
 import type { Hold, HoldAnswer } from '../session/holds.ts';
 import type { CommandRun } from './command-run.ts';
 import { noticeResponse, SqlState } from './errors.ts';
@@ -47,6 +48,8 @@ export class HeldCommand {
   readonly #what: HeldWhat;
   readonly #onSettled: () => void;
   readonly #heldAtMs = performance.now();
+  /** What it would change; null: nobody asked for that, or it is being found out. */
+  #preview: Preview | null = null;
   #hold: Hold | null = null;
   #keepalive: NodeJS.Timeout | null = null;
 
@@ -82,8 +85,14 @@ export class HeldCommand {
     return this.#approval;
   }
 
-  /** Puts the question and tells the client. @param preview what the command would change, as JSON; empty: not asked for. */
-  ask(preview: string): void {
+  /** Rows that the approvers were shown to be changed, so that no other number may be; null: they were shown none. */
+  get rowsShown(): number | null {
+    return this.#preview?.rowCount ?? null;
+  }
+
+  /** Puts the question and tells the client. @param preview what the command would change; null: not asked for. */
+  ask(preview: Preview | null): void {
+    this.#preview = preview;
     const relay = this.#relay;
     const { session, gateway } = relay;
     if (gateway.holds.full) {
@@ -102,7 +111,7 @@ export class HeldCommand {
         parameters: (this.#what.parameters ?? []).map(value => value.slice(0, PARAMETER_SHOWN_MAX)),
         binding: this.binding,
         approval: this.#approval,
-        preview,
+        preview: preview === null ? '' : JSON.stringify(preview),
         fingerprint,
       },
       answer => this.#settle(answer),
@@ -111,9 +120,13 @@ export class HeldCommand {
     const console = gateway.lease?.consoleUrl ?? '';
     const { groups } = this.#approval.from;
     const message = decision.action === 'allow' ? '' : relay.cleanText(decision.message);
+    const again =
+      preview?.replaces === undefined
+        ? ''
+        : ` again, because it changed another number of rows than the ${preview.replaces.rowCount} that were approved, and nothing of that was kept`;
     relay.release(
       noticeResponse(
-        `waiting for approval: ${message}`,
+        `waiting for approval${again}: ${message}`,
         `Approval ${this.approvalId} by ${groups.join(' and ')}, until ${until} UTC. ${console === '' ? 'Run' : `Look at ${console}/#/approvals/${this.approvalId} or run`}: sallyport approvals show ${this.approvalId}. Cancel the statement to withdraw it.`,
       ),
       index,

@@ -275,6 +275,32 @@ export function encodeBind(portal: string, statement: string): Buffer {
   return frame(Frontend.Bind, writer => name(name(writer, portal), statement).int16(0).int16(0).int16(0));
 }
 
+/** Bind with parameters as text, with text results. */
+export function encodeBindTexts(portal: string, statement: string, values: readonly (string | null)[]): Buffer {
+  return frame(Frontend.Bind, writer => {
+    name(name(writer, portal), statement).int16(0).int16(values.length);
+    for (const value of values) {
+      const bytes = value === null ? null : Buffer.from(value);
+      writer.int32(bytes === null ? -1 : bytes.length);
+      if (bytes !== null) writer.bytes(bytes);
+    }
+    writer.int16(0);
+  });
+}
+
+/** Bind with other names. @param tail what follows the names in a Bind message: formats, parameters, result formats. */
+export function encodeBindTail(portal: string, statement: string, tail: Uint8Array): Buffer {
+  return frame(Frontend.Bind, writer => name(name(writer, portal), statement).bytes(tail));
+}
+
+/** Parse that says which types its parameters have. */
+export function encodeParseTyped(statement: string, text: string, types: readonly number[]): Buffer {
+  return frame(Frontend.Parse, writer => {
+    name(writer, statement).cstring(text).int16(types.length);
+    for (const type of types) writer.int32(type | 0);
+  });
+}
+
 export function encodeDescribe(kind: 'S' | 'P', target: string): Buffer {
   return frame(Frontend.Describe, writer => name(writer.uint8(kind.charCodeAt(0)), target));
 }

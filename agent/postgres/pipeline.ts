@@ -17,7 +17,7 @@ import type { CommandRun } from './command-run.ts';
 import type { CopyPlan } from './copy-out.ts';
 import type { ResultVerdict } from './flow.ts';
 import type { Judged } from './judge.ts';
-import type { ErrorField } from './messages.ts';
+import type { ErrorField, FieldDescription } from './messages.ts';
 import type { RowPlan } from './row-plan.ts';
 
 /** Up to Close: what opens a segment of the extended protocol, or, as Query does, ends one. */
@@ -80,6 +80,8 @@ export interface Portal {
   readonly bound: Buffer | null;
   /** Over text and bound values, when its statement must be approved. */
   readonly binding: Uint8Array | null;
+  /** The gateway has ended what the server held for it: it is bound again before it is executed. */
+  lost: boolean;
   /** People have released it under this policy: a further Execute of it goes on with its rows. */
   released: { inForce: PolicyInForce; approvalId: string } | null;
   confirmed: boolean;
@@ -128,6 +130,25 @@ export interface Hooks {
   onRow?: (values: (string | null)[]) => void;
   /** Takes an error, which is then not shown to the client. */
   onError?: (fields: readonly ErrorField[]) => void;
+  /** Takes the description of the rows, in place of a plan for them. */
+  onFields?: (fields: FieldDescription[]) => void;
+  /** Takes each row's frame, which is valid until it returns. */
+  onRowFrame?: (buffer: Buffer, start: number, end: number) => void;
+  /** Takes the types that the server gives a statement's parameters. */
+  onParameterTypes?: (types: number[]) => void;
+  onTag?: (tag: string) => void;
+  /** Notices and settings that come with its answer are not for the client. */
+  quiet?: boolean;
+}
+
+/** Watches a command of the client's whose effect may have to be taken back: it decides what becomes of the answer. */
+export interface Watch {
+  /** @param frame its CommandComplete, which is not released. */
+  completed(tag: string, frame: Buffer, run: CommandRun | null): void;
+  /** It failed; the error is released, and so is what the server does next. */
+  failed(): void;
+  /** Query: ReadyForQuery, which is not released. */
+  ready(): void;
 }
 
 /** What forwarding a message has changed in the maps, to be taken back when it fails or is skipped. */
@@ -155,6 +176,7 @@ export class Expected {
   plan: RowPlan | null = null;
   copy: CopyPlan | null = null;
   hooks: Hooks | null = null;
+  watch: Watch | null = null;
 
   constructor(kind: KindOf, hidden: boolean) {
     this.kind = kind;
@@ -179,6 +201,10 @@ export class Pipeline {
   pendingEffects = 0;
   /** Messages of the extended protocol were forwarded since the last Sync or Query. */
   segmentOpen = false;
+  /** A command of this segment has run in PostgreSQL's implicit transaction: a Sync would commit it. */
+  implicitWork = false;
+  /** A BEGIN of this segment has made an explicit transaction of it. */
+  begun = false;
   #weight = 0;
   #queue: (Expected | undefined)[] = new Array<Expected | undefined>(64);
   #head = 0;
@@ -198,6 +224,14 @@ export class Pipeline {
     if (entry.kind <= Kind.Close) this.segmentOpen = entry.kind !== Kind.Query;
     this.#queue[(this.#head + this.#count) & (this.#queue.length - 1)] = entry;
     this.#count++;
+  }
+
+  /** A Sync, or a Query, ends the segment. */
+  endSegment(): void {
+    this.segment++;
+    this.segmentOpen = false;
+    this.implicitWork = false;
+    this.begun = false;
   }
 
   #grow(): void {

@@ -43,6 +43,8 @@ const HELD_BYTES_MAX = 1024 * 1024;
 /** Messages without an answer before the client is read no further. */
 const PENDING_MAX = 4096;
 const TEXT_RECORDED_MAX = 64 * 1024;
+/** What a command answers whose effect may have to be taken back; more than that cannot wait for it. */
+const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 /** Answers up to this size are copied instead of borrowing the read buffer. */
 const COPY_BYTES_MAX = 8192;
 
@@ -85,6 +87,9 @@ export class Relay {
   #downHeldBytes = 0;
   #upHeld: { bytes: Buffer; index: number }[] = [];
   #upHeldBytes = 0;
+  /** Answers that wait until it is settled what becomes of them; null: none do. */
+  #kept: { bytes: Buffer; index: number }[] | null = null;
+  #keptBytes = 0;
   #downPause = 0;
   #upPause = 0;
   #lastRun: CommandRun | null = null;
@@ -162,6 +167,11 @@ export class Relay {
     downstream.resume();
   }
 
+  /** Runs work of the session's own making; what it throws ends the session. Not at all when that has ended. */
+  guarded(work: () => void): void {
+    if (!this.#ending) this.#guard(work);
+  }
+
   #guard(work: () => void): void {
     try {
       work();
@@ -228,6 +238,12 @@ export class Relay {
    */
   release(bytes: Buffer, index: number, borrowable: boolean): void {
     if (bytes.length === 0 || this.#ending) return;
+    if (this.#kept !== null) {
+      this.#keptBytes += bytes.length;
+      if (this.keptTooMuch) this.#kept = [];
+      else this.#kept.push({ bytes: borrowable ? Buffer.from(bytes) : bytes, index });
+      return;
+    }
     let out = bytes;
     let slot = -1;
     if (borrowable && this.upstream.socket.reusesBuffers) {
@@ -243,6 +259,28 @@ export class Relay {
     this.#downHeldBytes += out.length;
     if (this.#downHeldBytes > HELD_BYTES_MAX) this.pauseUpstream(Pause.Held);
     if (index >= 0) sink.whenDurable(index, this.#onDurable);
+  }
+
+  /** From here on answers are kept, up to a bound, until `letGo` or `dropKept`. */
+  keepBack(): void {
+    this.#kept = [];
+    this.#keptBytes = 0;
+  }
+
+  /** More came than is kept: all of it is gone, and can only be dropped. */
+  get keptTooMuch(): boolean {
+    return this.#keptBytes > KEPT_BYTES_MAX;
+  }
+
+  /** Releases what was kept. */
+  letGo(): void {
+    const kept = this.#kept ?? [];
+    this.#kept = null;
+    for (const { bytes, index } of kept) this.release(bytes, index, false);
+  }
+
+  dropKept(): void {
+    this.#kept = null;
   }
 
   #writeDown(bytes: Buffer, slot: number): void {
@@ -575,6 +613,7 @@ export class Relay {
     this.#ending = true;
     this.#downHeld = [];
     this.#upHeld = [];
+    this.#kept = null;
     this.#backend.close();
     try {
       this.#frontend.abandonHeld(reason);

@@ -44,6 +44,8 @@ export interface PlanContext {
   tablesSettled: boolean;
   /** The session has made tables that the catalog does not hold. */
   ownTables: boolean;
+  /** Columns that may not be read are masked whole instead of refused: for rows that nobody asked to read. */
+  withholdsDenied?: boolean;
   /** Told when flow analysis and RowDescription disagree on where a column comes from. */
   onConflict: () => void;
 }
@@ -138,7 +140,11 @@ export function planRows(fields: readonly FieldDescription[], verdict: ResultVer
     const predicted = verdict.kind === 'columns';
     const flow = verdict.kind === 'columns' ? (verdict.columns[i] ?? verdict.rest ?? undefined) : undefined;
     const judgement = judgeColumn(field, flow, predicted, context);
-    if (judgement.kind === 'denied') return judgement;
+    if (judgement.kind === 'denied') {
+      if (context.withholdsDenied !== true) return judgement;
+      masking.push({ as: 'null', source: judgement.column });
+      continue;
+    }
     if (judgement.kind === 'unknownTable') return { kind: 'unknownTable', oid: field.tableOid };
     masking.push(judgement.kind === 'mask' ? judgement.masking : null);
   }

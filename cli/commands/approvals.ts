@@ -1,4 +1,5 @@
 /** `sallyport approvals list|show|approve|deny`: commands that wait for people. Answers need the token of a person (SALLYPORT_TOKEN). */
+import type { Preview, RowSample } from '@sallyport/shared/policy/preview.ts';
 import { Command } from 'commander';
 import { administratorRequest, type Connection, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { printable, shortened, table } from '../table.ts';
@@ -11,6 +12,8 @@ interface Approval {
   sessionId: string;
   rule: string;
   text: string;
+  parameters: string[];
+  preview: Preview | null;
   principal: { kind: string; name: string; delegation: string[] };
   groups: string[];
   quorum: number;
@@ -92,4 +95,35 @@ function print(terminal: Terminal, approval: Approval, options: Options): void {
   terminal.out(`  ${approval.quorum} of each of: ${printable(approval.groups.join(', '))}`);
   if (approval.reason !== '') terminal.out(`  ${printable(approval.reason)}`);
   for (const line of approval.text.split('\n')) terminal.out(`  | ${printable(line)}`);
+  for (const [i, value] of approval.parameters.entries()) terminal.out(`  $${i + 1} = ${printable(value)}`);
+  if (approval.preview !== null) printPreview(terminal, approval.preview);
+}
+
+function printPreview(terminal: Terminal, preview: Preview): void {
+  const { rowCount, unavailable, before, after, notes, replaces } = preview;
+  if (replaces !== undefined)
+    terminal.out(
+      `  asks again: approval ${printable(replaces.approvalId)} was given for ${rows(replaces.rowCount)}, and it had another effect by then`,
+    );
+  if (rowCount === null) terminal.out(`  no preview: ${printable(unavailable)}`);
+  else terminal.out(`  changes ${rows(rowCount)}`);
+  for (const note of notes) terminal.out(`  ${printable(note)}`);
+  for (const [title, sample] of [['before', before] as const, ['after', after] as const]) {
+    if (sample === null || sample.rows.length === 0) continue;
+    const part = rowCount !== null && sample.rows.length < rowCount ? ` (${sample.rows.length} of ${rowCount})` : '';
+    terminal.out(`  ${title}${part}:`);
+    for (const line of sampleTable(terminal, sample).split('\n')) terminal.out(`    ${line}`);
+  }
+}
+
+function rows(count: number): string {
+  return count === 1 ? '1 row' : `${count} rows`;
+}
+
+function sampleTable(terminal: Terminal, sample: RowSample): string {
+  const columns = sample.columns.map((name, i) => ({
+    title: printable(name),
+    value: (row: (string | null)[]) => shortened(printable(row[i] ?? 'NULL'), 40),
+  }));
+  return table(sample.rows, columns, terminal.style, 'no rows');
 }

@@ -29,12 +29,15 @@ export interface ApprovalQuestion {
   rule: string;
   /** Masked. */
   text: string;
+  /** Bound values, masked; absent in events of old. */
+  parameters?: string[];
   /** SHA-256 over the exact text and parameters, base64. */
   binding: string;
   principal: ApprovalPrincipal;
   groups: string[];
   /** Distinct people of each group. */
   quorum: number;
+  /** What it would change, masked, as JSON (shared/policy/preview.ts); empty: nobody asked for that. */
   preview: string;
   fingerprint: string;
   expiresAtMs: number;

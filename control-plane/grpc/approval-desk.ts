@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer';
 import type { ApprovalRequested, ApprovalWithdrawn } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { PrincipalKind } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { readPreview } from '@sallyport/shared/policy/preview.ts';
 import type { Logger } from 'pino';
 import { type ApprovalQuestion, approvalAggregate } from '../aggregates/approval.ts';
 import { action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
@@ -13,6 +14,8 @@ import type { AgentIdentity } from './agent-identity.ts';
 import type { Fleet } from './fleet.ts';
 
 const textCharactersMax = 65_536;
+const parametersMax = 100;
+const parameterCharactersMax = 1024;
 /** Approvals are kept for ever in the log: an agent that is taken over must not flood it. */
 const pendingPerAgentMax = 1000;
 
@@ -107,6 +110,7 @@ function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuesti
     resource: request.resource,
     rule: request.rule,
     text: request.text.slice(0, textCharactersMax),
+    parameters: request.parameters.slice(0, parametersMax).map(value => value.slice(0, parameterCharactersMax)),
     binding: Buffer.from(request.binding).toString('base64'),
     principal: {
       kind: principal.kind === PrincipalKind.WORKLOAD ? 'workload' : 'person',
@@ -118,10 +122,18 @@ function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuesti
     },
     groups,
     quorum,
-    preview: request.previewJson.slice(0, textCharactersMax),
+    preview: previewOf(request.previewJson),
     fingerprint: request.fingerprint,
     expiresAtMs: Number(request.expiresUnixUs / 1000n),
   };
+}
+
+/** What an agent says a command would change, if it is that. */
+function previewOf(json: string): string {
+  if (json === '') return '';
+  const preview = readPreview(json);
+  if (preview === null) throw invalid('its preview is none');
+  return JSON.stringify(preview);
 }
 
 /** The rule's ApprovalSpec (shared/policy/model.ts), as JSON. */

@@ -268,6 +268,33 @@ export const SessionsQuery = Type.Object(
   closed,
 );
 
+const RowSample = Type.Object({
+  columns: Type.Array(Type.String()),
+  rows: Type.Array(Type.Array(Type.Union([Type.String(), Type.Null()]))),
+});
+
+export const Preview = Type.Object({
+  rowCount: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'Rows that the command changes; null: not known, see `unavailable`.',
+  }),
+  unavailable: Type.String({ description: 'Why the effect is not known; empty: it is.' }),
+  before: Type.Union([RowSample, Type.Null()], { description: 'Some of the rows as they are, masked.' }),
+  after: Type.Union([RowSample, Type.Null()], { description: 'Some of the rows as they would be, masked.' }),
+  notes: Type.Array(Type.String()),
+  limits: Type.Object({
+    rows: Type.Integer(),
+    valueCharacters: Type.Integer(),
+    lockTimeoutMs: Type.Integer(),
+    statementTimeoutMs: Type.Integer(),
+  }),
+  replaces: Type.Optional(
+    Type.Object(
+      { approvalId: Type.String(), rowCount: Type.Integer() },
+      { description: 'The approval for another number of rows, of which nothing was kept.' },
+    ),
+  ),
+});
+
 export const Approval = Type.Object({
   id: Type.String(),
   state: Type.Enum(['pending', 'approved', 'denied', 'expired', 'withdrawn']),
@@ -279,7 +306,8 @@ export const Approval = Type.Object({
   principal: Type.Object({ kind: Type.String(), name: Type.String(), delegation: Type.Array(Type.String()) }),
   groups: Type.Array(Type.String(), { description: 'Each of them must approve.' }),
   quorum: Type.Integer({ description: 'Distinct people of each group.' }),
-  preview: Type.String(),
+  parameters: Type.Array(Type.String(), { description: 'Bound values, masked.' }),
+  preview: Type.Union([Preview, Type.Null()], { description: 'What it would change; null: the rule does not ask for that.' }),
   expiresAt: Time,
   approvedBy: Type.Array(Type.String(), { description: 'Who has approved, or denied, so far.' }),
   reason: Type.String(),

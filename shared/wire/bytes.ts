@@ -127,7 +127,8 @@ export class ByteWriter {
   }
 
   int32(value: number): this {
-    writeInt32(this.#buffer, this.reserve(4), value);
+    const at = this.reserve(4); // first: it may replace the buffer
+    writeInt32(this.#buffer, at, value);
     return this;
   }
 

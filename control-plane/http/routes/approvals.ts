@@ -4,6 +4,7 @@
  */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import { readPreview } from '@sallyport/shared/policy/preview.ts';
 import { Type } from 'typebox';
 import { type ApprovalState, type Approver, approvalAggregate } from '../../aggregates/approval.ts';
 import { action } from '../../aggregates/control-log.ts';
@@ -118,7 +119,8 @@ export function shown(id: string, state: ApprovalState): schemas.Approval[] {
   return [
     {
       ...{ id, state: state.status, resource: question.resource, sessionId: question.sessionId, commandSeq: question.commandSeq },
-      ...{ rule: question.rule, text: question.text, groups: question.groups, quorum: question.quorum, preview: question.preview },
+      ...{ rule: question.rule, text: question.text, groups: question.groups, quorum: question.quorum },
+      ...{ parameters: question.parameters ?? [], preview: readPreview(question.preview) },
       principal: { kind: question.principal.kind, name: question.principal.name, delegation: question.principal.delegation },
       expiresAt: new Date(question.expiresAtMs).toISOString(),
       approvedBy: pending ? state.approvers.map(({ name }) => name) : state.by,
