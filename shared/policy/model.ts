@@ -208,14 +208,14 @@ export interface AuditPolicySpec {
   durability: 'strict' | 'buffered';
   responses: 'none' | 'digest' | 'head' | 'full';
   headBytes: number;
+  /** How long ended sessions are kept in the session store; absent: this policy says nothing of it. */
+  retentionMs?: number;
 }
 
 /** What somebody may do in Sallyport itself; what they reach through it is a Role's to say. */
 export type AccessRole = 'viewer' | 'approver' | 'operator' | 'auditor' | 'admin';
 
 export interface AccessPolicySpec {
-  /** How long ended sessions are kept in the session store; absent: this policy says nothing of it. */
-  retentionMs?: number;
   roles: AccessRole[];
   members: { groups: string[]; serviceAccounts: string[]; principals: string[] };
 }
