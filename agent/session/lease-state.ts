@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
+import { type CustomDetector, compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
@@ -85,8 +85,9 @@ export class LeaseState {
     return {
       version: this.version,
       policy,
-      detectors: this.#detectorSet(policy.detectors),
-      recording: unexempted === null ? null : { policy: unexempted, detectors: this.#detectorSet(unexempted.detectors) },
+      detectors: this.#detectorSet(policy.detectors, policy.customDetectors),
+      recording:
+        unexempted === null ? null : { policy: unexempted, detectors: this.#detectorSet(unexempted.detectors, unexempted.customDetectors) },
     };
   }
 
@@ -95,12 +96,12 @@ export class LeaseState {
     return this.#detectorSet(['secrets', 'known-credentials']);
   }
 
-  #detectorSet(names: readonly string[]): DetectorSet | null {
+  #detectorSet(names: readonly string[], custom: readonly CustomDetector[] = []): DetectorSet | null {
     if (names.length === 0) return null;
-    const key = [...names].sort().join('\n');
+    const key = `${[...names].sort().join('\n')}\n${custom.length === 0 ? '' : JSON.stringify(custom)}`;
     let set = this.#detectors.get(key);
     if (set === undefined) {
-      set = compileDetectors(names, { known: this.#known });
+      set = compileDetectors(names, { known: this.#known, custom });
       this.#detectors.set(key, set);
     }
     return set;

@@ -5,6 +5,7 @@
  * Manifests were validated before they got into a bundle. What this version nevertheless does not understand (a newer control
  * plane may know more) is read fail-closed: a rule that refuses or holds then always matches, one that allows never does.
  */
+import type { CustomDetector } from '../detectors/custom/definition.ts';
 import { expandDetectors } from '../detectors/names.ts';
 import { type CompiledShellMatch, compileShellMatch } from '../shell/match.ts';
 import type { LeaseBundle } from './bundle.ts';
@@ -60,7 +61,8 @@ export interface CompiledColumnRule {
 export interface CompiledDataPolicy {
   name: string;
   columns: readonly CompiledColumnRule[];
-  detectors: readonly string[]; // groups expanded
+  detectors: readonly string[]; // groups expanded, own ones included
+  customDetectors: readonly CustomDetector[];
   detectorMask: MaskKind;
   exemptGroups: ReadonlySet<string>;
 }
@@ -211,7 +213,8 @@ function compileDataPolicy(name: string, spec: DataPolicySpec, problems: string[
   return {
     name,
     columns,
-    detectors: expandDetectors(spec.detectors),
+    detectors: expandDetectors([...spec.detectors, ...(spec.customDetectors ?? []).map(each => each.name)]),
+    customDetectors: spec.customDetectors ?? [],
     detectorMask: spec.detectorMask,
     exemptGroups: new Set(spec.exempt.groups),
   };

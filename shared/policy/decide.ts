@@ -4,6 +4,7 @@
  *
  * The semantics are described for people in docs/guides/policy.md; a change here changes that page.
  */
+import type { CustomDetector } from '../detectors/custom/definition.ts';
 import { GatewayError } from '../errors.ts';
 import type { ExpressionVariables } from './cel.ts';
 import { type ColumnRule, columnRules } from './column-rules.ts';
@@ -35,8 +36,10 @@ export interface SessionPolicy {
    */
   column(schema: string, table: string, column: string): ColumnRule | null;
   readonly hasColumnRules: boolean;
-  /** Built-in detector names, groups expanded, each once. */
+  /** Names of detectors, groups expanded, each once. */
   readonly detectors: string[];
+  /** Those of them that are not built in. */
+  readonly customDetectors: readonly CustomDetector[];
   readonly detectorMask: MaskKind;
   readonly audit: AuditPolicySpec;
   readonly unknown: 'deny' | 'hold';
@@ -114,6 +117,7 @@ export function sessionPolicy(policy: CompiledPolicy, principal: Principal, reso
     column: columns.find,
     hasColumnRules: columns.any,
     detectors: [...new Set(data.flatMap(each => each.detectors))],
+    customDetectors: data.flatMap(each => each.customDetectors),
     detectorMask: masks.reduce(strictestMask, firstMask ?? 'redact'),
     audit: strictestAudit(resource.auditPolicies),
     unknown: resource.spec.unknown,

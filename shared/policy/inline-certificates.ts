@@ -1,6 +1,6 @@
 /**
- * Puts the certificates that a manifest names by file into its text, for sending it to where those files are not. Only PEM
- * certificates: secrets stay references, to be read where they are used.
+ * Puts the certificates, and the gitleaks configurations, that a manifest names by file into its text, for sending it to where those
+ * files are not. Nothing else: secrets stay references, to be read where they are used.
  *
  * The text is edited in place, so lines stay where they are and later problems still point to the user's own file.
  */
@@ -12,19 +12,22 @@ const CERTIFICATES: readonly (readonly string[])[] = [
   ['spec', 'upstream', 'tls', 'ca'],
   ['spec', 'tls', 'certificate'],
 ];
+/** Other files that are public, by kind. */
+const FILES: Readonly<Record<string, readonly (readonly string[])[]>> = { Resource: CERTIFICATES, DataPolicy: [['spec', 'gitleaks']] };
 
 /**
  * @param manifest a file that was validated before; text that is not readable is returned as it is.
  * @param readFile as in `ParseOptions`; what it throws passes through.
- * @returns the same file with `{ file: … }` of certificates replaced by `{ value: … }`.
+ * @returns the same file with `{ file: … }` replaced by `{ value: … }`.
  */
 export function inlineCertificates(manifest: ManifestFile, readFile: (path: string, from: string) => string): ManifestFile {
   const parsed = parseAllDocuments(manifest.text, { uniqueKeys: false, prettyErrors: false, logLevel: 'silent' });
   const documents = Array.isArray(parsed) ? parsed : [];
   const edits: { start: number; end: number; text: string }[] = [];
   for (const document of documents) {
-    if (document.errors.length > 0 || document.get('kind') !== 'Resource') continue;
-    for (const path of CERTIFICATES) {
+    const paths = FILES[String(document.get('kind'))];
+    if (document.errors.length > 0 || paths === undefined) continue;
+    for (const path of paths) {
       const node: unknown = document.getIn(path, true);
       if (!isMap(node)) continue;
       for (const { key, value } of node.items) {

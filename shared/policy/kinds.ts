@@ -2,8 +2,9 @@
  * What each kind of manifest may hold: fields, defaults, and the checks within one manifest. The one description from which
  * validation, completion and the reference page come. Checks between manifests are in cross-references.ts.
  */
-import { DETECTOR_GROUPS, DETECTOR_NAMES, isDetectorOrGroup } from '../detectors/names.ts';
+import { DETECTOR_GROUPS, DETECTOR_NAMES } from '../detectors/names.ts';
 import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
+import { customDetector, gitleaksConfig, ownDetectors } from './custom-detectors.ts';
 import type {
   AccessPolicySpec,
   AccessRole,
@@ -60,6 +61,7 @@ import {
   size,
   splitAddress,
 } from './values.ts';
+import type { YamlNode } from './yaml-source.ts';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -405,21 +407,22 @@ const column: Type<DataPolicySpec['columns'][number]> = mapped(
   },
 );
 
+function fieldOf(node: YamlNode, key: string): YamlNode {
+  return (node.type === 'mapping' ? node.entries.find(entry => entry.key === key)?.value : undefined) ?? node;
+}
+
 const DETECTORS_KNOWN = [...DETECTOR_NAMES, ...Object.keys(DETECTOR_GROUPS)];
 
-const detector = text(
-  value =>
-    isDetectorOrGroup(value)
-      ? null
-      : `has no detector ${shown(value)}${didYouMean(value, DETECTORS_KNOWN) || '; the names are in docs/reference/detectors.md'}`,
-  DETECTORS_KNOWN,
-);
+/** Names are checked with the whole policy, which may have detectors of its own. */
+const detector = text(undefined, DETECTORS_KNOWN);
 
 const dataPolicy: Type<DataPolicySpec> = mapped(
   object({
     resources: required(selector(), SELECTOR),
     columns: defaulted(listOf(column), [], '[]', 'Rules about columns; the strictest of all that match wins.'),
     detectors: defaulted(listOf(detector), [], '[]', 'What is looked for in every text value.'),
+    customDetectors: optional(listOf(customDetector(), { max: 1000 }), 'Detectors of your own; they are always on.'),
+    gitleaks: optional(gitleaksConfig(), 'A gitleaks configuration whose rules become detectors of your own.'),
     detectorMask: defaulted(oneOf(MASK_KINDS), 'redact', 'redact', 'What a finding becomes.'),
     exempt: defaulted(
       object({ groups: defaulted(groups(0), [], '[]', 'Members of any of them are exempt.') }),
@@ -429,14 +432,25 @@ const dataPolicy: Type<DataPolicySpec> = mapped(
     ),
     approval: optional(approval(), 'Who releases a command that a column’s `predicates: hold` holds.'),
   }),
-  (spec, node, reading) => {
-    if (spec.columns.length + spec.detectors.length === 0)
+  ({ gitleaks, ...spec }, node, reading) => {
+    const own = ownDetectors(spec.customDetectors ?? [], gitleaks ?? [], fieldOf(node, 'customDetectors'), reading);
+    const known = [...DETECTORS_KNOWN, ...own.map(each => each.name)];
+    const list = fieldOf(node, 'detectors');
+    for (const [i, word] of spec.detectors.entries()) {
+      if (known.includes(word)) continue;
+      const hint = didYouMean(word, known) || '; the names are in docs/reference/detectors.md';
+      return reading.problem(
+        list.type === 'sequence' ? (list.items[i] ?? list) : list,
+        `\`detectors\` has no detector ${shown(word)}${hint}`,
+      );
+    }
+    if (spec.columns.length + spec.detectors.length + own.length === 0)
       return reading.problem(node, 'the policy protects nothing; give `columns` or `detectors`');
     const holds = spec.columns.some(each => each.predicates.equality === 'hold' || each.predicates.other === 'hold');
     if (holds && spec.approval === undefined)
       return reading.problem(node, '`predicates: hold` needs `approval`, which says who releases the command');
     if (!holds && spec.approval !== undefined) return reading.problem(node, '`approval` belongs to `predicates: hold`');
-    return spec;
+    return own.length === 0 ? spec : { ...spec, customDetectors: own };
   },
 );
 

@@ -5,6 +5,7 @@
  * Parsing, validation and the nearest-name messages are in manifests.ts; this file has types only.
  */
 
+import type { CustomDetector } from '../detectors/custom/definition.ts';
 import type { ShellMatch } from '../shell/facts.ts';
 
 export type Kind =
@@ -91,9 +92,9 @@ export interface OidcSpec {
   audiences: string[];
   subjectClaim: string; // default `sub`
   groupsClaim: string; // default `groups`; dots walk into nested claims
-  algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
   /** Groups by other claims: a value becomes prefix + value, or only those of `values`, what they stand for. */
   groupMappings?: { claim: string; values?: Record<string, string>; prefix?: string }[];
+  algorithms: string[]; // default RS256, PS256, ES256, ES384, EdDSA; never none, never HMAC
   clockSkewMs: number; // default 30 s
   /** Public client that `sallyport login` uses, and the console where it has none of its own. */
   clientId?: string;
@@ -189,6 +190,8 @@ export interface DataPolicySpec {
   resources: ResourceSelector;
   columns: { match: string; action: 'mask' | 'deny' | 'allow'; as: MaskKind; predicates: PredicateRule }[];
   detectors: string[];
+  /** The policy's own detectors, always on; those of a gitleaks configuration among them. */
+  customDetectors?: CustomDetector[];
   /** What a detector's finding becomes; default redact. */
   detectorMask: MaskKind;
   exempt: { groups: string[] };

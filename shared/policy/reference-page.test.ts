@@ -17,12 +17,15 @@ test('every kind has its table', () => {
 });
 
 test('every example on the pages is valid', () => {
-  for (const name of ['reference/manifests', 'reference/facts', 'guides/policy']) {
+  for (const name of ['reference/manifests', 'reference/facts', 'reference/detectors', 'guides/policy']) {
     const examples = [...page(name).matchAll(/```yaml\n([\s\S]*?)```/g)].map(match => match[1] ?? '');
     assert.ok(examples.length > 0, name);
     for (const [index, text] of examples.entries()) {
       const { problems } = parseManifests([{ path: `${name}.md, example ${index + 1}`, text }], {
-        readFile: () => '-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----',
+        readFile: name =>
+          name.endsWith('.toml')
+            ? '[[rules]]\nid = "a-key"\nregex = "a-[0-9]{9}"'
+            : '-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----',
       });
       // An example may refer to what is on another page.
       assert.deepEqual(

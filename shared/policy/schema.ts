@@ -107,6 +107,17 @@ export function integer(min: number, max: number): Type<number> {
   };
 }
 
+export function decimal(min: number, max: number): Type<number> {
+  return {
+    description: { type: 'number' },
+    read(node, name, reading) {
+      if (node.type !== 'scalar' || typeof node.value !== 'number') return reading.problem(node, wrongType(name, 'a number', node));
+      if (node.value >= min && node.value <= max) return node.value;
+      return reading.problem(node, `\`${name}\` must be a number from ${min} to ${max}`);
+    },
+  };
+}
+
 /** A quantity with a unit. */
 export function quantity(
   type: 'duration' | 'size',

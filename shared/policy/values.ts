@@ -195,7 +195,7 @@ export function certificate(): Type<string> {
   });
   return mapped(forms, (value, node, reading) => {
     if (exactlyOne(value, ['file', 'value'], 'a certificate', node, reading) === INVALID) return INVALID;
-    const pem = value.file === undefined ? value.value : readPem(value.file, node, reading);
+    const pem = value.file === undefined ? value.value : readNamed(value.file, node, reading);
     if (pem === undefined) return INVALID;
     if (!/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem) || pem.includes('PRIVATE KEY-----')) {
       return reading.problem(node, 'holds no PEM certificate, or a private key beside it');
@@ -206,9 +206,10 @@ export function certificate(): Type<string> {
 
 const PEM_LENGTH_MAX = 262_144;
 
-function readPem(path: string, node: YamlNode, reading: Reading): string | undefined {
+/** The text of a file that a manifest names, or undefined with a problem at the node. */
+export function readNamed(path: string, node: YamlNode, reading: Reading): string | undefined {
   if (reading.readFile === undefined) {
-    reading.problem(node, 'a file cannot be read here; give the PEM text as `value`');
+    reading.problem(node, 'a file cannot be read here; give the text as `value`');
     return undefined;
   }
   try {
@@ -228,7 +229,7 @@ function unreadable(error: unknown): string {
   return code === 'ENOENT' ? 'there is no such file' : code;
 }
 
-function exactlyOne(value: object, names: readonly string[], what: string, node: YamlNode, reading: Reading): typeof INVALID | null {
+export function exactlyOne(value: object, names: readonly string[], what: string, node: YamlNode, reading: Reading): typeof INVALID | null {
   const given = names.filter(each => Object.hasOwn(value, each));
   if (given.length === 1) return null;
   const wanted = names.map(each => `\`${each}\``).join(', ');

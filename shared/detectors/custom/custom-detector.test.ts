@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GatewayError } from '../../errors.ts';
 import { compileDetectors } from '../engine.ts';
-import { parseCustomDetector, requiredLiteral } from './custom-detector.ts';
+import { requiredLiteral } from './custom-detector.ts';
 import { parseGitleaksConfig } from './gitleaks.ts';
 import { parsePattern } from './syntax.ts';
 
@@ -101,21 +101,4 @@ regex = '''a(?=b)'''
     () => parseGitleaksConfig('x = 1', 'x.toml'),
     (error: unknown) => error instanceof GatewayError && error.code === 'GITLEAKS_CONFIG_INVALID',
   );
-});
-
-test('a detector in a manifest is read, and refused with a reason', () => {
-  const detector = { name: 'acme', pattern: 'acme_([a-z]+)', keywords: ['acme'], entropy: 1, secretGroup: 1 };
-  assert.deepEqual(parseCustomDetector(detector), detector);
-  for (const broken of [
-    null,
-    [],
-    { name: 'a' },
-    { ...detector, keyword: 'x' },
-    { ...detector, keywords: [1] },
-    { ...detector, entropy: 'x' },
-    { ...detector, secretGroup: 2 },
-    { ...detector, pattern: '(' },
-  ]) {
-    assert.throws(() => parseCustomDetector(broken), GatewayError);
-  }
 });

@@ -6,66 +6,11 @@ import { GatewayError } from '../../errors.ts';
 import { latin1 } from '../bytes.ts';
 import { entropy } from '../entropy.ts';
 import { PRIORITY, type Scan } from '../span.ts';
+import type { Allowance, CustomDetector } from './definition.ts';
 import { compilePattern, Pattern } from './program.ts';
 import { type Node, parsePattern } from './syntax.ts';
 
-/** A detector as a manifest or a gitleaks configuration gives it. */
-export interface CustomDetector {
-  /** Lower-case words joined by hyphens; the name in records and in `DataPolicy.detectors`. */
-  name: string;
-  /** RE2 syntax. */
-  pattern: string;
-  /** Without case; the pattern is run when one of them is in the value. None: found out from the pattern, or always. */
-  keywords?: readonly string[];
-  /** Least Shannon entropy of the secret, in bits a character. */
-  entropy?: number;
-  /** The capturing group that is the secret; 0 is the whole match. Default: the first group that took part, else the whole. */
-  secretGroup?: number;
-  allow?: readonly Allowance[];
-}
-
-/** What is no finding although it matches. */
-export interface Allowance {
-  patterns: readonly string[];
-  stopWords: readonly string[];
-  target: 'secret' | 'match' | 'line';
-  /** All of the kinds given must agree, instead of any. */
-  all?: boolean;
-}
-
-const FIELDS = new Set(['name', 'pattern', 'keywords', 'entropy', 'secretGroup']);
-
-/**
- * Reads a custom detector from a manifest: `{name, pattern, keywords?, entropy?, secretGroup?}`, and tries to compile it.
- * @throws {GatewayError} DETECTOR_INVALID, PATTERN_INVALID, PATTERN_TOO_LARGE with what is wrong.
- */
-export function parseCustomDetector(value: unknown): CustomDetector {
-  const invalid = (what: string): GatewayError => new GatewayError('DETECTOR_INVALID', 'invalid', `a detector ${what}`);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('is no mapping with name and pattern');
-  const fields = new Map<string, unknown>(Object.entries(value));
-  for (const field of fields.keys())
-    if (!FIELDS.has(field)) throw invalid(`has the unknown field ${JSON.stringify(field)}; it may have ${[...FIELDS].join(', ')}`);
-  const name = fields.get('name');
-  const pattern = fields.get('pattern');
-  const keywords = fields.get('keywords');
-  const least = fields.get('entropy');
-  const group = fields.get('secretGroup');
-  if (typeof name !== 'string' || typeof pattern !== 'string') throw invalid('needs a name and a pattern, both text');
-  if (keywords !== undefined && !(Array.isArray(keywords) && keywords.every(word => typeof word === 'string' && word !== ''))) {
-    throw invalid(`${JSON.stringify(name)} has keywords that are no list of text`);
-  }
-  if (least !== undefined && typeof least !== 'number') throw invalid(`${JSON.stringify(name)} has an entropy that is no number`);
-  if (group !== undefined && typeof group !== 'number') throw invalid(`${JSON.stringify(name)} has a secretGroup that is no number`);
-  const detector: CustomDetector = {
-    name,
-    pattern,
-    ...(keywords === undefined ? {} : { keywords: keywords as string[] }),
-    ...(least === undefined ? {} : { entropy: least }),
-    ...(group === undefined ? {} : { secretGroup: group }),
-  };
-  compileCustomDetector(detector);
-  return detector;
-}
+export type { Allowance, CustomDetector } from './definition.ts';
 
 /** A custom detector ready to run. */
 export interface CompiledCustomDetector {

@@ -2,7 +2,8 @@
  * Imports a gitleaks configuration (TOML): its rules become custom detectors.
  *
  * What is about files and commits (`path`, `paths`, `commits`) has no meaning for values on a wire and is left out with a
- * warning; so is `[extend]`, because the built-in detectors stand in for the default rules.
+ * warning; so is `[extend]`, because the built-in detectors stand in for the default rules, and so are rules that only serve
+ * others (`skipReport`), because what others require nearby (`required`) is not asked for.
  * @see https://github.com/gitleaks/gitleaks#configuration
  */
 import { parse } from 'smol-toml';
@@ -36,8 +37,12 @@ export function parseGitleaksConfig(text: string, file: string): ImportedConfig 
   if (rules === undefined || rules.length === 0) throw invalid('it has no [[rules]]');
   const warnings: string[] = [];
   if (document.extend !== undefined) warnings.push(`${file}: [extend] is left out; choose the built-in detectors by name instead`);
-  const global = [...allowances(document.allowlist), ...allowances(document.allowlists)];
-  const checkedGlobal = usable(global, `${file}: the global allowlist`, warnings);
+  const globals = [document.allowlist, document.allowlists]
+    .flatMap(value => tablesOf(value))
+    .flatMap(table => {
+      const list = usable(allowances(table), `${file}: a global allowlist`, warnings);
+      return [{ list, targets: strings(table.targetRules) }];
+    });
   const detectors: CustomDetector[] = [];
   for (const rule of rules) {
     const name =
@@ -51,6 +56,12 @@ export function parseGitleaksConfig(text: string, file: string): ImportedConfig 
       warnings.push(`${file}: rule ${name} is left out: it has no regex, and paths have no meaning here`);
       continue;
     }
+    if (rule.skipReport === true) {
+      warnings.push(`${file}: rule ${name} is left out: it is not reported by itself (skipReport)`);
+      continue;
+    }
+    if (Array.isArray(rule.required) && rule.required.length > 0)
+      warnings.push(`${file}: \`required\` of rule ${name} is ignored; the rule holds by itself`);
     if (rule.path !== undefined) warnings.push(`${file}: the path of rule ${name} is ignored; the rule holds for every value`);
     const own = usable([...allowances(rule.allowlist), ...allowances(rule.allowlists)], `${file}: an allowlist of rule ${name}`, warnings);
     const least = number(rule.entropy);
@@ -59,7 +70,7 @@ export function parseGitleaksConfig(text: string, file: string): ImportedConfig 
       name,
       pattern,
       keywords: strings(rule.keywords),
-      allow: [...own, ...checkedGlobal],
+      allow: [...own, ...globals.filter(({ targets }) => targets.length === 0 || targets.includes(name)).flatMap(({ list }) => list)],
       ...(least === undefined || least === 0 ? {} : { entropy: least }),
       ...(group === undefined || group === 0 ? {} : { secretGroup: group }),
     };
@@ -86,8 +97,7 @@ function usable(list: readonly Allowance[], where: string, warnings: string[]): 
 }
 
 function allowances(value: unknown): Allowance[] {
-  const list = Array.isArray(value) ? (tables(value) ?? []) : isTable(value) ? [value] : [];
-  return list.flatMap(table => {
+  return tablesOf(value).flatMap(table => {
     const patterns = strings(table.regexes);
     const stopWords = strings(table.stopwords);
     const all = string(table.condition)?.toUpperCase() === 'AND';
@@ -97,6 +107,10 @@ function allowances(value: unknown): Allowance[] {
     const target = string(table.regexTarget);
     return [{ patterns, stopWords, target: target === 'match' || target === 'line' ? target : 'secret', all }];
   });
+}
+
+function tablesOf(value: unknown): Record<string, unknown>[] {
+  return Array.isArray(value) ? (tables(value) ?? []) : isTable(value) ? [value] : [];
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {
