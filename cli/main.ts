@@ -39,6 +39,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
     title: 'Connect',
     entries: [
       { name: 'login', summary: 'sign in with the browser', load: () => import('./commands/login.ts') },
+      { name: 'logout', summary: 'forget the login', load: () => import('./commands/logout.ts') },
       { name: 'token', summary: "print the identity provider's token", load: () => import('./commands/token.ts') },
       { name: 'ticket', summary: 'print a short-lived password for one resource', load: () => import('./commands/ticket.ts') },
       { name: 'tickets', summary: 'list and revoke tickets', load: () => import('./commands/tickets.ts') },

@@ -1,4 +1,4 @@
-/** `sallyport login`: signs a person in with the browser, by the device flow, and keeps the login. */
+/** `sallyport login`: signs a person in with the browser, by the device flow or on this machine's own, and keeps the login. */
 import { Command } from 'commander';
 import { type ConnectionOptions, withConnectionOptions } from '../connection.ts';
 import { dataFolder, readEndpoints } from '../endpoints.ts';
@@ -12,6 +12,7 @@ interface LoginOptions extends ConnectionOptions {
   issuer?: string;
   clientId?: string;
   audience?: string;
+  browser?: true;
 }
 
 export function define(terminal: Terminal): Command {
@@ -20,10 +21,21 @@ export function define(terminal: Terminal): Command {
     .option('--issuer <URL>', 'the identity provider (SALLYPORT_ISSUER; default: the one of the running Sallyport)')
     .option('--client-id <ID>', 'the public client to sign in as (SALLYPORT_CLIENT_ID; default: clientId of the IdentityProvider manifest)')
     .option('--audience <NAME>', 'what the token has to be for (default: audiences of the IdentityProvider manifest)')
+    .option('--browser', "with this machine's browser, without a code to compare (BROWSER=none only prints the address)")
     .action(async (options: LoginOptions) => {
       const { issuer, clientId, audiences } = await provider(options, terminal);
-      const { deviceLogin } = await import('../identity/oauth.ts');
+      const { browserLogin, deviceLogin } = await import('../identity/oauth.ts');
       const { bold, cyan, dim } = terminal.errStyle;
+      if (options.browser) {
+        const { openBrowser } = await import('../open-browser.ts');
+        const login = await browserLogin(issuer, clientId, audiences, page => {
+          openBrowser(page, terminal.env);
+          terminal.err(`Your browser goes to ${cyan(page)}`);
+          terminal.err(dim('Waiting …'));
+        });
+        await saveLogin(terminal.env, login);
+        return terminal.err(`Signed in as ${bold(nameOf(login.token))} at ${issuer}.`);
+      }
       const login = await deviceLogin(issuer, clientId, audiences, (page, code, complete) => {
         terminal.err(`Open ${cyan(complete ?? page)}`);
         terminal.err(`and check that it shows the code ${bold(code)}. ${dim('Waiting …')}`);

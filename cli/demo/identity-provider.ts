@@ -104,9 +104,12 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
       await grant.save();
       return grant;
     },
+    // For the command line: without a consent page nobody could agree to offline_access.
+    issueRefreshToken: (_ctx, client) => Promise.resolve(client.grantTypeAllowed('refresh_token')),
     pkce: { required: () => true },
     features: {
       rpInitiatedLogout: { enabled: true },
+      revocation: { enabled: true },
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       deviceFlow: {

@@ -42,6 +42,16 @@ export async function saveLogin(env: Env, login: Login): Promise<void> {
   await replaceFile(file, `${JSON.stringify(stored, null, 2)}\n`);
 }
 
+/** Forgets the login at an issuer. Another one, if there is any, becomes the current one. */
+export async function forgetLogin(env: Env, issuer: string): Promise<void> {
+  const stored = await readStored(env);
+  if (stored === undefined) return;
+  const { [issuer]: _gone, ...logins } = stored.logins;
+  const [other = ''] = Object.keys(logins);
+  const current = stored.current === issuer ? other : stored.current;
+  await replaceFile(storeFile(env), `${JSON.stringify({ current, logins }, null, 2)}\n`);
+}
+
 async function readStored(env: Env): Promise<Stored | undefined> {
   const text = await readIfThere(storeFile(env));
   if (text === null) return undefined;

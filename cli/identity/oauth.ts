@@ -4,6 +4,7 @@ import * as oidc from 'openid-client';
 import { isLoopback } from '../http-client.ts';
 import { claimsOf } from './claims.ts';
 import type { Login } from './login-store.ts';
+import { awaitCallback } from './loopback-login.ts';
 
 /** Scopes that are asked for where the provider knows them. */
 const SCOPES = ['openid', 'offline_access', 'profile', 'email', 'groups'];
@@ -57,6 +58,52 @@ export async function deviceLogin(
   });
 }
 
+/** How long a person may take in the browser. */
+const browserMs = 10 * 60_000;
+
+/**
+ * Signs a person in with the browser of this machine (authorization code, PKCE, loopback redirect).
+ *
+ * @param show called once with the address to open.
+ */
+export async function browserLogin(
+  issuer: string,
+  clientId: string,
+  audiences: readonly string[],
+  show: (page: string) => void,
+): Promise<Login> {
+  const configuration = await discover(issuer, clientId);
+  const [state, nonce, verifier] = [oidc.randomState(), oidc.randomNonce(), oidc.randomPKCECodeVerifier()];
+  const callback = await awaitCallback(state, browserMs);
+  try {
+    return await asFailure('the sign-in failed', async () => {
+      const known = configuration.serverMetadata().scopes_supported;
+      const page = oidc.buildAuthorizationUrl(configuration, {
+        redirect_uri: callback.redirectUri,
+        response_type: 'code',
+        scope: SCOPES.filter(each => each === 'openid' || !known || known.includes(each)).join(' '),
+        ...{ state, nonce, code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' },
+      });
+      show(page.href);
+      const answer = await oidc.authorizationCodeGrant(configuration, await callback.answer, {
+        ...{ expectedState: state, expectedNonce: nonce, pkceCodeVerifier: verifier, idTokenExpected: true },
+      });
+      return loginOf(issuer, clientId, audiences, answer);
+    });
+  } finally {
+    await callback.close();
+  }
+}
+
+/** Tells the provider that a refresh token is over (RFC 7009), where it takes that. */
+export async function revokeRefreshToken(login: Login, refreshToken: string): Promise<void> {
+  const configuration = await discover(login.issuer, login.clientId);
+  if (configuration.serverMetadata().revocation_endpoint === undefined) return;
+  await asFailure(`${login.issuer} did not take back the login`, () =>
+    oidc.tokenRevocation(configuration, refreshToken, { token_type_hint: 'refresh_token' }),
+  );
+}
+
 /** Trades the refresh token for a new login. */
 export async function refreshLogin(login: Login, refreshToken: string): Promise<Login> {
   const configuration = await discover(login.issuer, login.clientId);
@@ -107,6 +154,7 @@ async function asFailure<T>(what: string, work: () => Promise<T>): Promise<T> {
 
 /** The provider's own words where it gave some. */
 function reason(error: unknown): string {
+  if (error instanceof oidc.AuthorizationResponseError) return error.error_description ?? error.error;
   if (error instanceof oidc.ResponseBodyError) return error.error_description ?? error.error;
   if (error instanceof Error && error.cause instanceof Error && error.cause.message) return error.cause.message;
   return errorText(error);
