@@ -16,7 +16,13 @@ import {
   headTag,
   signedBytes,
 } from '@sallyport/shared/evidence/checkpoint.ts';
-import { encodeCommand, encodeRecordWithBody, encodeSessionEnded, encodeSessionStarted } from '@sallyport/shared/records/encode.ts';
+import {
+  encodeCommand,
+  encodeRecordWithBody,
+  encodeResponse,
+  encodeSessionEnded,
+  encodeSessionStarted,
+} from '@sallyport/shared/records/encode.ts';
 import { ControlTree } from './control-tree.ts';
 import { EvidenceExport, type EvidenceScope } from './evidence-export.ts';
 
@@ -81,14 +87,14 @@ export class Installation {
     return { id, ledger: `${name}-spool`, key: privateKey, number: 0, previous: new Uint8Array(0) };
   }
 
-  /** A session of three records, ended, in a checkpoint of its own, which is logged. @returns its id. */
-  session(agent: Agent, person: string, resource: string, text = 'select 1'): string {
-    const head = this.record(person, resource, text);
+  /** A session of four records, ended, in a checkpoint of its own, which is logged. @returns its id. */
+  session(agent: Agent, person: string, resource: string, text = 'select 1', commands = 1): string {
+    const head = this.record(person, resource, text, commands);
     this.checkpoint(agent, [head]);
     return head.sessionId;
   }
 
-  record(person: string, resource: string, text: string): Head {
+  record(person: string, resource: string, text: string, commands = 1): Head {
     const time = this.nowMs.toString(16).padStart(12, '0');
     const sessionId = `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${String(this.#sessions.length).padStart(12, '0')}`;
     this.#sessions.push({ id: sessionId, person, resource });
@@ -105,7 +111,11 @@ export class Installation {
       records.push(encoded);
     };
     add('session_started', at => encodeSessionStarted(at, { resource, protocol: 'postgres', principal, agent: 'a', role: 'r' }));
-    add('command', at => encodeCommand(at, { kind: 'query', text, decision: 'allow' }));
+    for (let each = 0; each < commands; each++) {
+      const commandSeq = records.length;
+      add('command', at => encodeCommand(at, { kind: 'query', text, decision: 'allow' }));
+      add('response', at => encodeResponse(at, { commandSeq, status: 'ok', tag: 'SELECT 1', rows: 1, bytes: 60 }));
+    }
     add('session_ended', at => encodeSessionEnded(at, { reason: 'client closed', commands: 1 }));
     return {
       sessionId,

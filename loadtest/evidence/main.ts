@@ -1,0 +1,29 @@
+/**
+ * Benchmarks of the evidence: the spool alone, verification, and the auditors' questions over many commands.
+ *
+ *     npm run -s bench:evidence [-- PART ...] [--rows N] [--rounds N]      parts: spool, verify, questions; none: all
+ */
+import { parseArgs } from 'node:util';
+import { table } from '../harness/figures.ts';
+
+const parts: Readonly<Record<string, (options: { rows: number; rounds: number }) => Promise<void>>> = {
+  spool: async options => (await import('./spool.ts')).run(options),
+  verify: async options => (await import('./verify.ts')).run(options),
+  questions: async options => (await import('./questions.ts')).run(options),
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rows: { type: 'string', default: '5000000' }, rounds: { type: 'string', default: '5' } },
+});
+const chosen = positionals.length === 0 ? Object.keys(parts) : positionals;
+const options = { rows: Number(values.rows), rounds: Number(values.rounds) };
+if (!Number.isSafeInteger(options.rows) || options.rows < 1000) throw new Error('--rows is a whole number of at least 1000');
+if (!Number.isSafeInteger(options.rounds) || options.rounds < 1) throw new Error('--rounds is a whole number of at least 1');
+for (const name of chosen) {
+  const part = parts[name];
+  if (part === undefined) throw new Error(`there is no part ${name}; known: ${Object.keys(parts).join(', ')}`);
+  await part(options);
+}
+table();
+process.exit(0);
