@@ -13,6 +13,12 @@ if (Number(process.versions.node.split('.')[0]) >= 26) {
   // Compiled code is kept beside the packages that it is compiled from, where only who can change those can change it.
   const { enableCompileCache } = await import('node:module');
   enableCompileCache(path.join(modules(), '.cache', 'sallyport'));
+  // The runtime is pinned, so what of it is experimental is known and chosen; people who type a command need not read of it.
+  const printWarning = process.listeners('warning');
+  process.removeAllListeners('warning');
+  process.on('warning', warning => {
+    if (warning.name !== 'ExperimentalWarning') for (const print of printWarning) print.call(process, warning);
+  });
   const { run } = await import(pathToFileURL(path.join(path.dirname(self), '..', 'main.ts')).href);
   // Standard streams are written at once on POSIX systems, and nothing that is left may keep a finished command alive.
   process.exit(await run(process.argv.slice(2)));
