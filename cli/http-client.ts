@@ -134,6 +134,39 @@ export function problemError(problem: Problem & { status?: number }): Error {
   return refusal(problem.status ?? 500, JSON.stringify(problem));
 }
 
+/**
+ * Opens an answer that has no end of its own.
+ *
+ * @param silenceMs an answer that sends nothing for so long is broken off.
+ * @throws {GatewayError} as `requestJson`.
+ */
+export async function openStream(
+  api: ApiAddress,
+  path: string,
+  headers: Record<string, string>,
+  silenceMs: number,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const url = addressOf(api, path);
+  const options: RequestOptions & { ca?: string } = {
+    timeout: silenceMs,
+    signal,
+    headers: { ...headers, ...(api.token ? { authorization: `Bearer ${api.token}` } : {}) },
+    ...(api.ca === undefined ? {} : { ca: api.ca }),
+  };
+  const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = request(url, options, resolve);
+    sent.on('timeout', () => sent.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)));
+    sent.on('error', reject);
+    sent.end();
+  }).catch((cause: unknown) => {
+    throw unreachable(api, cause);
+  });
+  if ((response.statusCode ?? 0) >= 400) throw refusal(response.statusCode ?? 0, await readAll(response));
+  return response;
+}
+
 /** @throws {GatewayError} API_ADDRESS_INVALID. */
 function addressOf(api: ApiAddress, path: string): URL {
   const url = new URL(api.url + path);

@@ -11,6 +11,9 @@ export interface Terminal {
   err: (text: string) => void;
   env: Readonly<Record<string, string | undefined>>;
   stdin: NodeJS.ReadableStream;
+  /** Whether people look at it: only then it is drawn over, and only then progress is shown. */
+  isOutTerminal?: boolean;
+  isErrTerminal?: boolean;
   /** Styles for what is written to standard output and to standard error; plain when that is not a terminal. */
   style: Style;
   errStyle: Style;
@@ -49,6 +52,8 @@ export function processTerminal(): Terminal {
     err: text => void process.stderr.write(`${text}\n`),
     env: process.env,
     stdin: process.stdin,
+    isOutTerminal: process.stdout.isTTY === true && process.env.TERM !== 'dumb',
+    isErrTerminal: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
     style: styleOf(wantsColor(process.stdout, process.env)),
     errStyle: styleOf(wantsColor(process.stderr, process.env)),
   };

@@ -4,6 +4,7 @@ import { administratorRequest, allPages, type ConnectionOptions, findConnection,
 import { pairs, printable, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
+import { watchable, watchFlag } from '../watch.ts';
 import { durationSeconds } from './ticket.ts';
 
 interface Agent {
@@ -19,39 +20,18 @@ interface Agent {
   problems: Record<string, string>;
 }
 
-type Options = ConnectionOptions & { json?: true };
+interface Options extends ConnectionOptions {
+  watch?: true;
+  json?: true;
+}
 
 export function define(terminal: Terminal): Command {
   const agents = new Command('sallyport agents').description('Agents: the processes that stand in front of resources.');
   withConnectionOptions(agents.command('list'))
     .description('Lists agents.')
+    .option(...watchFlag)
     .option('--json', 'print JSON')
-    .action(async (options: Options) => {
-      const answer = { agents: await allPages<Agent>(await findConnection(options, terminal), '/v1/agents', 'agents') };
-      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
-      terminal.out(
-        table(
-          answer.agents,
-          [
-            { title: 'ID', value: agent => agent.id },
-            { title: 'NAME', value: agent => agent.name },
-            { title: 'STATUS', value: agent => agent.status },
-            { title: 'VERSION', value: agent => agent.version },
-            { title: 'LABELS', value: agent => pairs(agent.labels) },
-            { title: 'SESSIONS', value: agent => agent.sessions, align: 'right' },
-            { title: 'SERVES', value: agent => Object.keys(agent.listeners).join(',') },
-            { title: 'LAST SEEN', value: agent => agent.lastSeenAt },
-          ],
-          terminal.style,
-          'no agent has enrolled yet; `sallyport agents invite` makes a join token for one',
-        ),
-      );
-      for (const agent of answer.agents) {
-        for (const [resource, reason] of Object.entries(agent.problems)) {
-          terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name} does not serve ${resource}: ${printable(reason)}`);
-        }
-      }
-    });
+    .action(watchable(terminal, 'agent', listAgents));
   withConnectionOptions(agents.command('invite'))
     .description('Prints a join token: it enrols one agent, once.')
     .option('--label <KEY=VALUE>', 'label that the agent gets; may be repeated', label, {})
@@ -78,6 +58,33 @@ export function define(terminal: Terminal): Command {
       terminal.out(`agent ${id} is revoked`);
     });
   return agents;
+}
+
+async function listAgents(options: Options, terminal: Terminal): Promise<void> {
+  const answer = { agents: await allPages<Agent>(await findConnection(options, terminal), '/v1/agents', 'agents') };
+  if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+  terminal.out(
+    table(
+      answer.agents,
+      [
+        { title: 'ID', value: agent => agent.id },
+        { title: 'NAME', value: agent => agent.name },
+        { title: 'STATUS', value: agent => agent.status },
+        { title: 'VERSION', value: agent => agent.version },
+        { title: 'LABELS', value: agent => pairs(agent.labels) },
+        { title: 'SESSIONS', value: agent => agent.sessions, align: 'right' },
+        { title: 'SERVES', value: agent => Object.keys(agent.listeners).join(',') },
+        { title: 'LAST SEEN', value: agent => agent.lastSeenAt },
+      ],
+      terminal.style,
+      'no agent has enrolled yet; `sallyport agents invite` makes a join token for one',
+    ),
+  );
+  for (const agent of answer.agents) {
+    for (const [resource, reason] of Object.entries(agent.problems)) {
+      terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name} does not serve ${resource}: ${printable(reason)}`);
+    }
+  }
 }
 
 function label(text: string, labels: Record<string, string>): Record<string, string> {

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { administratorRequest, type Connection, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { printable, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
+import { watchable, watchFlag } from '../watch.ts';
 
 interface Approval {
   id: string;
@@ -22,34 +23,18 @@ interface Approval {
   reason: string;
 }
 
-type Options = ConnectionOptions & { json?: true };
+interface Options extends ConnectionOptions {
+  watch?: true;
+  json?: true;
+}
 
 export function define(terminal: Terminal): Command {
   const approvals = new Command('sallyport approvals').description('Approvals: commands that wait until people release them.');
   withConnectionOptions(approvals.command('list'))
     .description('Lists the commands that wait for an approval which you may see.')
+    .option(...watchFlag)
     .option('--json', 'print JSON')
-    .action(async (options: Options) => {
-      const connection = await connectionOf(options, terminal);
-      const answer = (await administratorRequest(connection, 'GET', '/v1/approvals')) as { approvals: Approval[] };
-      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
-      terminal.out(
-        table(
-          answer.approvals,
-          [
-            { title: 'APPROVAL', value: approval => approval.id },
-            { title: 'RESOURCE', value: approval => approval.resource },
-            { title: 'PRINCIPAL', value: approval => approval.principal.name },
-            { title: 'RULE', value: approval => approval.rule },
-            { title: 'GROUPS', value: approval => approval.groups.join(',') },
-            { title: 'UNTIL', value: approval => approval.expiresAt },
-            { title: 'COMMAND', value: approval => shortened(printable(approval.text), 60) },
-          ],
-          terminal.style,
-          'nothing waits for an approval',
-        ),
-      );
-    });
+    .action(watchable(terminal, 'approval', listApprovals, connectionOf));
   withConnectionOptions(approvals.command('show'))
     .description('Shows one approval.')
     .argument('<id>', 'id of the approval')
@@ -73,6 +58,28 @@ export function define(terminal: Terminal): Command {
       });
   }
   return approvals;
+}
+
+async function listApprovals(options: Options, terminal: Terminal): Promise<void> {
+  const connection = await connectionOf(options, terminal);
+  const answer = (await administratorRequest(connection, 'GET', '/v1/approvals')) as { approvals: Approval[] };
+  if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+  terminal.out(
+    table(
+      answer.approvals,
+      [
+        { title: 'APPROVAL', value: approval => approval.id },
+        { title: 'RESOURCE', value: approval => approval.resource },
+        { title: 'PRINCIPAL', value: approval => approval.principal.name },
+        { title: 'RULE', value: approval => approval.rule },
+        { title: 'GROUPS', value: approval => approval.groups.join(',') },
+        { title: 'UNTIL', value: approval => approval.expiresAt },
+        { title: 'COMMAND', value: approval => shortened(printable(approval.text), 60) },
+      ],
+      terminal.style,
+      'nothing waits for an approval',
+    ),
+  );
 }
 
 /** People answer as themselves: a token in SALLYPORT_TOKEN goes before the administrator's. */

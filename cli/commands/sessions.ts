@@ -4,7 +4,9 @@ import { administratorRequest, type ConnectionOptions, findConnection, withConne
 import { printable, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
+import { watchable, watchFlag } from '../watch.ts';
 import { addReplay } from './sessions-replay.ts';
+import { defineTail } from './sessions-tail.ts';
 
 interface Session {
   sessionId: string;
@@ -42,7 +44,9 @@ interface StoreAnswer {
   detail?: string;
 }
 
-type Options = ConnectionOptions & { json?: true };
+interface Options extends ConnectionOptions {
+  json?: true;
+}
 
 export function define(terminal: Terminal, exit: (code: number) => void): Command {
   const sessions = new Command('sallyport sessions').description('Sessions: one authenticated use of one resource by one principal.');
@@ -52,36 +56,10 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--resource <NAME>', 'only of this resource')
     .option('--principal <NAME>', 'only of this person or workload')
     .option('--live', 'only those that are open')
+    .option(...watchFlag)
     .option('--json', 'print JSON')
-    .action(async (options: Options & { limit: number; resource?: string; principal?: string; live?: true }) => {
-      const query = new URLSearchParams({ limit: String(options.limit) });
-      if (options.resource !== undefined) query.set('resource', options.resource);
-      if (options.principal !== undefined) query.set('principal', options.principal);
-      if (options.live) query.set('live', 'true');
-      const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `/v1/sessions?${query.toString()}`)) as {
-        sessions: Session[];
-        store: StoreAnswer;
-      };
-      if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
-      terminal.out(
-        table(
-          answer.sessions,
-          [
-            { title: 'SESSION', value: session => session.sessionId },
-            { title: 'STARTED', value: session => time(session.startedAt) },
-            { title: 'STATUS', value: session => session.status },
-            { title: 'RESOURCE', value: session => session.resource },
-            { title: 'PRINCIPAL', value: session => session.principal },
-            { title: 'COMMANDS', value: session => session.commands, align: 'right' },
-            { title: 'DENIED', value: session => session.denied, align: 'right' },
-            { title: 'MASKED', value: session => session.maskedValues, align: 'right' },
-          ],
-          terminal.style,
-          'no sessions yet',
-        ),
-      );
-      warnOfStore(answer.store, terminal);
-    });
+    .action(watchable(terminal, 'session', listSessions));
+  defineTail(sessions, terminal);
   withConnectionOptions(sessions.command('show'))
     .description('Shows one session with its commands.')
     .argument('<session>', 'id of the session')
@@ -113,6 +91,44 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     });
   addReplay(sessions, terminal, exit);
   return sessions;
+}
+
+interface ListOptions extends Options {
+  limit: number;
+  resource?: string;
+  principal?: string;
+  live?: true;
+  watch?: true;
+}
+
+async function listSessions(options: ListOptions, terminal: Terminal): Promise<void> {
+  const query = new URLSearchParams({ limit: String(options.limit) });
+  if (options.resource !== undefined) query.set('resource', options.resource);
+  if (options.principal !== undefined) query.set('principal', options.principal);
+  if (options.live) query.set('live', 'true');
+  const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `/v1/sessions?${query.toString()}`)) as {
+    sessions: Session[];
+    store: StoreAnswer;
+  };
+  if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
+  terminal.out(
+    table(
+      answer.sessions,
+      [
+        { title: 'SESSION', value: session => session.sessionId },
+        { title: 'STARTED', value: session => time(session.startedAt) },
+        { title: 'STATUS', value: session => session.status },
+        { title: 'RESOURCE', value: session => session.resource },
+        { title: 'PRINCIPAL', value: session => session.principal },
+        { title: 'COMMANDS', value: session => session.commands, align: 'right' },
+        { title: 'DENIED', value: session => session.denied, align: 'right' },
+        { title: 'MASKED', value: session => session.maskedValues, align: 'right' },
+      ],
+      terminal.style,
+      'no sessions yet',
+    ),
+  );
+  warnOfStore(answer.store, terminal);
 }
 
 function showSession(session: Session, commands: readonly RecordedCommand[], { out, style }: Terminal): void {

@@ -1,0 +1,147 @@
+/** The command line against a whole system: following what happens, and finding what is wrong. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import pg from 'pg';
+import { type Gateway, startGateway } from './components/gateway.ts';
+import { type Issuer, startIssuer } from './components/issuer.ts';
+import { type PostgresServer, startPostgres } from './components/postgres.ts';
+import { people, shopManifests, shopSql } from './components/shop.ts';
+
+let postgres: PostgresServer;
+let issuer: Issuer;
+let gateway: Gateway;
+
+before(async () => {
+  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql }), startIssuer()]);
+  gateway = await startGateway({
+    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
+    env: { CRM_PASSWORD: postgres.app.password },
+  });
+});
+after(async () => {
+  await gateway?.stop();
+  await Promise.all([issuer?.stop(), postgres?.stop()]);
+});
+
+const command = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+const environment = (more: Record<string, string> = {}) => ({ ...process.env, HOME: gateway.dir, SALLYPORT_DATA: gateway.data, ...more });
+
+function sallyport(args: string[], more: Record<string, string> = {}): Promise<{ stdout: string; stderr: string; code: number }> {
+  return new Promise(resolve =>
+    execFile(process.execPath, [command, ...args], { env: environment(more), cwd: gateway.dir }, (error, stdout, stderr) =>
+      resolve({ stdout, stderr, code: error === null ? 0 : Number(error.code) }),
+    ),
+  );
+}
+
+interface Following {
+  process: ChildProcess;
+  out(): string;
+  until(fits: (out: string) => boolean): Promise<void>;
+  stop(): Promise<number | null>;
+}
+
+function follow(...args: string[]): Following {
+  const child = spawn(process.execPath, [command, ...args], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  const ended = new Promise<number | null>(resolve => child.once('close', resolve));
+  return {
+    process: child,
+    out: () => out,
+    async until(fits) {
+      const deadline = Date.now() + 60_000;
+      while (!fits(out)) {
+        assert.ok(Date.now() < deadline && child.exitCode === null, `not seen in:\n${out}\n${err}`);
+        await new Promise(resolve => setTimeout(resolve, 100));
+      }
+    },
+    async stop() {
+      child.kill('SIGINT');
+      return ended;
+    },
+  };
+}
+
+async function connect(): Promise<pg.Client> {
+  const client = new pg.Client({
+    ...gateway.address('crm'),
+    user: 'sam',
+    database: 'app',
+    password: await issuer.token(people.support),
+    ssl: { ca: readFileSync(gateway.endpoints().ca, 'utf8') },
+  });
+  client.on('error', () => undefined); // The tests say what they expect of it.
+  await client.connect();
+  return client;
+}
+
+test('sessions tail shows sessions and commands as they happen, as lines and as JSON, and ends at Ctrl-C', async () => {
+  const [lines, json] = [follow('sessions', 'tail'), follow('sessions', 'tail', '--json', '--resource', 'crm')];
+  // Both have their stream once they show a session.
+  let client = await connect();
+  for (const each of [lines, json]) {
+    while (each.out() === '') {
+      await client.end();
+      client = await connect();
+      await new Promise(resolve => setTimeout(resolve, 500));
+    }
+  }
+  await client.query('select email from customers where id = 3');
+  await assert.rejects(client.query('drop table customers'));
+  await client.query("select 'a\u001b[2Jb'");
+  await client.end();
+  await lines.until(out => /session ended/.test(out) && out.includes('a·[2Jb'));
+  assert.match(
+    lines.out(),
+    /^\d\d:\d\d:\d\d crm sam@example\.com allow \(ok, 1 rows, 1 masked, [\d.]+ ms\) select email from customers where id = 3$/m,
+  );
+  assert.match(lines.out(), /^\d\d:\d\d:\d\d crm sam@example\.com deny \(refused.*sql-safety\/no-ddl\) drop table customers$/m);
+  assert.equal(lines.out().includes('\u001b'), false, 'neither colours nor what a client sent, when it is no terminal');
+  await json.until(out => out.includes('drop table'));
+  const events = json
+    .out()
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as Record<string, unknown>);
+  assert.ok(events.some(({ event, decision, rule }) => event === 'command' && decision === 'deny' && rule === 'sql-safety/no-ddl'));
+  assert.deepEqual(await Promise.all([lines.stop(), json.stop()]), [0, 0]);
+});
+
+test('--watch prints a listing again when it changes', async () => {
+  const watched = follow('sessions', 'list', '--live', '--watch', '--json');
+  await watched.until(out => out.includes('\n'));
+  const client = await connect();
+  await watched.until(out => out.trim().split('\n').length >= 2);
+  await client.end();
+  await watched.until(out => out.trim().split('\n').length >= 3);
+  const counts = watched
+    .out()
+    .trim()
+    .split('\n')
+    .map(line => (JSON.parse(line) as { sessions: unknown[] }).sessions.length);
+  assert.deepEqual(counts.slice(0, 3), [0, 1, 0]);
+  assert.equal(await watched.stop(), 0);
+  const agents = follow('agents', 'list', '--watch');
+  const invited = await sallyport(['agents', 'invite', '--json']);
+  const { agentId } = JSON.parse(invited.stdout) as { agentId: string };
+  await agents.until(out => out.includes(agentId));
+  assert.equal(await agents.stop(), 0);
+});
+
+test('following ends with an error when it is refused, and when nothing answers at the start', async () => {
+  const refused = await sallyport(['sessions', 'tail', '--api', gateway.endpoints().api], { SALLYPORT_TOKEN: 'nonsense' });
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /^error: The token is not valid here/m);
+  const nobody = await sallyport(['sessions', 'tail', '--api', 'http://127.0.0.1:9'], { SALLYPORT_TOKEN: 'x' });
+  assert.match(nobody.stderr, /^error: the control plane at http:\/\/127\.0\.0\.1:9 cannot be reached/m);
+});
