@@ -13,6 +13,8 @@ import { format, literal } from '@sallyport/shared/shell/glob.ts';
 import type { LiveSession } from '../session/live-session.ts';
 import { type Destination, shownDestination } from './destinations.ts';
 
+export type FileKind = 'sftp-list' | 'sftp-read' | 'sftp-write' | 'sftp-change';
+
 export interface Judged {
   readonly facts: CommandFacts;
   readonly decision: Decision;
@@ -104,15 +106,29 @@ export class Judge {
     return this.#plain('ssh-shell', [], true);
   }
 
-  /** Nothing is known of what others than sftp do: a guard must allow them by name. */
+  /** Of sftp each operation is judged by itself. Nothing is known of what others do: a guard must allow them by name. */
   subsystem(name: string): Judged {
     const judged = this.#plain('ssh-subsystem', [command(name, {})], true);
+    if (name === 'sftp') {
+      const isOff = judged.decision.action !== 'deny' && this.#session.sshAccess?.sftp === false;
+      return isOff ? this.refusal(judged, 'role', 'your role moves no files') : judged;
+    }
     if (judged.decision.action !== 'allow' || judged.decision.rule !== 'default') return judged;
     return this.refusal(judged, 'subsystems', `the subsystem ${JSON.stringify(name.slice(0, 64))} is not offered`);
   }
 
-  file(kind: 'sftp-list' | 'sftp-read' | 'sftp-write' | 'sftp-change', reads: readonly string[], writes: readonly string[]): Judged {
-    return this.#plain(kind, [command('sftp', { reads, writes })], kind === 'sftp-write' || kind === 'sftp-change');
+  /**
+   * A file operation.
+   * @param reads absolute paths, resolved. @param trees those of them with which all below goes.
+   */
+  file(kind: FileKind, reads: readonly string[], writes: readonly string[], trees: readonly string[] = []): Judged {
+    const named = (paths: readonly string[]) =>
+      paths.flatMap(path => {
+        const fact = format(literal(path));
+        return trees.includes(path) ? [fact, `${fact}/**`] : [fact];
+      });
+    const isChange = kind === 'sftp-write' || kind === 'sftp-change';
+    return this.#plain(kind, [command('sftp', { reads: named(reads), writes: named(writes) })], isChange);
   }
 
   /** A connection through the host. */

@@ -20,6 +20,7 @@ import { HostOutput } from './host-output.ts';
 import type { Judged } from './judge.ts';
 import { Message, STDERR } from './messages.ts';
 import type { Relay } from './relay.ts';
+import { SftpRelay } from './sftp/sftp-relay.ts';
 import { LineFollower } from './terminal/line-follower.ts';
 
 type State = 'open' | 'judging' | 'openingHost' | 'starting' | 'running' | 'ended';
@@ -62,6 +63,7 @@ export class SessionChannel extends ChannelPair {
   #command: HostCommand | null = null;
   #held: HeldCommand | null = null;
   #output: HostOutput | null = null;
+  #sftp: SftpRelay | null = null;
   /** Requests to the host that it has not answered. */
   readonly #unanswered: ('terminal' | 'command')[] = [];
   #wantsReply = false;
@@ -304,8 +306,9 @@ export class SessionChannel extends ChannelPair {
         });
       }
     }
+    if (asked.request === 'subsystem' && asked.text === 'sftp') this.#sftp = new SftpRelay({ relay: this.#relay, client, host });
     for (const item of this.#early.splice(0)) {
-      if (item === 'eof') host.eof();
+      if (item === 'eof') this.#eofToHost();
       else this.#toHost(item);
     }
     for (const [name, value] of this.#environment) host.requestNow('env', false, new SshWriter().string(name).string(value).finish());
@@ -383,6 +386,7 @@ export class SessionChannel extends ChannelPair {
     const { client, host } = this;
     if (side === 'host') {
       if (this.#state === 'ended' || this.#output === null) host?.consumed(data.length);
+      else if (this.#sftp !== null && kind === null) this.#sftp.fromHost(data);
       else {
         this.#output.push(data, kind);
         this.#input?.hostWrote();
@@ -393,8 +397,14 @@ export class SessionChannel extends ChannelPair {
   }
 
   #toHost(data: Buffer): void {
-    if (this.#input !== null) this.#input.push(data);
+    if (this.#sftp !== null) this.#sftp.fromClient(data);
+    else if (this.#input !== null) this.#input.push(data);
     else this.host?.sendData(data, null, () => this.client?.consumed(data.length));
+  }
+
+  #eofToHost(): void {
+    if (this.#sftp !== null) this.#sftp.eof();
+    else this.host?.eof();
   }
 
   /** What the client sent before the host had a channel: bounded by the window, which is not given back. */
@@ -402,7 +412,7 @@ export class SessionChannel extends ChannelPair {
 
   protected onEof(side: Side): void {
     if (side === 'client') {
-      if (this.#state === 'starting' || this.#state === 'running') this.host?.eof();
+      if (this.#state === 'starting' || this.#state === 'running') this.#eofToHost();
       else if (this.#state !== 'ended') this.#early.push('eof');
       return;
     }
@@ -417,6 +427,7 @@ export class SessionChannel extends ChannelPair {
       host?.close();
       if (this.#state === 'ended') return;
       this.#input?.close();
+      this.#sftp?.close('the host closed the channel', 'SSH_HOST_CLOSED');
       this.#output?.end();
       this.#command?.end(
         this.#outcome ?? { status: 'aborted', errorCode: 'SSH_NO_STATUS', errorText: 'the host closed the channel without an exit status' },
@@ -429,6 +440,7 @@ export class SessionChannel extends ChannelPair {
     host?.close();
     if (this.#state === 'ended') return;
     this.#held?.withdraw('the client closed the channel');
+    this.#sftp?.close('the client closed the channel', 'SSH_CLIENT_CLOSED');
     this.#input?.close();
     this.#output?.end();
     this.#command?.end(this.#outcome ?? { status: 'aborted', errorCode: 'SSH_CLIENT_CLOSED', errorText: 'the client closed the channel' });
@@ -439,6 +451,7 @@ export class SessionChannel extends ChannelPair {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     this.#held?.withdraw(reason);
+    this.#sftp?.close(reason, code);
     this.#input?.close();
     this.#output?.end();
     this.#command?.end({ status: 'aborted', errorCode: code, errorText: reason });
