@@ -9,6 +9,7 @@ import type { DetectorSet, Span } from '@sallyport/shared/detectors/engine.ts';
 import { maskText, replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { MaskKind } from '@sallyport/shared/policy/model.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { changeBinaryArray, changeTextArray } from './arrays.ts';
 import type { ValueShape } from './types.ts';
 
 export interface MaskedColumn {
@@ -117,11 +118,15 @@ export interface Finding {
 export function scanValue(column: ScannedColumn, bytes: Buffer, start: number, end: number): Finding | null {
   const { shape, binary } = column;
   if (shape === 'bytea' && !binary) return scanBytea(column, bytes, start, end);
+  if (shape === 'textArray') {
+    const finding = scanArray(column, bytes, start, end);
+    if (finding !== undefined) return finding;
+  }
   const from = shape === 'jsonb' && binary ? start + 1 : start;
   const spans = column.detectors.scan(bytes, from, end);
   if (spans.length === 0) return null;
   const found = { detectors: namesOf(spans), count: spans.length };
-  // The parts of a binary array, or of a type that is not known, have lengths in front that a replacement would belie.
+  // The parts of a type that is not known, or of what is no array after all, have lengths in front that a replacement would belie.
   if (binary && (shape === 'textArray' || shape === 'unknown')) return { ...found, value: null };
   if (column.as === 'null') return { ...found, value: null };
   const json = shape === 'json' || shape === 'jsonb';
@@ -131,6 +136,24 @@ export function scanValue(column: ScannedColumn, bytes: Buffer, start: number, e
   withVersion[0] = bytes[start] as number;
   withVersion.set(value, 1);
   return { ...found, value: withVersion };
+}
+
+/**
+ * Each element as a value of its own.
+ * @returns undefined when no element has anything, or it is no array: then it is looked at as a whole.
+ */
+function scanArray(column: ScannedColumn, bytes: Buffer, start: number, end: number): Finding | undefined {
+  const found: string[] = [];
+  const change = (value: Buffer, from: number, to: number): Uint8Array | null | undefined => {
+    // A bytea's text form within; in the binary form its bytes are as they are.
+    const shape = !column.binary && value[from] === 0x5c && value[from + 1] === 0x78 ? 'bytea' : 'text';
+    const finding = scanValue({ ...column, shape }, value, from, to);
+    if (finding === null) return undefined;
+    found.push(...finding.detectors);
+    return finding.value;
+  };
+  const value = (column.binary ? changeBinaryArray : changeTextArray)(bytes, start, end, change);
+  return value === null || value === undefined ? undefined : { value, detectors: found, count: found.length };
 }
 
 /** bytea in its text form: hexadecimal digits that hide what they spell from a scan. */
