@@ -28,6 +28,15 @@ interface Problem {
   problems?: { file: string; line: number; column: number; message: string }[];
 }
 
+/** How far the replica had read its log that answered last: one that has read less does not answer the next. */
+const seenOffsets = new Map<string, string>();
+const offsetHeader = 'sallyport-offset';
+
+function seenBy(api: ApiAddress): Record<string, string> {
+  const seen = seenOffsets.get(api.url);
+  return seen === undefined ? {} : { [offsetHeader]: seen };
+}
+
 /**
  * Sends a request and returns the answer's JSON (undefined for an empty one).
  *
@@ -44,12 +53,14 @@ export async function requestJson(
   const url = addressOf(api, path);
   const answer = await exchange(url, method, body === undefined ? undefined : JSON.stringify(body), {
     ...headers,
+    ...seenBy(api),
     ...(api.token ? { authorization: `Bearer ${api.token}` } : {}),
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(api.ca ? { ca: api.ca } : {}),
   }).catch((cause: unknown) => {
     throw unreachable(api, cause);
   });
+  if (answer.offset !== undefined) seenOffsets.set(api.url, answer.offset);
   if (answer.status >= 400) throw refusal(answer.status, answer.text);
   if (answer.text === '') return undefined;
   try {
@@ -211,7 +222,7 @@ async function exchange(
   method: string,
   body: string | undefined,
   { ca, ...headers }: Record<string, string>,
-): Promise<{ status: number; text: string }> {
+): Promise<{ status: number; text: string; offset?: string }> {
   const options: RequestOptions & { ca?: string } = {
     method,
     timeout: TIMEOUT_MS,
@@ -221,7 +232,9 @@ async function exchange(
   const { request } = url.protocol === 'https:' ? await import('node:https') : await import('node:http');
   return new Promise((resolve, reject) => {
     const sent = request(url, options, response => {
-      readAll(response).then(text => resolve({ status: response.statusCode ?? 0, text }), reject);
+      const offset = response.headers[offsetHeader];
+      const seen = typeof offset === 'string' ? { offset } : {};
+      readAll(response).then(text => resolve({ status: response.statusCode ?? 0, text, ...seen }), reject);
     });
     sent.on('timeout', () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
     sent.on('error', reject);

@@ -43,6 +43,7 @@ import { openLogs } from './open-logs.ts';
 import { openAuthority } from './pki/authority.ts';
 import { secretFile } from './pki/files.ts';
 import { openKeys } from './pki/keys.ts';
+import { shareKeys } from './pki/shared-keys.ts';
 
 export interface ControlPlaneOptions {
   dataDir: string;
@@ -56,6 +57,8 @@ export interface ControlPlaneOptions {
   clickhouse?: { url: string; user: string; password: string };
   /** Where the log is; without it, in files of the data folder. */
   kafka?: KafkaConfig | null;
+  /** With Kafka: the key-encryption key that all replicas have; default pki/kek of the data folder. */
+  kekFile?: string;
   env: Readonly<Record<string, string | undefined>>;
   logger: Logger;
   version: string;
@@ -107,14 +110,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     const pkiDir = join(dataDir, 'pki');
     const authority = await openAuthority(pkiDir, clock);
-    const keys = await openKeys(pkiDir);
-    const adminToken = (await secretFile(join(dataDir, 'admin-token'), () => Buffer.from(`spa_${randomBytes(32).toString('base64url')}\n`)))
-      .toString('utf8')
-      .trim();
-    if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
-
     const logs = await openLogs({ dataDir, kafka: options.kafka ?? null, clock, logger, onOpened: closer => closers.push(closer) });
     const { control: controlTopic, records, relay } = logs;
+    const keys = await openKeys(pkiDir);
+    const makeAdminToken = () => Buffer.from(`spa_${randomBytes(32).toString('base64url')}\n`);
+    // Files have one control plane; with Kafka there may be others.
+    if (options.kafka)
+      await shareKeys({ log: controlTopic, dataDir, kekFile: options.kekFile ?? join(pkiDir, 'kek'), clock, makeAdminToken });
+    const adminToken = (await secretFile(join(dataDir, 'admin-token'), makeAdminToken)).toString('utf8').trim();
+    if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
+
     let isSound = true;
     const tree = new ControlTree(keys.evidenceKey, keys.evidencePublicKey, clock);
     const control = await ControlLog.open(controlTopic, {

@@ -23,6 +23,8 @@ const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--g
   --url URL          where browsers reach the console, behind a proxy or another name; what identity providers send people back to
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
 
+  --kek FILE         with --kafka: the key-encryption key that all replicas are given (default DIR/pki/kek)
+
 The event log in Apache Kafka (each flag also as a variable, e.g. SALLYPORT_KAFKA):
 ${kafkaUsage}`;
 
@@ -77,7 +79,10 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
   }
 }
 
-type Options = Pick<Parameters<typeof startControlPlane>[0], 'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'kafka'>;
+type Options = Pick<
+  Parameters<typeof startControlPlane>[0],
+  'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'kafka' | 'kekFile'
+>;
 
 /** @returns the options, or the text to print instead of starting. */
 function parseOptions(argv: readonly string[]): Options | string {
@@ -89,6 +94,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     'grpc-name'?: string[];
     url?: string;
     clickhouse?: string;
+    kek?: string;
     help?: boolean;
   } & KafkaFlagValues;
   try {
@@ -103,6 +109,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         url: { type: 'string' },
         clickhouse: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
+        kek: { type: 'string' },
         ...kafkaFlags,
       },
     }));
@@ -129,6 +136,7 @@ function parseOptions(argv: readonly string[]): Options | string {
   return {
     dataDir: resolve(data),
     kafka,
+    ...(values.kek === undefined ? {} : { kekFile: resolve(values.kek) }),
     http,
     grpc,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],

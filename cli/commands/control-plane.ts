@@ -11,6 +11,7 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
     .option('--grpc <HOST:PORT>', 'address that agents dial')
     .option('--grpc-name <NAME>', 'further name by which agents reach it; may be repeated')
     .option('--clickhouse <URL>', 'session store to read from; SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD say as whom')
+    .option('--kek <FILE>', 'with --kafka: the key-encryption key that all replicas are given (default: pki/kek of the data folder)')
     .allowUnknownOption()
     .allowExcessArguments()
     .action(async () => {

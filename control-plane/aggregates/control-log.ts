@@ -59,6 +59,7 @@ export class ControlLog {
   readonly #listeners = new Set<(events: RecordedEvent[]) => void>();
   /** Events of our own that are on their way through the log. */
   readonly #awaited = new Map<string, (accepted: boolean) => void>();
+  readonly #reaching = new Set<{ offset: bigint; resolve: () => void }>();
   #position = 0n;
   #following: Promise<void> = Promise.resolve();
   #fault: GatewayError | null = null;
@@ -97,6 +98,31 @@ export class ControlLog {
   /** The offset of the next entry to fold: rises with every entry, accepted or not. */
   get position(): bigint {
     return this.#position;
+  }
+
+  /**
+   * Waits until everything below an offset is folded: for a reader who has seen that much at another replica.
+   * @returns false when that takes longer.
+   */
+  async reach(offset: bigint, timeoutMs: number): Promise<boolean> {
+    if (this.#position >= offset) return true;
+    const { promise, resolve } = Promise.withResolvers<true>();
+    const waiting = { offset, resolve: () => resolve(true) };
+    this.#reaching.add(waiting);
+    try {
+      return (await within(promise, timeoutMs)) ?? false;
+    } finally {
+      this.#reaching.delete(waiting);
+    }
+  }
+
+  /** Waits for what is in the log by now. @returns false when that takes longer, or the log cannot be asked. */
+  async catchUp(timeoutMs: number): Promise<boolean> {
+    const end = await within(
+      this.#log.endOffset().catch(() => null),
+      timeoutMs,
+    );
+    return end !== null && this.reach(end, timeoutMs);
   }
 
   /** Calls back after each run of accepted events, when `state` has them. */
@@ -232,6 +258,7 @@ export class ControlLog {
     }
     if (accepted.length > 0) for (const listener of this.#listeners) listener(accepted);
     for (const settle of verdicts) settle();
+    for (const { offset, resolve } of this.#reaching) if (this.#position >= offset) resolve();
   }
 }
 

@@ -13,6 +13,7 @@ import { type ApprovalState, approvalAggregate } from './approval.ts';
 import { type Author, authorsAfter, authorsInForce } from './authors.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
+import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type RetentionState, retentionAggregate } from './retention.ts';
@@ -69,6 +70,7 @@ const aggregates = new Map<string, Folding>(
     folding(timestampAggregate),
     folding(retentionAggregate),
     folding(administrationAggregate),
+    folding(installationKeyAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));

@@ -25,6 +25,9 @@ export interface EnrolmentOptions {
   servingLifetimeMs: number;
 }
 
+/** An invitation may have been made at another replica a moment ago. */
+const catchUpMs = 5_000;
+
 const tokenRefused = () =>
   new GatewayError(
     'JOIN_TOKEN_REFUSED',
@@ -45,7 +48,8 @@ export class Enrolment {
     const token = parseJoinToken(request.token);
     if (token === null) throw tokenRefused();
     // Looked at first, so that nobody without a token makes the CA work; the aggregate decides all the same.
-    const state = control.state.agent(token.agentId);
+    let state = control.state.agent(token.agentId);
+    if (state.status === 'unknown' && (await control.catchUp(catchUpMs))) state = control.state.agent(token.agentId);
     if ((state.status !== 'invited' && state.status !== 'active') || !secretMatches(token.secret, state.invitation.secretHash))
       throw tokenRefused();
     checkJoin(request);

@@ -190,6 +190,8 @@ export class Fleet {
     const { agentId } = entry.connection.identity;
     const agent = control.state.agent(agentId);
     if (agent.status !== 'active') return;
+    // Another replica has told the agent more than this one knows yet.
+    if (control.position < entry.connection.leaseVersion) return;
     const nowMs = clock();
     try {
       const content = this.#builder.build(agentId, agent, control.state, nowMs);

@@ -66,6 +66,8 @@ export interface GrpcServer {
 const messageBytesMax = 24 * 1024 * 1024;
 /** Batches of one stream that are on their way to the disk; then the agent waits. */
 const relayWindow = 16;
+/** How long this replica may be behind another. */
+const catchUpMs = 5_000;
 const certificateLifetimeMs = 30 * 24 * 60 * 60 * 1000;
 const certificateRenewalMs = 10 * 24 * 60 * 60 * 1000;
 
@@ -128,18 +130,41 @@ class Handlers {
     const renew: handleUnaryCall<RenewRequest, RenewResponse> = (call, reply) => {
       this.#answer(
         'Renew',
-        Promise.resolve().then(() => options.enrolment.renew(call.request, this.#authenticate(call))),
+        this.#identify(call).then(identity => options.enrolment.renew(call.request, identity)),
         reply,
       );
     };
-    const connect: handleBidiStreamingCall<AgentMessage, ControlMessage> = call => this.#connect(call);
-    const relay: handleBidiStreamingCall<RecordBatch, RelayAck> = call => this.#relay(call);
+    const connect: handleBidiStreamingCall<AgentMessage, ControlMessage> = call => {
+      this.#identify(call).then(
+        identity => (call.cancelled ? undefined : this.#connect(call, identity)),
+        (error: unknown) => this.#fail('Connect', call, error),
+      );
+    };
+    const relay: handleBidiStreamingCall<RecordBatch, RelayAck> = call => {
+      this.#identify(call).then(
+        identity => (call.cancelled ? undefined : this.#relay(call, identity)),
+        (error: unknown) => this.#fail('Relay', call, error),
+      );
+    };
     this.enrolment = { join };
     this.agent = { renew, connect, relay };
   }
 
   #authenticate(call: Parameters<typeof authenticateAgent>[0]): AgentIdentity {
     return authenticateAgent(call, this.#options.control.state, this.#options.clock());
+  }
+
+  /** Who calls; a certificate that is not known here may have been issued by another replica a moment ago. */
+  async #identify(call: Parameters<typeof authenticateAgent>[0]): Promise<AgentIdentity> {
+    try {
+      return this.#authenticate(call);
+    } catch (error) {
+      if (!(error instanceof GatewayError && error.code === 'AGENT_UNAUTHENTICATED')) throw error;
+      // Nobody without a certificate of ours makes us ask the log.
+      if (call.getAuthContext().sslPeerCertificate === undefined) throw error;
+      await this.#options.control.catchUp(catchUpMs);
+      return this.#authenticate(call);
+    }
   }
 
   #answer<Response>(
@@ -156,15 +181,8 @@ class Handlers {
     );
   }
 
-  #connect(call: ServerDuplexStream<AgentMessage, ControlMessage>): void {
-    const { fleet, clock, approvals, checkpoints, logger } = this.#options;
-    let identity: AgentIdentity;
-    try {
-      identity = this.#authenticate(call);
-    } catch (error) {
-      this.#fail('Connect', call, error);
-      return;
-    }
+  #connect(call: ServerDuplexStream<AgentMessage, ControlMessage>, identity: AgentIdentity): void {
+    const { fleet, clock, approvals, checkpoints, control, logger } = this.#options;
     const { agentId } = identity;
     let ended = false;
     const finish = (error: unknown) => {
@@ -199,7 +217,8 @@ class Handlers {
       if (kind === 'hello' || kind === 'health' || kind === 'leaseAck') fleet.heardOf(agentId);
       if (message.body.case === 'hello' && !greeted) {
         greeted = true;
-        fleet.sendLease(connection);
+        // An agent that comes from another replica may have seen more of the log than this one.
+        void control.reach(message.body.value.leaseVersion, catchUpMs).then(() => fleet.sendLease(connection));
       } else if (message.body.case === 'approvalRequested') {
         approvals.requested(identity, message.body.value).catch((error: unknown) => this.#log('ApprovalRequested', error));
       } else if (message.body.case === 'approvalWithdrawn') {
@@ -226,14 +245,7 @@ class Handlers {
     call.on('close', () => finish(null));
   }
 
-  #relay(call: ServerDuplexStream<RecordBatch, RelayAck>): void {
-    let identity: AgentIdentity;
-    try {
-      identity = this.#authenticate(call);
-    } catch (error) {
-      this.#fail('Relay', call, error);
-      return;
-    }
+  #relay(call: ServerDuplexStream<RecordBatch, RelayAck>, identity: AgentIdentity): void {
     let inFlight = 0;
     let readEnded = false;
     let failed = false;

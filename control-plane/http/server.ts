@@ -11,6 +11,7 @@ import { useAuthentication } from './authentication.ts';
 import type { ApiContext } from './context.ts';
 import { useEntityTags } from './entity-tags.ts';
 import { useIdempotencyKeys } from './idempotency.ts';
+import { useOffsetTokens } from './offset-token.ts';
 import { withCommonHeaders } from './openapi-headers.ts';
 import { problemOf, sendProblem } from './problem.ts';
 import { type RateLimits, useRateLimits } from './rate-limit.ts';
@@ -92,6 +93,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   const { clock, accessRoles, administration } = context;
   useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn, administration });
 
+  useOffsetTokens(app as unknown as FastifyInstance, context.control);
   useRateLimits(app as unknown as FastifyInstance, clock, rateLimits);
   useIdempotencyKeys(app as unknown as FastifyInstance, clock);
   useEntityTags(app as unknown as FastifyInstance);

@@ -58,10 +58,17 @@ export async function openKeys(dir: string): Promise<ControlPlaneKeys> {
     ticketKey,
     evidenceKey,
     evidencePublicKey: rawPublic(evidenceKey),
-    sealAtRest: (plaintext, context) => sealEnvelope(kek, plaintext, context),
-    openAtRest: (sealed, context) => openEnvelope(kek, sealed, context),
+    ...sealer(kek),
     fingerprint: (plaintext, context) => createHmac('sha256', fingerprintKey).update(`${context}\0`).update(plaintext).digest('base64url'),
     derive,
+  };
+}
+
+/** Sealing by a key-encryption key alone. */
+export function sealer(kek: Buffer): Pick<ControlPlaneKeys, 'sealAtRest' | 'openAtRest'> {
+  return {
+    sealAtRest: (plaintext, context) => sealEnvelope(kek, plaintext, context),
+    openAtRest: (sealed, context) => openEnvelope(kek, sealed, context),
   };
 }
 

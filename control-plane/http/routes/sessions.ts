@@ -117,9 +117,8 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       handler: async request => {
         const { id } = request.params;
         const reason = request.body.reason ?? 'ended by an administrator';
-        const live = fleet.liveSessions().find(({ sessionId }) => sessionId === id);
-        if (live === undefined)
-          throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'No connected agent has a live session with this id.');
+        const live = fleet.liveSessions().find(({ sessionId }) => sessionId === id) ?? (await openElsewhere(context, id));
+        if (live === null) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'No connected agent has a live session with this id.');
         // The event itself reaches the agent (fleet.ts): nobody's session ends unrecorded.
         const { principal, resource } = live;
         await context.administration.record(
@@ -168,6 +167,12 @@ function isVisible(caller: Caller, { principal }: { principal: string }, issuer?
 
 function isOwn(caller: Principal, { principal }: { principal: string }, issuer?: string): boolean {
   return principal === caller.name && (issuer === undefined || issuer === caller.issuer);
+}
+
+/** A session of an agent that is connected to another replica: the store knows that it has begun and not ended. */
+async function openElsewhere(context: ApiContext, id: string): Promise<{ principal: string; resource: string } | null> {
+  const { value: row } = await orDegraded(context, () => context.history.session(id), null);
+  return row !== null && row.status === 'open' ? row : null;
 }
 
 async function orDegraded<Value>(
