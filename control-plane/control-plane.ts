@@ -66,6 +66,7 @@ export interface ControlPlaneOptions {
   leaseLifetimeMs?: number;
   clientCertificateLifetimeMs?: number;
   rateLimits?: RateLimits;
+  secretsRefreshMs?: number;
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
   onFault: (error: GatewayError) => void;
 }
@@ -78,6 +79,7 @@ export interface ControlPlane {
   close(): Promise<void>;
 }
 
+const secretsRefreshMs = 30_000;
 const dayMs = 24 * 60 * 60 * 1000;
 /** Renewed by a restart; the CA's own life is ten years. */
 const httpCertificateLifetimeMs = 365 * dayMs;
@@ -164,6 +166,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
     closers.push(() => issuerKeys.close());
     const administration = new AdministrationLog(control);
+    const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
+    const refreshing = keepSecretsFresh(manifests, logger, options.secretsRefreshMs ?? secretsRefreshMs);
+    closers.push(() => clearInterval(refreshing));
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
     const admission = new AdmissionDesk(control);
@@ -171,7 +176,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       control,
       administration,
       records,
-      manifests: new ManifestStore(control, keys, secretSources(options.env, dataDir)),
+      manifests,
       manifestHistory: new ManifestHistory(controlTopic, () => control.position),
       fleet,
       live,
@@ -234,6 +239,28 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await close();
     throw error;
   }
+}
+
+/** Secrets that change in Vault, in AWS or in files are taken over without an apply. One round at a time, however slow a source is. */
+function keepSecretsFresh(manifests: ManifestStore, logger: Logger, everyMs: number): NodeJS.Timeout {
+  let isRunning = false;
+  const round = async () => {
+    if (isRunning) return;
+    isRunning = true;
+    try {
+      const changed = await manifests.refreshSecrets((credential, error) =>
+        logger.warn({ credential, err: errorText(error) }, 'the secret could not be read at its source: the one that is there stays'),
+      );
+      if (changed.length > 0) logger.info({ credentials: changed }, 'secrets have changed at their sources');
+    } catch (error) {
+      logger.error({ err: errorText(error) }, 'secrets could not be refreshed');
+    } finally {
+      isRunning = false;
+    }
+  };
+  const timer = setInterval(() => void round(), everyMs);
+  timer.unref();
+  return timer;
 }
 
 /** Tokens are judged by the manifests in force, at any time. */

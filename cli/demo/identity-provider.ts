@@ -109,7 +109,7 @@ export function sampleProvider(issuer: string, keys: Keys): Provider {
     pkce: { required: () => true },
     features: {
       rpInitiatedLogout: { enabled: true },
-      revocation: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       deviceFlow: {

@@ -3,9 +3,10 @@
  * it is a rehearsal, makes the changes. Nothing is changed when anything is wrong.
  */
 
+import { isAbsolute } from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Problem, parseManifests, problemText } from '@sallyport/shared/policy/manifests.ts';
-import type { Kind, Manifest, Principal } from '@sallyport/shared/policy/model.ts';
+import type { Kind, Manifest, Principal, SecretSource } from '@sallyport/shared/policy/model.ts';
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
 import { isAuthor } from '../aggregates/authors.ts';
 import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
@@ -101,9 +102,10 @@ export class ManifestStore {
     if (parsed.problems.length > 0) throw new ManifestsInvalid(parsed.problems);
     const places = new Places(files);
     const problems: Problem[] = [];
-    const prepared = parsed.manifests
-      .toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))
-      .map(manifest => ({ manifest: withoutSecrets(manifest), secrets: this.#seal(manifest, places, problems) }));
+    const prepared: { manifest: Manifest; secrets: Record<string, SealedSecret> }[] = [];
+    for (const manifest of parsed.manifests.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))) {
+      prepared.push({ manifest: withoutSecrets(manifest), secrets: await this.#seal(manifest, places, problems) });
+    }
     if (problems.length > 0) throw new ManifestsInvalid(problems);
     this.#checkSeparation(
       editor,
@@ -126,6 +128,41 @@ export class ManifestStore {
       );
     }
     return { changes, warnings: parsed.warnings, versions };
+  }
+
+  /**
+   * Reads the secrets of credentials anew that may have changed at their sources: in Vault, in AWS Secrets Manager, in files with absolute
+   * paths. What changed becomes an event; agents use it for the sessions that come, and those that are there go on. A source that cannot
+   * be asked changes nothing.
+   * @returns the credentials that changed.
+   */
+  async refreshSecrets(onProblem: (credential: string, error: unknown) => void): Promise<string[]> {
+    const changed: string[] = [];
+    for (const { manifest, secrets, version } of this.#control.state.manifests('Credential')) {
+      try {
+        const fresh = { ...secrets };
+        for (const { path, source } of secretsOf(manifest)) {
+          if (!mayChange(source)) continue;
+          const context = secretContext(manifest.kind, manifest.name, path);
+          const secret = await this.#sources.secret(source, '/');
+          const fingerprint = this.#keys.fingerprint(secret, context);
+          if (fingerprint !== secrets[path]?.fingerprint) fresh[path] = { sealed: this.#keys.sealAtRest(secret, context), fingerprint };
+          secret.fill(0);
+        }
+        if (Object.keys(fresh).every(path => fresh[path] === secrets[path])) continue;
+        // Of what it is now: an apply that came meanwhile must not be undone by a secret.
+        const stream = `${manifestKinds.Credential}/${manifest.name}`;
+        const apply = action(manifestAggregates.Credential, manifest.name, { type: 'apply', manifest, secrets: fresh });
+        await this.#execute([this.#at([stream, version], apply, () => true)], {
+          ...{ author: 'system', authorAddress: '', requestId: '' },
+          reason: 'the secret has changed at its source',
+        });
+        changed.push(manifest.name);
+      } catch (error) {
+        if (!(error instanceof GatewayError && error.code === manifestMoved)) onProblem(manifest.name, error);
+      }
+    }
+    return changed;
   }
 
   /** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE, AUDIT_OWN, MANIFEST_MOVED. */
@@ -195,13 +232,13 @@ export class ManifestStore {
     );
   }
 
-  #seal(manifest: Manifest, places: Places, problems: Problem[]): Record<string, SealedSecret> {
+  async #seal(manifest: Manifest, places: Places, problems: Problem[]): Promise<Record<string, SealedSecret>> {
     const sealed: Record<string, SealedSecret> = {};
     for (const { path, source } of secretsOf(manifest)) {
       const place = places.find(manifest, path);
       const context = secretContext(manifest.kind, manifest.name, path);
       try {
-        const secret = this.#sources.secret(source, place.file);
+        const secret = await this.#sources.secret(source, place.file);
         sealed[path] = { sealed: this.#keys.sealAtRest(secret, context), fingerprint: this.#keys.fingerprint(secret, context) };
       } catch (error) {
         problems.push({ ...place, message: errorText(error) });
@@ -213,6 +250,11 @@ export class ManifestStore {
 
 function moved(): GatewayError {
   return new GatewayError(manifestMoved, 'conflict', 'It has changed since you looked: look again, and decide again.');
+}
+
+/** The environment of a process stays as it is, and where a relative path starts is not known any more. */
+function mayChange(source: SecretSource): boolean {
+  return 'vault' in source || 'awsSecret' in source || ('file' in source && isAbsolute(source.file));
 }
 
 /** A manifest as people write it. */

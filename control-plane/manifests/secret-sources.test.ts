@@ -12,22 +12,22 @@ mkdirSync(join(root, 'database'));
 const manifest = join(root, 'config', 'crm.yaml');
 mkdirSync(join(root, 'config'));
 const sources = secretSources({ PW: 'from-env', EMPTY: '', SALLYPORT_STORE_PASSWORD: 'inner', sallyport_x: 'inner' }, data);
-const text = (source: Parameters<typeof sources.secret>[0]) => sources.secret(source, manifest).toString();
+const text = async (source: Parameters<typeof sources.secret>[0]) => (await sources.secret(source, manifest)).toString();
 
-test('a secret comes from the environment, the manifest, or a file beside the manifest', () => {
+test('a secret comes from the environment, the manifest, or a file beside the manifest', async () => {
   writeFileSync(join(root, 'config', 'pw'), 'from-file\n');
   writeFileSync(join(root, 'config', 'crlf'), 'from-file\r\n');
   writeFileSync(join(root, 'config', 'spaces'), ' from file \n\n');
   writeFileSync(join(root, 'database', 'pw'), 'beside');
-  assert.equal(text({ env: 'PW' }), 'from-env');
-  assert.equal(text({ value: 'inline' }), 'inline');
-  assert.equal(text({ file: 'pw' }), 'from-file');
-  assert.equal(text({ file: 'crlf' }), 'from-file');
-  assert.equal(text({ file: 'spaces' }), ' from file \n', 'one line end is the editor’s, the rest is the secret');
-  assert.equal(text({ file: join(root, 'database', 'pw') }), 'beside', 'a folder whose name begins like the data folder’s');
+  assert.equal(await text({ env: 'PW' }), 'from-env');
+  assert.equal(await text({ value: 'inline' }), 'inline');
+  assert.equal(await text({ file: 'pw' }), 'from-file');
+  assert.equal(await text({ file: 'crlf' }), 'from-file');
+  assert.equal(await text({ file: 'spaces' }), ' from file \n', 'one line end is the editor’s, the rest is the secret');
+  assert.equal(await text({ file: join(root, 'database', 'pw') }), 'beside', 'a folder whose name begins like the data folder’s');
 });
 
-test('the control plane’s own secrets are out of reach, however they are named', () => {
+test('the control plane’s own secrets are out of reach, however they are named', async () => {
   writeFileSync(join(data, 'key'), 'inner');
   symlinkSync(join(data, 'key'), join(root, 'config', 'link'));
   symlinkSync(data, join(root, 'config', 'folder'));
@@ -36,11 +36,11 @@ test('the control plane’s own secrets are out of reach, however they are named
     ...[{ file: '/proc/self/environ' }, { file: `/proc/${process.pid}/environ` }, { file: `/proc/self/root${join(data, 'key')}` }],
     ...[{ env: 'SALLYPORT_STORE_PASSWORD' }, { env: 'sallyport_x' }],
   ];
-  for (const source of out) assert.throws(() => text(source), { code: 'SECRET_MISSING' }, JSON.stringify(source));
+  for (const source of out) await assert.rejects(text(source), { code: 'SECRET_MISSING' }, JSON.stringify(source));
   assert.throws(() => sources.readFile('../data/key', manifest));
 });
 
-test('what is missing, empty, too large or no file is an error that names the source and not the content', () => {
+test('what is missing, empty, too large or no file is an error that names the source and not the content', async () => {
   writeFileSync(join(root, 'config', 'empty'), '\n');
   writeFileSync(join(root, 'config', 'large'), 'x'.repeat(70_000));
   const cases = [
@@ -54,8 +54,8 @@ test('what is missing, empty, too large or no file is an error that names the so
     { file: '/dev/zero' },
   ];
   for (const source of cases) {
-    assert.throws(
-      () => text(source),
+    await assert.rejects(
+      text(source),
       (error: Error & { code: string }) => error.code === 'SECRET_MISSING' && !error.message.includes('xxx'),
       JSON.stringify(source),
     );

@@ -9,15 +9,24 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { SecretSource } from '@sallyport/shared/policy/model.ts';
+import { readAwsSecret } from '../credentials/aws-secrets-manager.ts';
+import { readVault } from '../credentials/vault.ts';
 
 export interface SecretSources {
   /** @throws {GatewayError} SECRET_MISSING: the variable or file is not there, empty or out of reach; the message names the source only. */
-  secret(source: SecretSource, manifestPath: string): Buffer;
+  secret(source: SecretSource, manifestPath: string): Promise<Buffer>;
   /** For PEM files. @throws an error with a `code` like the file system's. */
   readFile(path: string, manifestPath: string): string;
 }
 
 const fileBytesMax = 65_536;
+/** Variables that name files with the control plane's own tokens. */
+const ownFiles = [
+  'VAULT_TOKEN_FILE',
+  'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_SHARED_CREDENTIALS_FILE',
+];
 
 /** @param forbiddenDir the control plane's data folder. */
 export function secretSources(env: Readonly<Record<string, string | undefined>>, forbiddenDir: string): SecretSources {
@@ -28,6 +37,9 @@ export function secretSources(env: Readonly<Record<string, string | undefined>>,
     if (inside === '' || (inside !== '..' && !inside.startsWith(`..${sep}`) && !isAbsolute(inside))) {
       throw new GatewayError('SECRET_MISSING', 'denied', "it is in the control plane's own data folder");
     }
+    if (ownFiles.some(name => env[name] !== undefined && isSameFile(env[name], real))) {
+      throw new GatewayError('SECRET_MISSING', 'denied', 'it is what the control plane itself logs in with');
+    }
     // /proc has this process's whole environment, the memory and open files of others: none of it is anybody's secret file.
     if (/^\/(proc|sys|dev)\//.test(real)) throw new GatewayError('SECRET_MISSING', 'denied', 'it is no file on a disk');
     const stat = statSync(real);
@@ -36,14 +48,18 @@ export function secretSources(env: Readonly<Record<string, string | undefined>>,
     return readFileSync(real);
   };
   return {
-    secret(source, manifestPath) {
+    async secret(source, manifestPath) {
       if ('value' in source) return nonEmpty(Buffer.from(source.value, 'utf8'), 'the value');
       if ('env' in source) {
-        const value = /^SALLYPORT_/i.test(source.env) ? undefined : env[source.env];
+        const value = isOwn(source.env) ? undefined : env[source.env];
         if (value === undefined) {
           throw missing(`the control plane has no environment variable ${source.env}. Set it and start the control plane again.`);
         }
         return nonEmpty(Buffer.from(value, 'utf8'), `the environment variable ${source.env}`);
+      }
+      if ('vault' in source) return nonEmpty(Buffer.from(await readVault(source.vault, env), 'utf8'), 'the secret in Vault');
+      if ('awsSecret' in source) {
+        return nonEmpty(Buffer.from(await readAwsSecret(source.awsSecret, env, Date.now()), 'utf8'), 'the secret of AWS Secrets Manager');
       }
       let content: Buffer;
       try {
@@ -56,6 +72,19 @@ export function secretSources(env: Readonly<Record<string, string | undefined>>,
     },
     readFile: (path, manifestPath) => readBounded(path, manifestPath).toString('utf8'),
   };
+}
+
+function isSameFile(path: string, real: string): boolean {
+  try {
+    return realpathSync(path) === real;
+  } catch {
+    return false; // It is not there, and so nobody's.
+  }
+}
+
+/** What the control plane itself logs in with: nobody's database password. */
+function isOwn(name: string): boolean {
+  return /^(SALLYPORT|VAULT|AWS)_/i.test(name);
 }
 
 function withoutLastLineFeed(content: Buffer): Buffer {

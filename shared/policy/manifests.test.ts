@@ -362,12 +362,12 @@ const wrong: [string, string, string[]][] = [
   [
     'secret in two ways',
     'kind: Credential\nmetadata: { name: a }\nspec: { username: u, password: { env: A, file: b } }\n',
-    ['3:32: a secret needs exactly one of `env`, `file`, `value`; 2 are given'],
+    ['3:32: a secret needs exactly one of `env`, `file`, `value`, `vault`, `awsSecret`; 2 are given'],
   ],
   [
     'secret in no way',
     'kind: Credential\nmetadata: { name: a }\nspec: { username: u, password: {} }\n',
-    ['3:32: a secret needs exactly one of `env`, `file`, `value`'],
+    ['3:32: a secret needs exactly one of `env`, `file`, `value`, `vault`, `awsSecret`'],
   ],
   [
     'secret that is a number',

@@ -64,7 +64,22 @@ export interface ResourceSpec {
   tls?: { certificate: string; key: SecretSource };
 }
 
-export type SecretSource = { env: string } | { file: string } | { value: string };
+export type SecretSource = { env: string } | { file: string } | { value: string } | { vault: VaultSource } | { awsSecret: AwsSecretSource };
+
+/** A field of a secret in Vault's or OpenBao's KV store, version 2. */
+export interface VaultSource {
+  mount: string; // default `secret`
+  path: string;
+  field: string; // default `password`
+  version?: number; // absent: the newest
+}
+
+/** A secret of AWS Secrets Manager, or a field of one that is JSON. */
+export interface AwsSecretSource {
+  secretId: string; // name or ARN
+  field?: string;
+  region?: string; // absent: the control plane's
+}
 
 /** How the agent logs in: by password, and for ssh by private key or by certificates that it issues for each session. */
 export interface CredentialSpec {

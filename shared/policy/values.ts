@@ -165,6 +165,15 @@ export function pattern(forms: readonly string[]): Type<string> {
   };
 }
 
+/** A path in Vault: no empty step, nor one that leads elsewhere. */
+function vaultPath(): Type<string> {
+  return text(value =>
+    value.length <= 512 && value.split('/').every(step => /^[A-Za-z0-9._-]+$/.test(step) && !/^\.{1,2}$/.test(step))
+      ? null
+      : 'is no path; use letters, digits, `.`, `_`, `-` and single slashes between',
+  );
+}
+
 export function secret(): Type<SecretSource> {
   const forms = object({
     env: optional(
@@ -176,10 +185,32 @@ export function secret(): Type<SecretSource> {
     ),
     file: optional(line(4096), 'The file that holds it; one line break at its end is not part of it.'),
     value: optional(text(), 'The secret itself. Warned about: it is then readable wherever the manifest is.'),
+    vault: optional(
+      object({
+        mount: defaulted(vaultPath(), 'secret', 'secret', 'Where the KV store (version 2) is mounted.'),
+        path: required(vaultPath(), 'The secret’s path in it.'),
+        field: defaulted(line(256), 'password', 'password', 'Which of its fields.'),
+        version: optional(integer(1, Number.MAX_SAFE_INTEGER), 'Which version; absent: the newest, whenever there is a newer one.'),
+      }),
+      'A secret of Vault or OpenBao, which the control plane asks (VAULT_ADDR, VAULT_TOKEN or VAULT_TOKEN_FILE).',
+    ),
+    awsSecret: optional(
+      object({
+        secretId: required(line(2048), 'Its name or ARN.'),
+        field: optional(line(256), 'Which field, where the secret is JSON; absent: the whole text.'),
+        region: optional(
+          text(value => (/^[a-z0-9-]{1,32}$/.test(value) ? null : 'is no region')),
+          'Where it is; absent: the control plane’s own region.',
+        ),
+      }),
+      'A secret of AWS Secrets Manager, which the control plane asks with its own keys.',
+    ),
   });
   return mapped(forms, (value, node, reading) => {
-    const given = exactlyOne(value, ['env', 'file', 'value'], 'a secret', node, reading);
+    const given = exactlyOne(value, ['env', 'file', 'value', 'vault', 'awsSecret'], 'a secret', node, reading);
     if (given === INVALID) return INVALID;
+    if (value.vault !== undefined) return { vault: value.vault };
+    if (value.awsSecret !== undefined) return { awsSecret: value.awsSecret };
     if (value.env !== undefined) return { env: value.env };
     if (value.file !== undefined) return { file: value.file };
     reading.warn(node, 'the secret is written in the manifest; use `env` or `file` instead');
