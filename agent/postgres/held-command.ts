@@ -127,7 +127,7 @@ export class HeldCommand {
     relay.release(
       noticeResponse(
         `waiting for approval${again}: ${message}`,
-        `Approval ${this.approvalId} by ${groups.join(' and ')}, until ${until} UTC. ${console === '' ? 'Run' : `Look at ${console}/#/approvals/${this.approvalId} or run`}: sallyport approvals show ${this.approvalId}. Cancel the statement to withdraw it.`,
+        `Approval ${this.approvalId} by ${groups.join(' and ')}, until ${until} UTC. ${console === '' ? 'Run' : `Look at ${console}/inbox/${this.approvalId} or run`}: sallyport approvals show ${this.approvalId}. Cancel the statement to withdraw it.`,
       ),
       index,
       false,
