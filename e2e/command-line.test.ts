@@ -145,3 +145,33 @@ test('following ends with an error when it is refused, and when nothing answers 
   const nobody = await sallyport(['sessions', 'tail', '--api', 'http://127.0.0.1:9'], { SALLYPORT_TOKEN: 'x' });
   assert.match(nobody.stderr, /^error: the control plane at http:\/\/127\.0\.0\.1:9 cannot be reached/m);
 });
+
+test('the doctor finds nothing wrong with a sound installation, and says what is wrong with a broken one', async () => {
+  const sound = await sallyport(['doctor', '--json']);
+  const { findings } = JSON.parse(sound.stdout) as { findings: { check: string; outcome: string; detail: string; mend?: string }[] };
+  const wrong = findings.filter(({ outcome, check }) => outcome === 'wrong' && check !== 'disk');
+  assert.deepEqual(wrong, []);
+  for (const check of ['control plane', 'clock', 'access', 'CA', 'session store', 'identity provider corp', 'ingest']) {
+    assert.equal(findings.find(each => each.check === check)?.outcome, 'fine', `${check} in ${sound.stdout}`);
+  }
+  assert.ok(findings.some(({ check, outcome }) => check.startsWith('agent ') && outcome === 'fine'));
+
+  await issuer.stop();
+  process.kill(gateway.endpoints().pids['agent'] ?? 0, 'SIGSTOP');
+  process.kill(gateway.endpoints().pids['control-plane'] ?? 0, 'SIGKILL');
+  try {
+    // The agent cannot come back to the control plane's next process.
+    const deadline = Date.now() + 60_000;
+    let broken = await sallyport(['doctor']);
+    while (!/agent \S+ +is not connected/.test(broken.stdout) && Date.now() < deadline) broken = await sallyport(['doctor']);
+    assert.equal(broken.code, 1);
+    assert.match(broken.stdout, /✗ identity provider corp +cannot be reached.*\n +→ see whether http/);
+    assert.match(broken.stdout, /✗ agent \S+ +is not connected.*\n +→ start it/);
+  } finally {
+    process.kill(gateway.endpoints().pids['agent'] ?? 0, 'SIGCONT');
+  }
+  const nowhere = await sallyport(['doctor', '--api', 'http://127.0.0.1:9', '--json'], { SALLYPORT_TOKEN: 'x' });
+  assert.equal(nowhere.code, 1);
+  assert.match(nowhere.stdout, /"check": "control plane",\s+"outcome": "wrong"/);
+  assert.equal((await sallyport(['doctor', '--everything'])).code, 2);
+});

@@ -84,6 +84,34 @@ export async function prepareTopics(config: KafkaConfig, plans: readonly TopicPl
   }
 }
 
+/**
+ * Looks at the topics and changes nothing.
+ * @throws {GatewayError} KAFKA_….
+ */
+export async function inspectTopics(
+  config: KafkaConfig,
+  plans: readonly TopicPlan[],
+): Promise<TopicFindings & { brokers: number; missing: string[] }> {
+  const admin = new Admin(clientOptions(config, startRetries));
+  admin.on('error', () => undefined); // What fails is told by the call that needs it.
+  try {
+    const existing = new Set(await admin.listTopics({}));
+    const brokers = (await admin.metadata({ topics: [], forceUpdate: true })).brokers.size;
+    const found = plans.filter(({ name }) => existing.has(name));
+    const findings = await Promise.all(found.map(async plan => judgeTopic(plan, await describe(admin, plan.name))));
+    return {
+      brokers,
+      missing: plans.filter(({ name }) => !existing.has(name)).map(({ name }) => name),
+      faults: findings.flatMap(({ faults }) => faults),
+      warnings: findings.flatMap(({ warnings }) => warnings),
+    };
+  } catch (error) {
+    throw kafkaFault(error, 'topics');
+  } finally {
+    await admin.close().catch(() => undefined);
+  }
+}
+
 /** Pure: what is wrong with a topic as it is. */
 export function judgeTopic(plan: TopicPlan, facts: TopicFacts): TopicFindings {
   const faults: string[] = [];

@@ -3,35 +3,35 @@ import { access, constants, statfs } from 'node:fs/promises';
 import { errorText } from '@sallyport/shared/errors.ts';
 import { Command } from 'commander';
 import { type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { type Finding, fine, wrong } from '../doctor/finding.ts';
+import { checkInstallation } from '../doctor/installation.ts';
+import { checkKafka } from '../doctor/kafka.ts';
 import { dataFolder } from '../endpoints.ts';
-import { requestJson } from '../http-client.ts';
 import { findProgram } from '../program.ts';
 import { isFree } from '../supervisor/ports.ts';
+import { printable } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
-
-interface Finding {
-  check: string;
-  outcome: 'fine' | 'note' | 'wrong';
-  detail: string;
-}
 
 const FREE_BYTES_WANTED = 2_000_000_000;
 
 export function define(terminal: Terminal, exit: (code: number) => void): Command {
   return withConnectionOptions(new Command('sallyport doctor'))
-    .description('Checks this machine and, when one runs, the Sallyport on it. Exit code 1 when something is wrong.')
+    .description(
+      'Checks this machine and a running Sallyport: network, clocks, certificates, control plane, agents, session store, identity providers, and Kafka when SALLYPORT_KAFKA names it. Says what is wrong and how to mend it. Exit code 1 when something is wrong.',
+    )
     .option('--json', 'print JSON')
     .action(async (options: ConnectionOptions & { json?: true }) => {
-      const findings = [...(await machine(options, terminal)), ...(await running(options, terminal))];
+      const findings = [...(await machine(options, terminal)), ...(await running(options, terminal)), ...(await checkKafka(terminal.env))];
       if (options.json) terminal.out(JSON.stringify({ findings }, null, 2));
-      else for (const finding of findings) terminal.out(line(finding, terminal));
+      else for (const finding of findings) for (const text of lines(finding, terminal)) terminal.out(text);
       if (findings.some(({ outcome }) => outcome === 'wrong')) exit(1);
     });
 }
 
-function line({ check, outcome, detail }: Finding, { style }: Terminal): string {
+function lines({ check, outcome, detail, mend }: Finding, { style }: Terminal): string[] {
   const mark = { fine: style.green('✓'), note: style.yellow('!'), wrong: style.red('✗') }[outcome];
-  return `${mark} ${check.padEnd(24)} ${detail}`;
+  const first = `${mark} ${check.padEnd(24)} ${printable(detail)}`;
+  return mend === undefined ? [first] : [first, `  ${' '.repeat(24)} ${style.bold('→')} ${mend}`];
 }
 
 async function machine(options: ConnectionOptions, { env }: Terminal): Promise<Finding[]> {
@@ -68,6 +68,7 @@ async function machine(options: ConnectionOptions, { env }: Terminal): Promise<F
     check: 'data folder',
     outcome: exists && !writable ? 'wrong' : 'fine',
     detail: exists ? (writable ? folder : `${folder} cannot be written by this user`) : `${folder} will be made at the first start`,
+    ...(exists && !writable ? { mend: `give it to this user: \`chown -R "$USER" ${folder}\`, or name another with --data` } : {}),
   });
   const { bavail, bsize } = await statfs(exists ? folder : '.');
   const free = bavail * bsize;
@@ -75,6 +76,7 @@ async function machine(options: ConnectionOptions, { env }: Terminal): Promise<F
     check: 'disk',
     outcome: free < FREE_BYTES_WANTED ? 'wrong' : 'fine',
     detail: `${(free / 1e9).toFixed(1)} GB free${free < FREE_BYTES_WANTED ? '; the session store wants 2 GB at least' : ''}`,
+    ...(free < FREE_BYTES_WANTED ? { mend: 'make room, or name a folder on another disk with --data' } : {}),
   });
   return findings;
 }
@@ -112,34 +114,13 @@ async function running(options: ConnectionOptions, terminal: Terminal): Promise<
           ]),
     ];
   }
-  const findings: Finding[] = [];
-  const ask = async (check: string, work: () => Promise<Omit<Finding, 'check'>>) => {
-    try {
-      findings.push({ check, ...(await work()) });
-    } catch (error) {
-      findings.push({ check, outcome: 'wrong', detail: errorText(error) });
-    }
-  };
-  await ask('control plane', async () => {
-    await requestJson(connection.api, 'GET', '/readyz');
-    return { outcome: 'fine', detail: `${connection.api.url} is ready` };
-  });
   const { endpoints } = connection;
-  if (endpoints === undefined) return findings;
-  await ask('session store', async () => {
-    await requestJson({ url: endpoints.clickhouse.url }, 'GET', '/?query=SELECT%201%20FORMAT%20JSON').catch((error: unknown) => {
-      // Refused without a password is an answer as well.
-      if (!/Authentication|password|AUTH/i.test(errorText(error))) throw error;
-    });
-    return { outcome: 'fine', detail: `${endpoints.clickhouse.url} answers` };
-  });
-  for (const [name, pid] of Object.entries(endpoints.pids)) {
-    await ask(name, async () => ({
-      outcome: isAlive(pid) ? 'fine' : 'wrong',
-      detail: isAlive(pid) ? `process ${pid}` : `process ${pid} is gone`,
-    }));
-  }
-  return findings;
+  const processes = Object.entries(endpoints?.pids ?? {}).map(([name, pid]) =>
+    isAlive(pid)
+      ? fine(name, `process ${pid}`)
+      : wrong(name, `process ${pid} is gone`, `\`sallyport up\` starts it again by itself; see logs/${name}.log in the data folder`),
+  );
+  return [...processes, ...(await checkInstallation(connection, Date.now()))];
 }
 
 function isAlive(pid: number): boolean {

@@ -59,7 +59,10 @@ function counts(data: Record<string, unknown>): string {
 
 /** One event as a line for people; what a client sent cannot move their cursor. */
 export function eventLine({ type, data }: ServerEvent, { style }: Pick<Terminal, 'style'>): string {
-  const text = (name: string) => printable(String(data[name] ?? ''));
+  const text = (name: string) => {
+    const value = data[name];
+    return typeof value === 'string' ? printable(value) : typeof value === 'number' ? String(value) : '';
+  };
   if (type === 'session') {
     const at = text(data.endedAt === null ? 'startedAt' : 'endedAt');
     const color = data.status === 'refused' ? style.red : style.cyan;
