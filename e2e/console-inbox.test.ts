@@ -19,7 +19,8 @@ spec:
 `;
 
 before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startChromium()]);
+  demo = await startDemo();
+  browser = await startChromium();
   await demo.apply(rules);
 });
 

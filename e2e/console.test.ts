@@ -1,6 +1,7 @@
 /** The console in a real browser, against the demo and live traffic: signing in, finding sessions, reading one. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Browser } from 'playwright-core';
 import { startChromium, type Visitor, visit } from './components/chromium.ts';
 import { type Demo, startDemo } from './components/demo.ts';
@@ -13,7 +14,8 @@ let base: string;
 const hostile = `select 'pwn' /* <img src=x onerror=alert(1)> </span><script>window.hacked=1</script> \u001b[31m \u202egnp.exe \u200b \ufeff */ as "<b>x</b>"`;
 
 before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startChromium()]);
+  demo = await startDemo();
+  browser = await startChromium();
   base = demo.endpoints().console;
   const alice = await demo.connect('alice');
   await alice.query('select id, name, email, card_number from customers order by id limit 3');
@@ -222,11 +224,69 @@ describe('one session', () => {
   );
 
   test(
+    'evidence is verified in the browser; a record that was altered on its way breaks it',
+    inConsole('carol', async visitor => {
+      await openAlices(visitor, 'card_number');
+      const { page } = visitor;
+      const evidence = page.getByRole('region', { name: 'Evidence' });
+      // Checkpoints are signed at intervals: until one covers the session's end the status says so.
+      for (let attempt = 0; ; attempt++) {
+        await page.getByRole('button', { name: 'Verify now' }).click();
+        await evidence.locator('.badge').waitFor();
+        if ((await evidence.locator('.badge').textContent()) === 'verified') break;
+        assert.ok(attempt < 60, String(await evidence.textContent()));
+        await new Promise(resolve => setTimeout(resolve, 1000));
+      }
+      assert.match(String(await evidence.textContent()), /\d+ records, none missing, none changed/);
+      assert.deepEqual(await visitor.violations(), []);
+
+      await page.route('**/v1/evidence/export*', async route => {
+        const response = await route.fetch();
+        const lines = gunzipSync(await response.body())
+          .toString()
+          .split('\n');
+        const at = lines.findIndex(line => line.startsWith('{"type":"record"'));
+        const record = JSON.parse(lines[at] ?? '') as { bytes: string };
+        const bytes = Buffer.from(record.bytes, 'base64');
+        bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1;
+        lines[at] = JSON.stringify({ ...record, bytes: bytes.toString('base64') });
+        await route.fulfill({ response, body: gzipSync(lines.join('\n')) });
+      });
+      await page.keyboard.press('v');
+      await evidence.locator('.badge', { hasText: 'broken' }).waitFor();
+      await evidence
+        .getByText(/RECORD/)
+        .first()
+        .waitFor();
+    }),
+  );
+
+  test(
+    'a live session is followed and ended from the console',
+    inConsole('bob', async ({ page, open }) => {
+      const alice = await demo.connect('alice');
+      const ended = new Promise(resolve => alice.once('end', resolve));
+      await alice.query('select 41 + 1 as answer');
+      await open('/sessions?q=is:live');
+      await page.locator('.vrow').first().click();
+      await page.locator('.cmd', { hasText: '41 + 1' }).waitFor();
+      await alice.query('select 42 + 1 as answer');
+      await page.locator('.cmd', { hasText: '42 + 1' }).waitFor();
+      await page.getByRole('button', { name: 'End session' }).click();
+      await page.keyboard.type('a test of it');
+      await page.keyboard.press('Enter');
+      await ended;
+      await page.getByRole('button', { name: 'End session' }).waitFor({ state: 'detached' });
+      await page.getByText(/a test of it/).waitFor();
+    }),
+  );
+
+  test(
     'what somebody else did is for auditors: who only looks after the place sees that it was',
     inConsole('alice', async ({ page, open }) => {
       await open('/sessions');
       await page.locator('.vrow').first().waitFor();
-      assert.equal(await page.locator('.vrow').count(), 1, 'her own');
+      assert.equal(await page.locator('.vrow', { hasText: 'alice@example.com' }).count(), await page.locator('.vrow').count(), 'her own');
       const { sessions } = await demo.api<{ sessions: { sessionId: string }[] }>('/v1/search/sessions?q=who:carol@example.com');
       await open(`/sessions/${sessions[0]?.sessionId}`);
       await page.getByText('There is no such session.').waitFor();

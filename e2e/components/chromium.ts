@@ -50,7 +50,8 @@ export async function visit(browser: Browser, console: string, person: string | 
   page.on('pageerror', error => complaints.push(`error: ${error.message}`));
   page.on('console', message => {
     // What the API refuses is shown by the page; the browser's own line about it is no complaint.
-    if (message.type() === 'error' && !/^Failed to load resource/.test(message.text())) complaints.push(message.text());
+    if (message.type() === 'error' && !/^Failed to load resource/.test(message.text()))
+      complaints.push(`${message.text()} (${message.location().url}:${message.location().lineNumber})`);
   });
   page.on('request', request => {
     const { origin, protocol } = new URL(request.url());

@@ -51,17 +51,18 @@ export interface Call {
   method?: 'GET' | 'POST' | 'DELETE';
   body?: unknown;
   signal?: AbortSignal;
+  headers?: Record<string, string>;
 }
 
 /** @throws {ApiError} whatever goes wrong. */
-export async function api<Answer>(path: string, { method = 'GET', body, signal }: Call = {}): Promise<Answer> {
+export async function api<Answer>(path: string, { method = 'GET', body, signal, headers = {} }: Call = {}): Promise<Answer> {
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       cache: 'no-store',
       credentials: 'same-origin',
-      headers: { ...authorization(method), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: { ...headers, ...authorization(method), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     });

@@ -61,6 +61,7 @@ const retryMaxMs = 10_000;
 const silenceMaxMs = 40_000;
 /** A burst of changes is one question, not many; approvals do not wait. */
 const gatherMs = 400;
+const settleMs = 2500;
 
 /** Follows until `stop` fires. */
 export function followEvents(client: QueryClient, stop: AbortSignal): void {
@@ -73,12 +74,25 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     for (const key of pending) void client.invalidateQueries({ queryKey: JSON.parse(key) as string[] });
     pending.clear();
   };
+  const settling = new Set<string>();
+  const settle = ({ type }: LiveEvent) => {
+    if (settling.has(type)) return;
+    settling.add(type);
+    setTimeout(() => {
+      settling.delete(type);
+      for (const key of stale[type]) void client.invalidateQueries({ queryKey: key });
+    }, settleMs);
+  };
   const take = (event: LiveEvent) => {
     for (const key of stale[event.type]) pending.add(JSON.stringify(key));
     if (event.type === 'approval') {
       clearTimeout(timer);
       flush();
-    } else timer ??= setTimeout(flush, gatherMs);
+    } else {
+      timer ??= setTimeout(flush, gatherMs);
+      // Told as it happens; the store, which lists are read from, takes it in a little later.
+      if (event.type !== 'agent' && event.type !== 'policy') settle(event);
+    }
     for (const listener of eventListeners) listener(event);
   };
   const once = async () => {

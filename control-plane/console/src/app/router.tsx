@@ -50,13 +50,82 @@ const session = createRoute({
   validateSearch: optional(['seq', 'find', 'only']),
   component: lazyRouteComponent(() => import('../pages/session/session.tsx'), 'SessionPage'),
 });
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: '/overview',
+  component: lazyRouteComponent(() => import('../pages/overview.tsx'), 'OverviewPage'),
+});
+const resources = createRoute({
+  getParentRoute: () => root,
+  path: '/resources',
+  component: lazyRouteComponent(() => import('../pages/resources.tsx'), 'ResourcesPage'),
+});
+const agents = createRoute({
+  getParentRoute: () => root,
+  path: '/agents',
+  validateSearch: optional(['invite']),
+  component: lazyRouteComponent(() => import('../pages/agents.tsx'), 'AgentsPage'),
+});
+const policies = createRoute({
+  getParentRoute: () => root,
+  path: '/policies/$kind',
+  component: lazyRouteComponent(() => import('../pages/policies/policies.tsx'), 'PoliciesPage'),
+});
+const policy = createRoute({
+  getParentRoute: () => root,
+  path: '/policies/$kind/$name',
+  validateSearch: optional(['view']),
+  component: lazyRouteComponent(() => import('../pages/policies/policy.tsx'), 'PolicyPage'),
+});
+const workbench = createRoute({
+  getParentRoute: () => root,
+  path: '/workbench',
+  validateSearch: optional(['tab']),
+  component: lazyRouteComponent(() => import('../pages/workbench.tsx'), 'WorkbenchPage'),
+});
+const data = createRoute({
+  getParentRoute: () => root,
+  path: '/data',
+  validateSearch: optional(['resource', 'show', 'find']),
+  component: lazyRouteComponent(() => import('../pages/data-map.tsx'), 'DataMapPage'),
+});
+const evidence = createRoute({
+  getParentRoute: () => root,
+  path: '/evidence',
+  component: lazyRouteComponent(() => import('../pages/evidence.tsx'), 'EvidencePage'),
+});
+/** Parameters of the question stand in the address. */
+const question = createRoute({
+  getParentRoute: () => evidence,
+  path: '$name',
+  validateSearch: (search: Record<string, unknown>) =>
+    Object.fromEntries(Object.entries(search).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) as Record<
+      string,
+      string
+    >,
+});
 const docs = createRoute({
   getParentRoute: () => root,
   path: '/docs',
   component: lazyRouteComponent(() => import('../pages/docs.tsx'), 'DocsPage'),
 });
 
-const routeTree = root.addChildren([home, inbox.addChildren([approval]), sessions, commands, session, docs]);
+const routeTree = root.addChildren([
+  home,
+  inbox.addChildren([approval]),
+  sessions,
+  commands,
+  session,
+  overview,
+  resources,
+  agents,
+  policies,
+  policy,
+  workbench,
+  data,
+  evidence.addChildren([question]),
+  docs,
+]);
 
 export const router = createRouter({
   routeTree,

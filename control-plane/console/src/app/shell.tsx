@@ -30,10 +30,19 @@ export interface Destination {
   group: 'work' | 'fleet' | 'rules' | 'proof';
 }
 
+const readers: readonly Role[] = ['viewer', 'operator', 'auditor'];
+
 export const destinations: readonly Destination[] = [
+  { to: '/overview', label: 'Overview', icon: 'overview', keys: 'g o', roles: readers, group: 'work' },
   { to: '/inbox', label: 'Inbox', icon: 'inbox', keys: 'g i', roles: [], group: 'work' },
   { to: '/sessions', label: 'Sessions', icon: 'sessions', keys: 'g s', roles: [], group: 'work' },
   { to: '/commands', label: 'Commands', icon: 'list', keys: 'g c', roles: [], group: 'work' },
+  { to: '/resources', label: 'Resources', icon: 'resource', keys: 'g r', roles: [], group: 'fleet' },
+  { to: '/agents', label: 'Agents', icon: 'agent', keys: 'g a', roles: readers, group: 'fleet' },
+  { to: '/policies/Role', label: 'Policies', icon: 'shield', keys: 'g p', roles: readers, group: 'rules' },
+  { to: '/workbench', label: 'Workbench', icon: 'flask', keys: 'g w', roles: readers, group: 'rules' },
+  { to: '/data', label: 'Data map', icon: 'map', keys: 'g d', roles: ['auditor'], group: 'proof' },
+  { to: '/evidence', label: 'Evidence', icon: 'seal', keys: 'g e', roles: ['auditor'], group: 'proof' },
 ];
 
 const groupTitles = { work: '', fleet: 'Fleet', rules: 'Rules', proof: 'Proof' } as const;

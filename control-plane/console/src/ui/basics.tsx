@@ -158,7 +158,10 @@ export function Page({
         {toolbar ?? <span className="grow" />}
         {actions}
       </header>
-      <div className="page">{children}</div>
+      {/* Reachable by keyboard: it scrolls. */}
+      <div className="page" tabIndex={0}>
+        {children}
+      </div>
     </>
   );
 }

@@ -41,7 +41,7 @@ export function duration(us: number): string {
   if (us < 1000) return `${us} µs`;
   if (us < 10_000) return `${(us / 1000).toFixed(1)} ms`;
   if (us < 1_000_000) return `${Math.round(us / 1000)} ms`;
-  if (us < 60_000_000) return `${(us / 1e6).toFixed(1)} s`;
+  if (us < 60_000_000) return `${us % 1e6 === 0 ? us / 1e6 : (us / 1e6).toFixed(1)} s`;
   const minutes = Math.floor(us / 60e6);
   return minutes < 120
     ? `${minutes} min`
@@ -74,7 +74,8 @@ export function useNow(everyMs = 1000): number {
 /** How long ago, or how long still. */
 export function Ago({ at }: { at: string }) {
   const now = useNow(5000);
-  const ms = now - parseTime(at).getTime();
+  // Whole seconds: nobody reads tenths of what goes on.
+  const ms = Math.trunc((now - parseTime(at).getTime()) / 1000) * 1000;
   return (
     <time dateTime={at} title={at}>
       {Math.abs(ms) < 5000 ? 'now' : ms > 0 ? `${duration(ms * 1000)} ago` : `in ${duration(-ms * 1000)}`}

@@ -44,7 +44,9 @@ export function useRegistered(): readonly Shortcut[] {
   return current.flat();
 }
 
-function isTyping(target: EventTarget | null): boolean {
+function isTyping(event: KeyboardEvent): boolean {
+  // The editor lives in a shadow tree: from outside its host would be the target.
+  const [target] = event.composedPath();
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }
 
@@ -52,7 +54,7 @@ export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.altKey) return;
   const modified = event.ctrlKey || event.metaKey;
   const key = `${modified ? 'mod+' : ''}${event.key}`;
-  const typing = isTyping(event.target);
+  const typing = isTyping(event);
   const inDialog = document.querySelector('dialog[open]') !== null;
   const wanted = prefix === '' ? key : `${prefix} ${key}`;
   const candidates = registered.flat().filter(shortcut => (!typing && !inDialog) || shortcut.whileTyping === true);

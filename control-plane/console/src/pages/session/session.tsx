@@ -12,6 +12,8 @@ import { Icon } from '../../ui/icon.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { lengthUs, StatusBadge, Who } from '../sessions/columns.tsx';
 import { quoted } from './command-details.tsx';
+import { EvidenceStatus } from './evidence-status.tsx';
+import { KillSession } from './kill-session.tsx';
 import { Timeline } from './timeline.tsx';
 
 interface Answer {
@@ -19,6 +21,9 @@ interface Answer {
   commands: RecordedCommand[];
   store: { status: 'up' | 'down' | 'none'; detail?: string };
 }
+
+/** How often the end of a session is looked for that is not live any more; an agent that is gone never tells of it. */
+const endPollsMax = 40;
 
 const filters = {
   all: { label: 'All', holds: () => true },
@@ -34,11 +39,16 @@ export function SessionPage() {
   const { seq, find = '', only } = useSearch({ from: '/sessions/$id' });
   const navigate = useNavigate();
   const live = useIsLive();
+  const me = useMe();
   const answer = useQuery({
     queryKey: ['session', id],
     queryFn: ({ signal }) => api<Answer>(`/v1/sessions/${encodeURIComponent(id)}`, { signal }),
     // Records of an open session come in all the time; right after its end the last ones are still on their way.
-    refetchInterval: query => (query.state.data?.session.live ? (live ? 4000 : 2000) : false),
+    refetchInterval: query => {
+      const session = query.state.data?.session;
+      if (session?.live) return live ? 4000 : 2000;
+      return session?.endedAt === null && query.state.dataUpdateCount < endPollsMax ? 1500 : false;
+    },
   });
   const filter: Filter = only !== undefined && only in filters ? (only as Filter) : 'all';
   const commands = answer.data?.commands;
@@ -82,6 +92,7 @@ export function SessionPage() {
           <StatusBadge session={session} />
         </span>
       }
+      actions={session.live && may(me.data, 'operator') && <KillSession session={session} />}
     >
       {store.status === 'down' && (
         <div className="pad">
@@ -125,6 +136,7 @@ export function SessionPage() {
         </section>
         <aside className="session-side" aria-label="About the session">
           <About session={session} />
+          {may(me.data, 'auditor') && <EvidenceStatus key={session.sessionId} session={session} />}
         </aside>
       </div>
     </Page>

@@ -33,7 +33,8 @@ export function StatusBadge({ session }: { session: Pick<Session, 'live' | 'stat
     );
   }
   if (session.status === 'refused') return <Badge tone="bad">refused</Badge>;
-  return <Badge>{session.status}</Badge>;
+  // Not live, and no end was recorded: its agent is gone, or the end is on its way.
+  return <Badge>{session.status === 'open' ? 'unknown' : session.status}</Badge>;
 }
 
 /** Microseconds; of a live session up to now. */

@@ -109,7 +109,7 @@ function List<Row>({
     getNextPageParam: last => last.next,
     placeholderData: keepPreviousData,
     // Told of changes, it asks again by itself; a tail shows what the store has just taken in.
-    refetchInterval: isTailing ? 1500 : live ? false : 5000,
+    refetchInterval: isTailing ? 1500 : live ? 15_000 : 5000,
     maxPages: 60,
   });
   const rows = useMemo(() => results.data?.pages.flatMap(page => page.rows) ?? [], [results.data]);

@@ -1,0 +1,206 @@
+/** The console's other pages in a real browser, each with its main task: fleet, policies, data map, evidence, overview. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { type Look, startChromium, type Visitor, visit } from './components/chromium.ts';
+import { type Demo, startDemo } from './components/demo.ts';
+
+let demo: Demo;
+let browser: Browser;
+
+before(async () => {
+  demo = await startDemo();
+  browser = await startChromium();
+  const alice = await demo.connect('alice');
+  await alice.query('select id, name, email, card_number from customers order by id limit 3');
+  await alice.query('select name, value from app_secrets');
+  await assert.rejects(alice.query('drop table orders'));
+  await alice.end();
+  for (let attempt = 0; ; attempt++) {
+    const { commands } = await demo.api<{ commands: unknown[] }>('/v1/search/commands');
+    if (commands.length >= 3) break;
+    assert.ok(attempt < 150, 'records did not arrive');
+    await new Promise(resolve => setTimeout(resolve, 200));
+  }
+});
+
+after(async () => {
+  await browser?.close();
+  await demo?.stop();
+});
+
+const as =
+  (person: string, run: (visitor: Visitor) => Promise<void>, look: Look = {}) =>
+  async () => {
+    const visitor = await visit(browser, demo.endpoints().console, person, look);
+    try {
+      await run(visitor);
+      assert.deepEqual(visitor.complaints, []);
+    } finally {
+      await visitor.close();
+    }
+  };
+
+for (const theme of ['light', 'dark'] as const) {
+  test(
+    `every page is readable for everybody, in ${theme}`,
+    as(
+      'bob',
+      async ({ page, open, violations, screenshot }) => {
+        for (const [name, path, seen] of [
+          ['overview', '/overview', 'Decisions of the last'],
+          ['resources', '/resources', 'Connect'],
+          ['agents', '/agents', 'online'],
+          ['policies', '/policies/Guard', 'sql-safety'],
+          ['guard', '/policies/Guard/sql-safety', 'Schema changes go through migrations.'],
+          ['data-policy-yaml', '/policies/DataPolicy/customer-data?view=yaml', 'See what would change'],
+          ['data-map', '/data', 'public.customers.email'],
+          ['evidence', '/evidence/access', 'alice@example.com'],
+          ['api', '/docs', 'Errors are RFC 9457'],
+        ] as const) {
+          await open(path);
+          await page.getByText(seen).first().waitFor();
+          assert.deepEqual(await violations(), [], `${name} in ${theme}`);
+          await screenshot(`${name}-${theme}`);
+        }
+      },
+      { theme },
+    ),
+  );
+}
+
+test(
+  'an agent is invited with one line to paste, and revoked',
+  as('bob', async ({ page, open }) => {
+    await open('/agents');
+    await page.keyboard.press('i');
+    await page.getByLabel('Labels').fill('network=lab <b>');
+    await page.getByRole('button', { name: 'Make the invitation' }).click();
+    await page.getByText('<b> is no label').waitFor();
+    await page.getByLabel('Labels').fill('network=lab');
+    await page.getByRole('button', { name: 'Make the invitation' }).click();
+    const line = page.locator('dialog code', { hasText: 'sallyport agent --join' });
+    assert.match(String(await line.textContent()), /^sallyport agent --join \S+ --control-plane 127\.0\.0\.1:\d+ --data /);
+    await page.getByRole('button', { name: 'Close' }).click();
+    const card = page.locator('section', { has: page.getByRole('heading', { name: /^lab/ }) }).locator('.card');
+    await card.getByText('invited').waitFor();
+    await card.getByRole('button', { name: 'Revoke' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click();
+    await card.getByText('revoked', { exact: true }).waitFor();
+  }),
+);
+
+test(
+  'a policy is changed as YAML: checked while typing, rehearsed, applied with a reason, and its history says so',
+  as('bob', async ({ page, open }) => {
+    await open('/policies/Guard/sql-safety?view=yaml');
+    const editor = page.getByRole('textbox', { name: 'Guard as YAML' });
+    await editor.click();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.type('  sped: 1');
+    await page.getByText(/line \d+:.*sped/).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'See what would change' }).isDisabled(), true);
+    await page.keyboard.press('Shift+Home');
+    await page.keyboard.type('priority: 7');
+    await page
+      .getByText(/line \d+:/)
+      .first()
+      .waitFor({ state: 'detached' });
+    await page.keyboard.press('Control+Enter');
+    await page.getByText('+ spec.priority: 7').waitFor();
+    await page.getByLabel('Reason').fill('first things first');
+    await page.getByRole('button', { name: 'Apply' }).click();
+    await page.getByText('Applied. Agents follow within a second.').waitFor();
+    await open('/policies/Guard/sql-safety?view=history');
+    await page.getByText('first things first').waitFor();
+    await page.getByText('bob@example.com').first().waitFor();
+  }),
+);
+
+test(
+  'whoever may not change policies reads them',
+  as('carol', async ({ page, open }) => {
+    await open('/policies/Role');
+    assert.equal(await page.getByRole('button', { name: /^New Role/ }).count(), 0);
+    await page.getByRole('link', { name: 'customer-work' }).click();
+    await page.getByText('group support, group privacy-office, billing-bot').waitFor();
+    await page.getByRole('button', { name: 'YAML' }).click();
+    await page.getByText('To change it needs the role admin.').waitFor();
+    await page.getByText('maxDuration').first().waitFor();
+  }),
+);
+
+test(
+  'an auditor asks who read a column, and saves the answer',
+  as('carol', async ({ page, open }) => {
+    await open('/evidence');
+    await page.getByRole('button', { name: /^Who read this column/ }).click();
+    await page.getByText('Wanted: column').waitFor();
+    await page.getByLabel('column').fill('public.customers.email');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/column=public\.customers\.email/);
+    const answer = page.getByRole('region', { name: 'Answer' });
+    await answer.getByText('alice@example.com').first().waitFor();
+    await page.getByTitle('Save the answer').click();
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
+    let text = '';
+    for await (const chunk of await download.createReadStream()) text += String(chunk);
+    assert.match(text, /alice@example\.com/);
+  }),
+);
+
+test(
+  'a column that a detector found is protected in one step, and is masked from then on',
+  as('bob', async ({ page, open }) => {
+    await open('/data?show=unlabelled');
+    const row = page.locator('tr', { hasText: 'public.app_secrets.value' }).first();
+    await row.getByRole('button', { name: 'Protect this column' }).click();
+    await page.locator('dialog pre', { hasText: 'public.app_secrets.value' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByText('public.app_secrets.value is protected from now on.').waitFor();
+    await open('/policies/DataPolicy');
+    await page.locator('tbody tr').nth(1).waitFor();
+  }),
+);
+
+test(
+  'one command is explained, and a policy is tried on recorded traffic before it is applied',
+  as('bob', async ({ page, open, violations, screenshot }) => {
+    await open('/workbench');
+    await page.getByLabel('As', { exact: true }).fill('alice@example.com');
+    await page.getByRole('button', { name: 'Explain', exact: false }).last().click();
+    const explanation = page.getByRole('region', { name: 'Explanation' });
+    await explanation.locator('tr', { hasText: 'email' }).getByText('masked: partial').waitFor();
+    await explanation.getByText('sql-safety/no-schema-changes').waitFor();
+    assert.deepEqual(await violations(), []);
+    await screenshot('workbench-explain');
+
+    await page.getByRole('button', { name: 'Try a policy' }).click();
+    const editor = page.getByRole('textbox', { name: 'Guard as YAML' });
+    await editor.click();
+    await page.keyboard.press('Control+a');
+    await page.evaluate(
+      text => (globalThis as unknown as { navigator: Clipboards }).navigator.clipboard.writeText(text),
+      `apiVersion: sallyport.dev/v1
+kind: Guard
+metadata: { name: proposal }
+spec:
+  resources: {}
+  rules:
+    - { name: no-secrets, match: { objects: ["*.app_secrets"] }, action: deny, message: "Not from here." }
+`,
+    );
+    await page.keyboard.press('Control+v');
+    await page.getByRole('button', { name: 'Replay' }).click();
+    const replay = page.getByRole('region', { name: 'Replay' });
+    await replay.getByText(/newly denied/).waitFor();
+    await replay.locator('summary', { hasText: 'proposal/no-secrets' }).click();
+    await replay.getByText('select name, value from app_secrets').waitFor();
+    assert.deepEqual(await violations(), []);
+    await screenshot('workbench-simulate');
+  }),
+);
+
+interface Clipboards {
+  clipboard: { writeText: (text: string) => Promise<void> };
+}
