@@ -4,11 +4,12 @@ set -euo pipefail
 need=()
 have() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 # psql, pgbench and pg_dump as people have them; openssl for the certificates of tests.
+# rsyslog as a receiver of what outputs send.
 # Python for the second verifier of evidence files.
 # OpenSSH and its relatives, client and server, without their services.
 # Chromium and a font for the console's tests.
 # Java and Maven for Apache Kafka, whose jars come from a package registry by name.
-for package in postgresql-client-15 openssl ca-certificates openjdk-17-jre-headless maven chromium fonts-dejavu-core python3 python3-cryptography \
+for package in postgresql-client-15 openssl ca-certificates openjdk-17-jre-headless maven chromium fonts-dejavu-core python3 python3-cryptography rsyslog rsyslog-openssl \
   openssh-client openssh-server openssh-sftp-server sshpass rsync dropbear-bin; do have "$package" || need+=("$package"); done
 kafka() { "$(dirname "${BASH_SOURCE[0]}")/components/kafka/install.sh"; }
 [ ${#need[@]} -eq 0 ] && { kafka; exit 0; }
