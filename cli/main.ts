@@ -44,6 +44,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'ticket', summary: 'print a short-lived password for one resource', load: () => import('./commands/ticket.ts') },
       { name: 'tickets', summary: 'list and revoke tickets', load: () => import('./commands/tickets.ts') },
       { name: 'connect', summary: "run a resource's own client, set up for it", load: () => import('./commands/connect.ts') },
+      { name: 'ssh', summary: 'certificates for SSH, and whom it trusts', load: () => import('./commands/ssh.ts') },
     ],
   },
   {

@@ -9,6 +9,7 @@ import { Command } from 'commander';
 import { type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { nameOf } from '../identity/claims.ts';
 import { type IdentityOptions, identityToken, withIdentityOptions } from '../identity/token-source.ts';
+import { type ApiAddress, requestJson } from '../http-client.ts';
 import { findProgram } from '../program.ts';
 import { hostForClients, splitAddress } from '../resource-address.ts';
 import type { Terminal } from '../terminal.ts';
@@ -20,13 +21,19 @@ interface ConnectOptions extends ConnectionOptions, IdentityOptions {
 
 export function define(terminal: Terminal, exit: (code: number) => void): Command {
   return withIdentityOptions(withConnectionOptions(new Command('sallyport connect')))
-    .description('Opens psql on a resource, through the gateway; without psql on this machine, a small SQL prompt of our own.')
+    .description('Opens psql or ssh on a resource, through the gateway; without psql on this machine, a small SQL prompt of our own.')
     .argument('<resource>', 'name of the resource')
     .argument('[args...]', 'after `--`: arguments for the client, e.g. -- -c "select 1"')
     .option('--database <NAME>', "database to open (default: the resource's own)")
     .action(async (resource: string, args: string[], options: ConnectOptions) => {
       const connection = await findConnection(options, terminal);
       const token = await identityToken(options, terminal);
+      if ((await protocolOf(connection.api, token, resource)) === 'ssh') {
+        const { connectSsh } = await import('./connect-ssh.ts');
+        const address = connection.endpoints?.resources[resource];
+        exit(await connectSsh({ api: connection.api, token, resource, address }, args, terminal));
+        return;
+      }
       const { ticket, address } = await requestTicket(connection.api, token, resource);
       const found = address ?? connection.endpoints?.resources[resource];
       if (found === undefined) {
@@ -54,6 +61,22 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
         exit(await sqlPrompt(target, args, terminal));
       }
     });
+}
+
+/** As the control plane shows it to who may reach it. */
+async function protocolOf(api: ApiAddress, token: string, resource: string): Promise<string | undefined> {
+  let cursor: string | null = null;
+  do {
+    const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+    const answer = (await requestJson({ ...api, token }, 'GET', `/v1/resources${query}`)) as {
+      resources: { name: string; protocol: string }[];
+      next: string | null;
+    };
+    const found = answer.resources.find(({ name }) => name === resource);
+    if (found !== undefined) return found.protocol;
+    cursor = answer.next;
+  } while (cursor !== null);
+  return undefined;
 }
 
 /** Where and as whom a client connects. */

@@ -33,6 +33,7 @@ import { recordingRoutes } from './routes/recordings.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
+import { sshRoutes } from './routes/ssh.ts';
 import { securityHeaders } from './security-headers.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
@@ -127,6 +128,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(tokenExchangeRoutes(context, verifyContext, address));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));
+  await app.register(sshRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));

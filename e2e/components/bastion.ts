@@ -72,7 +72,7 @@ spec: ${credential}
 apiVersion: sallyport.dev/v1
 kind: IdentityProvider
 metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer.url}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
+spec: { oidc: { issuer: "${issuer.url}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups, clientId: sallyport-cli } }
 ---
 apiVersion: sallyport.dev/v1
 kind: Role

@@ -1,0 +1,53 @@
+/** Asks for an OpenSSH certificate for a key, and makes the key where there is none. Keys are OpenSSH's own to make and to keep. */
+import { spawn } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type ApiAddress, requestJson } from './http-client.ts';
+
+export interface SshCertificate {
+  certificate: string;
+  expiresAt: string;
+  resource: string;
+  /** host:port where clients connect; absent while no agent serves the resource. */
+  address?: string;
+  /** For `@cert-authority`. */
+  hostAuthority: string;
+}
+
+/** @param keyFile a private key; its public half lies beside it. @throws {GatewayError} SSH_KEYGEN, FILE_UNREADABLE, what the control plane refuses with. */
+export async function requestCertificate(
+  api: ApiAddress,
+  identityToken: string,
+  resource: string,
+  keyFile: string,
+): Promise<SshCertificate> {
+  const publicKey = await readFile(`${keyFile}.pub`, 'utf8').catch((cause: unknown) => {
+    throw new GatewayError('FILE_UNREADABLE', 'invalid', `${keyFile}.pub cannot be read: ${errorText(cause)}`, { cause });
+  });
+  const body = { resource, publicKey: publicKey.trim() };
+  return (await requestJson({ ...api, token: identityToken }, 'POST', '/v1/ssh/certificates', body)) as SshCertificate;
+}
+
+/** Makes an Ed25519 key without a passphrase. @throws {GatewayError} SSH_KEYGEN. */
+export async function makeKey(keyFile: string): Promise<void> {
+  const args = ['-q', '-t', 'ed25519', '-N', '', '-C', 'sallyport', '-f', keyFile];
+  const child = spawn('ssh-keygen', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let text = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).catch((cause: unknown) => {
+    throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen cannot be run: ${errorText(cause)}. Install OpenSSH's client.`, {
+      cause,
+    });
+  });
+  if (code !== 0) throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen made no key: ${text.trim()}`);
+}
+
+/** Where `ssh` looks for it. */
+export async function saveCertificate(keyFile: string, { certificate }: SshCertificate): Promise<void> {
+  await writeFile(`${keyFile}-cert.pub`, `${certificate}\n`, { mode: 0o600 });
+}
