@@ -558,11 +558,18 @@ describe('output commit', () => {
     const observer = await connect();
     await client.simple('create temp table w (a int)');
     gateway.sink.automatic = false;
+    let records = gateway.sink.commands.length;
+    const recorded = async () => {
+      while (gateway.sink.commands.length === records) await new Promise(resolve => setTimeout(resolve, 10));
+      records = gateway.sink.commands.length;
+    };
     client.send(message.query('select 1'));
+    await recorded();
     await assert.rejects(client.next(300), /no frame/);
     gateway.sink.sync();
     assert.equal(typesOf(await client.until('Z')), 'TDCZ');
     client.send(message.query("insert into plain values (200000, 'x')"));
+    await recorded();
     await new Promise(resolve => setTimeout(resolve, 200));
     gateway.sink.automatic = true;
     const direct = new pg.Client({
