@@ -239,6 +239,37 @@ test('a held command outlives the replica that its agent was connected to, and i
   await holder.start();
 });
 
+test('a backup of the log in Kafka is restored into files, and from there into other topics of Kafka', async () => {
+  const cli = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+  const sallyport = async (...args: string[]) =>
+    JSON.parse((await run(process.execPath, [cli, 'control-plane', ...args, '--json'], { env: process.env })).stdout) as {
+      entries: number;
+    };
+  const expected = await ask('GET', '/v1/manifests/Role', undefined);
+  const kek = path.join(dir, 'kek');
+  const brokers = kafka.brokers.join(',');
+  const [first, second] = [path.join(dir, 'first.jsonl'), path.join(dir, 'second.jsonl')];
+  const taken = await sallyport('backup', first, '--data', path.join(dir, 'two'), '--kafka', brokers);
+  assert.ok(taken.entries > 100);
+  const inFiles = path.join(dir, 'in-files');
+  assert.equal((await sallyport('restore', first, '--data', inFiles, '--kek', kek)).entries, taken.entries);
+  assert.equal((await sallyport('backup', second, '--data', inFiles)).entries, taken.entries);
+  const inKafka = path.join(dir, 'in-kafka');
+  const other = ['--kafka', brokers, '--kafka-topics', 'other'];
+  assert.equal((await sallyport('restore', second, '--data', inKafka, '--kek', kek, ...other)).entries, taken.entries);
+  for (const [folder, args] of [
+    [inFiles, []],
+    [inKafka, other],
+  ] as const) {
+    const restored = await replica(folder, folder, args, { CRM_PASSWORD: postgres.app.password });
+    await restored.start();
+    const answer = await ask('GET', '/v1/manifests/Role', undefined, { at: restored.http });
+    assert.deepEqual(answer.body, expected.body, folder);
+    await restored.kill();
+  }
+  await assert.rejects(sallyport('restore', second, '--data', path.join(dir, 'again'), '--kek', kek, ...other), /has entries already/);
+});
+
 async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: () => string): Promise<T> {
   for (let tries = 0; ; tries++) {
     const found = await look();

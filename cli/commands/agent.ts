@@ -1,6 +1,6 @@
 /** `sallyport agent`: one agent, in this process. It reads its options itself (agent/main.ts). */
-import { kafkaHelp } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
+import { addKafkaOptions } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
 
 export function define(_terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
@@ -22,6 +22,5 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
       const { runAgent } = await import('@sallyport/agent/main.ts');
       exit(await runAgent([...rest]));
     });
-  for (const [flags, text] of kafkaHelp) command.option(flags, text);
-  return command;
+  return addKafkaOptions(command);
 }

@@ -1,9 +1,10 @@
 /** `sallyport control-plane`: one control plane, in this process. It reads its options itself (control-plane/main.ts). */
-import { kafkaHelp } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
+import { addKafkaOptions } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
+import { addBackup } from './control-plane-backup.ts';
 
-export function define(_terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
+export function define(terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
   const command = new Command('sallyport control-plane')
     .description('Runs a control plane: identity, policy, credentials, leases, the API and the console.')
     .option('--data <DIR>', 'data folder: event log, keys, certificates')
@@ -18,6 +19,6 @@ export function define(_terminal: Terminal, exit: (code: number) => void, rest: 
       const { runControlPlane } = await import('@sallyport/control-plane/main.ts');
       exit(await runControlPlane(rest));
     });
-  for (const [flags, text] of kafkaHelp) command.option(flags, text);
-  return command;
+  addBackup(command, terminal);
+  return addKafkaOptions(command);
 }

@@ -1,6 +1,7 @@
 /** `sallyport up`: everything on this machine, as child processes. The work is in cli/supervisor. */
-import { type KafkaFlagValues, kafkaFlags, kafkaHelp } from '@sallyport/kafka/config.ts';
+import type { KafkaFlagValues } from '@sallyport/kafka/config.ts';
 import { Command } from 'commander';
+import { addKafkaOptions, kafkaValues } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -19,18 +20,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
       const { up } = await import('../supervisor/up.ts');
       exit(await up({ ...options, kafka: kafkaValues(options) }, terminal));
     });
-  for (const [flags, text] of kafkaHelp) command.option(flags, text);
-  return command;
-}
-
-/** Commander names options in camel case. */
-function kafkaValues(options: Readonly<Record<string, unknown>>): KafkaFlagValues {
-  const values: KafkaFlagValues = {};
-  for (const name of Object.keys(kafkaFlags) as (keyof typeof kafkaFlags)[]) {
-    const value = options[name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
-    if (typeof value === 'string' || typeof value === 'boolean') values[name] = value;
-  }
-  return values;
+  return addKafkaOptions(command);
 }
 
 export interface UpFlags {

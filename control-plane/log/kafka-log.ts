@@ -35,7 +35,7 @@ export function openKafkaLog(options: KafkaLogOptions): EventLog {
     async append(entries: readonly NewEntry[]): Promise<bigint> {
       if (entries.length === 0) return reader.endOffset();
       const offset = await producer.append(partition, entries);
-      reader.appended(offset + BigInt(entries.length));
+      reader.ownEntries(offset, entries);
       return offset;
     },
     read: (fromOffset, max) => reader.read(fromOffset, max),
@@ -61,6 +61,8 @@ class KafkaLogReader implements LogReader {
   #end = 0n;
   /** The one fetch that is under way. */
   #fetching: Promise<void> | null = null;
+  /** Resolves when this process has appended something. */
+  #arrival = Promise.withResolvers<void>();
   #closed = false;
 
   constructor(config: KafkaConfig, topic: string) {
@@ -85,7 +87,7 @@ class KafkaLogReader implements LogReader {
     this.#checkOpen();
     const end = (await this.#fetcher.bounds([partition])).get(partition)?.end ?? 0n;
     this.#checkOpen();
-    this.appended(end);
+    this.#appended(end);
     return end;
   }
 
@@ -99,7 +101,10 @@ class KafkaLogReader implements LogReader {
       try {
         // Far behind the end of the log there is nothing to poll for: the offset itself may not exist.
         if (first && offset > this.#end + 1n) await this.endOffset();
-        else await this.#interruptible(this.#fetch(this.#readable(offset), Math.max(0, Math.min(left, pollMsMax))), signal);
+        else {
+          const fetched = this.#fetch(this.#readable(offset), Math.max(0, Math.min(left, pollMsMax)));
+          await this.#interruptible(Promise.race([fetched, this.#arrival.promise]), signal);
+        }
       } catch (error) {
         if (this.#closed) return false;
         // An outage ends: whoever waits goes on waiting. What cannot get better is for `read` to say.
@@ -110,8 +115,22 @@ class KafkaLogReader implements LogReader {
     }
   }
 
+  /** What this process has appended itself need not come back from Kafka: whoever waits for it has it now. */
+  ownEntries(offset: bigint, entries: readonly NewEntry[]): void {
+    const last = this.#buffer.at(-1);
+    if (last === undefined || last.offset + 1n === offset) {
+      const timestampMs = Date.now();
+      for (const [place, { key, value }] of entries.entries()) {
+        this.#buffer.push({ offset: offset + BigInt(place), key, value, timestampMs });
+      }
+    }
+    this.#appended(offset + BigInt(entries.length));
+    this.#arrival.resolve();
+    this.#arrival = Promise.withResolvers();
+  }
+
   /** What we know to be there without asking. */
-  appended(end: bigint): void {
+  #appended(end: bigint): void {
     if (end > this.#end) this.#end = end;
   }
 
@@ -151,7 +170,7 @@ class KafkaLogReader implements LogReader {
     const work = this.#fetcher
       .fetch(new Map([[partition, fromOffset]]), { waitMs, bytesMax: readBytesMax })
       .then(({ entries: fetched, ends }) => {
-        this.appended(ends.get(partition) ?? 0n);
+        this.#appended(ends.get(partition) ?? 0n);
         // Copies: an entry that is kept must not keep all that came with it.
         const entries = fetched.map(({ offset, key, value, timestampMs }) => ({
           offset,

@@ -1,7 +1,8 @@
 /**
- * Benchmarks of the evidence: the spool alone, verification, and the auditors' questions over many commands.
+ * Benchmarks of the evidence: the spool alone, verification, the control log in Kafka, the way from an agent by Kafka to ClickHouse, and
+ * the auditors' questions over many commands.
  *
- *     npm run -s bench:evidence [-- PART ...] [--rows N] [--rounds N]      parts: spool, verify, questions; none: all
+ *     npm run -s bench:evidence [-- PART ...] [--rows N] [--rounds N]      parts: spool, verify, append, pipeline, questions; none: all
  */
 import { parseArgs } from 'node:util';
 import { table } from '../harness/figures.ts';
@@ -9,6 +10,8 @@ import { table } from '../harness/figures.ts';
 const parts: Readonly<Record<string, (options: { rows: number; rounds: number }) => Promise<void>>> = {
   spool: async options => (await import('./spool.ts')).run(options),
   verify: async options => (await import('./verify.ts')).run(options),
+  append: async options => (await import('./append.ts')).run(options),
+  pipeline: async options => (await import('./pipeline.ts')).run(options),
   questions: async options => (await import('./questions.ts')).run(options),
 };
 

@@ -47,7 +47,7 @@ const commands = createRoute({
 const session = createRoute({
   getParentRoute: () => root,
   path: '/sessions/$id',
-  validateSearch: optional(['seq', 'find', 'only']),
+  validateSearch: optional(['seq', 'find', 'only', 'view']),
   component: lazyRouteComponent(() => import('../pages/session/session.tsx'), 'SessionPage'),
 });
 const overview = createRoute({

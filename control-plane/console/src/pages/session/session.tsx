@@ -14,6 +14,7 @@ import { lengthUs, StatusBadge, Who } from '../sessions/columns.tsx';
 import { quoted } from './command-details.tsx';
 import { EvidenceStatus } from './evidence-status.tsx';
 import { KillSession } from './kill-session.tsx';
+import { Recording } from './recording.tsx';
 import { Timeline } from './timeline.tsx';
 
 interface Answer {
@@ -36,7 +37,7 @@ type Filter = keyof typeof filters;
 
 export function SessionPage() {
   const { id } = useParams({ from: '/sessions/$id' });
-  const { seq, find = '', only } = useSearch({ from: '/sessions/$id' });
+  const { seq, find = '', only, view: wanted } = useSearch({ from: '/sessions/$id' });
   const navigate = useNavigate();
   const live = useIsLive();
   const me = useMe();
@@ -58,8 +59,8 @@ export function SessionPage() {
       command => filters[filter].holds(command) && (wanted === '' || command.text.toLowerCase().includes(wanted)),
     );
   }, [commands, filter, find]);
-  const set = (change: { seq?: string | undefined; find?: string; only?: string }) => {
-    const next = Object.fromEntries(Object.entries({ seq, find, only, ...change }).filter(([, value]) => value));
+  const set = (change: { seq?: string | undefined; find?: string; only?: string; view?: string }) => {
+    const next = Object.fromEntries(Object.entries({ seq, find, only, view: wanted, ...change }).filter(([, value]) => value));
     void navigate({ to: '/sessions/$id', params: { id }, search: next, replace: true });
   };
   if (answer.isPending) {
@@ -77,6 +78,9 @@ export function SessionPage() {
     );
   }
   const { session, store } = answer.data;
+  // Who asks for one command, or for some of them, wants the list.
+  const terminal = (commands ?? []).find(({ kind }) => kind === 'ssh-shell');
+  const view = wanted === 'commands' || seq !== undefined || only !== undefined || find !== '' ? 'commands' : 'terminal';
   const count = (name: Filter) => (commands ?? []).filter(filters[name].holds).length;
   return (
     <Page
@@ -102,6 +106,17 @@ export function SessionPage() {
       <div className="session">
         <section className="session-main">
           <div className="row wrap session-bar">
+            {terminal !== undefined && (
+              <Tabs
+                label="View"
+                value={view}
+                onChange={next => set({ view: next === 'terminal' ? '' : next })}
+                options={[
+                  { value: 'terminal', label: 'Terminal' },
+                  { value: 'commands', label: 'Commands' },
+                ]}
+              />
+            )}
             <Tabs
               label="Which commands"
               value={filter}
@@ -124,7 +139,9 @@ export function SessionPage() {
               onChange={event => set({ find: event.target.value })}
             />
           </div>
-          {shown.length > 0 ? (
+          {terminal !== undefined && view === 'terminal' ? (
+            <Recording key={terminal.seq} shell={terminal} commands={commands ?? []} />
+          ) : shown.length > 0 ? (
             <Timeline
               commands={shown}
               openSeq={seq === undefined ? null : Number(seq)}
