@@ -7,12 +7,15 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Command } from 'commander';
 import { dataFolder, type Endpoints, readEndpoints } from './endpoints.ts';
 import { type ApiAddress, requestJson } from './http-client.ts';
+import { readLogin } from './identity/login-store.ts';
+import { profileOf } from './profiles.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface ConnectionOptions {
   data?: string;
   api?: string;
   ca?: string;
+  profile?: string;
 }
 
 /** Adds the options that every command with an API has. */
@@ -20,7 +23,8 @@ export function withConnectionOptions(command: Command): Command {
   return command
     .option('--data <DIR>', 'data folder of the running `sallyport up` (SALLYPORT_DATA; default ./.sallyport)')
     .option('--api <URL>', 'address of a control plane elsewhere (SALLYPORT_API), with SALLYPORT_TOKEN')
-    .option('--ca <FILE>', 'PEM file of the CA to trust: for --api with https, and for connections to resources (SALLYPORT_CA)');
+    .option('--ca <FILE>', 'PEM file of the CA to trust: for --api with https, and for connections to resources (SALLYPORT_CA)')
+    .option('--profile <NAME>', 'an installation that `sallyport profile add` has named (SALLYPORT_PROFILE)');
 }
 
 export interface Connection {
@@ -33,11 +37,18 @@ export interface Connection {
 
 /** @throws {GatewayError} NOT_RUNNING, ENDPOINTS_UNREADABLE, FILE_UNREADABLE. */
 export async function findConnection(options: ConnectionOptions, { env }: Pick<Terminal, 'env'>): Promise<Connection> {
-  const url = options.api ?? (options.data === undefined ? env.SALLYPORT_API || undefined : undefined);
-  const caFile = options.ca ?? (env.SALLYPORT_CA || undefined);
+  const isSaid = options.api !== undefined || options.data !== undefined;
+  const isInEnvironment = Boolean(env.SALLYPORT_API || env.SALLYPORT_DATA);
+  // What is typed goes before what is set, and both before the profile that is used otherwise.
+  const profile =
+    options.profile !== undefined || (!isSaid && (env.SALLYPORT_PROFILE || !isInEnvironment))
+      ? await profileOf(options.profile, env)
+      : null;
+  const url = options.api ?? profile?.api ?? (options.data === undefined ? env.SALLYPORT_API || undefined : undefined);
+  const caFile = options.ca ?? profile?.ca ?? (env.SALLYPORT_CA || undefined);
   if (url !== undefined) {
     const ca = caFile === undefined ? undefined : await readText(caFile, 'the CA');
-    const token = env.SALLYPORT_TOKEN || undefined;
+    const token = env.SALLYPORT_TOKEN || (profile === null ? undefined : await loginOf(env));
     return {
       api: { url: url.replace(/\/+$/, ''), ...(ca === undefined ? {} : { ca }), ...(token === undefined ? {} : { token }) },
       ...(caFile === undefined ? {} : { caFile }),
@@ -45,6 +56,12 @@ export async function findConnection(options: ConnectionOptions, { env }: Pick<T
   }
   const endpoints = await readEndpoints(dataFolder(options.data, env));
   return { api: { url: endpoints.api, token: endpoints.adminToken }, endpoints, caFile: caFile ?? endpoints.ca };
+}
+
+/** Whom `sallyport login` has signed in, as long as that lasts: for installations that the user has named. */
+async function loginOf(env: Terminal['env']): Promise<string | undefined> {
+  const login = await readLogin(env);
+  return login !== undefined && login.expiresAt > Date.now() ? login.token : undefined;
 }
 
 /** A request as an administrator: with the token of the endpoints file, or SALLYPORT_TOKEN. */
@@ -59,7 +76,7 @@ export async function administratorRequest(
     throw new GatewayError(
       'TOKEN_MISSING',
       'unauthenticated',
-      'with --api a token is needed: put it into the environment variable SALLYPORT_TOKEN.',
+      'a token is needed there: put it into the environment variable SALLYPORT_TOKEN, or, with a profile, sign in (`sallyport login`).',
     );
   }
   return requestJson(connection.api, method, path, body, headers);

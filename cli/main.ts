@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorText } from '@sallyport/shared/errors.ts';
 import { type Command, CommanderError } from 'commander';
+import { EXAMPLES } from './help-examples.ts';
 import { ManifestProblems } from './manifest-problems.ts';
 import { printable } from './table.ts';
 import { processTerminal, type Terminal } from './terminal.ts';
@@ -69,6 +70,14 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'doctor', summary: 'check this machine and a running Sallyport', load: () => import('./commands/doctor.ts') },
     ],
   },
+  {
+    title: 'This machine',
+    entries: [
+      { name: 'profile', summary: 'names for several installations', load: () => import('./commands/profile.ts') },
+      { name: 'completion', summary: 'make the shell complete commands and names', load: () => import('./commands/completion.ts') },
+      { name: 'man', summary: 'print the manual page', load: async () => (await import('./commands/man.ts')).manModule(COMMANDS, version) },
+    ],
+  },
 ];
 
 /**
@@ -88,6 +97,16 @@ export async function run(argv: readonly string[], terminal: Terminal = processT
     if (asked) return run([asked.name, '--help'], terminal);
     terminal.out(overview(terminal));
     return argv.length === 0 ? 2 : 0;
+  }
+  if (name === '__complete') {
+    const { candidates } = await import('./completion/candidates.ts');
+    const found = await candidates(
+      argv.slice(1),
+      COMMANDS.flatMap(({ entries }) => entries),
+      terminal,
+    );
+    if (found.length > 0) terminal.out(found.join('\n'));
+    return 0;
   }
   const entry = find(name);
   if (!entry) {
@@ -109,6 +128,7 @@ export async function run(argv: readonly string[], terminal: Terminal = processT
       argv.slice(1),
     );
     settle(command, terminal);
+    withExamples(command, command.name());
     await command.parseAsync(argv.slice(1), { from: 'user' });
     return exitCode;
   } catch (error) {
@@ -136,6 +156,13 @@ function settle(command: Command, terminal: Terminal): void {
   command.exitOverride();
   command.configureOutput({ writeOut: text => terminal.out(text.trimEnd()), writeErr: () => {} });
   for (const below of command.commands) settle(below, terminal);
+}
+
+/** Under the help of a command stand examples of it. */
+function withExamples(command: Command, name: string): void {
+  const examples = EXAMPLES[name.replace(/^sallyport /, '')];
+  if (examples !== undefined) command.addHelpText('after', ['', 'Examples:', ...examples.map(each => `  ${each}`)].join('\n'));
+  for (const below of command.commands) withExamples(below, `${name} ${below.name()}`);
 }
 
 function find(name: string): Entry | undefined {

@@ -14,6 +14,8 @@ export interface Terminal {
   /** Whether people look at it: only then it is drawn over, and only then progress is shown. */
   isOutTerminal?: boolean;
   isErrTerminal?: boolean;
+  /** Writes what is no line, to standard error. */
+  rawErr?: (text: string) => void;
   /** Styles for what is written to standard output and to standard error; plain when that is not a terminal. */
   style: Style;
   errStyle: Style;
@@ -54,6 +56,7 @@ export function processTerminal(): Terminal {
     stdin: process.stdin,
     isOutTerminal: process.stdout.isTTY === true && process.env.TERM !== 'dumb',
     isErrTerminal: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
+    rawErr: text => void process.stderr.write(text),
     style: styleOf(wantsColor(process.stdout, process.env)),
     errStyle: styleOf(wantsColor(process.stderr, process.env)),
   };

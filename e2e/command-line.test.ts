@@ -146,6 +146,46 @@ test('following ends with an error when it is refused, and when nothing answers 
   assert.match(nobody.stderr, /^error: the control plane at http:\/\/127\.0\.0\.1:9 cannot be reached/m);
 });
 
+test('a real bash completes commands and the names of what is there; profiles name installations', async () => {
+  const complete = (...words: string[]) =>
+    new Promise<string[]>((resolve, reject) => {
+      const script = `sallyport() { "$NODE" "$COMMAND" "$@"; }
+        source <(sallyport completion bash)
+        COMP_WORDS=(sallyport "$@"); COMP_CWORD=$#
+        _sallyport
+        printf '%s\n' "\${COMPREPLY[@]}"`;
+      const env = environment({ NODE: process.execPath, COMMAND: command });
+      execFile('bash', ['-c', script, 'bash', ...words], { env }, (error, stdout, stderr) =>
+        error === null && stderr === '' ? resolve(stdout.trim().split('\n')) : reject(new Error(`${stderr} ${String(error)}`)),
+      );
+    });
+  assert.deepEqual(await complete('connect', ''), ['crm']);
+  assert.deepEqual(await complete('history', 'role', 's'), ['support']);
+  assert.deepEqual(await complete('approvals', 'a'), ['approve']);
+  assert.deepEqual(await complete('sessions', 'tail', '--resource', 'c'), ['crm']);
+
+  const { api, adminToken } = gateway.endpoints();
+  const elsewhere = { SALLYPORT_DATA: '', SALLYPORT_TOKEN: adminToken };
+  assert.equal((await sallyport(['profile', 'add', 'prod', '--api', `${api}/`], elsewhere)).code, 0);
+  assert.equal((await sallyport(['profile', 'add', 'lab', '--api', 'http://127.0.0.1:9'], elsewhere)).code, 0);
+  assert.match((await sallyport(['profile', 'list'], elsewhere)).stdout, /^ +NAME +API.*\n +lab +http:\/\/127\.0\.0\.1:9\n\* +prod +http/);
+  assert.match((await sallyport(['get', 'roles'], elsewhere)).stdout, /^support /m, 'the first that was added is used');
+  assert.match((await sallyport(['get', 'roles', '--profile', 'lab'], elsewhere)).stderr, /127\.0\.0\.1:9 cannot be reached/);
+  assert.match((await sallyport(['get', 'roles'], { ...elsewhere, SALLYPORT_PROFILE: 'lab' })).stderr, /127\.0\.0\.1:9 cannot be reached/);
+  assert.match(
+    (await sallyport(['get', 'roles', '--data', gateway.data], { ...elsewhere, SALLYPORT_PROFILE: 'lab' })).stdout,
+    /^support /m,
+  );
+  assert.equal((await sallyport(['profile', 'use', 'lab'], elsewhere)).code, 0);
+  assert.match((await sallyport(['get', 'roles'], elsewhere)).stderr, /127\.0\.0\.1:9 cannot be reached/);
+  assert.match((await sallyport(['get', 'roles'])).stdout, /^support /m, 'what the environment says goes before a profile');
+  assert.deepEqual(await complete('get', 'roles', '--profile', ''), ['lab', 'prod']);
+  assert.equal((await sallyport(['profile', 'remove', 'lab'], elsewhere)).code, 0);
+  assert.match((await sallyport(['get', 'roles', '--profile', 'lab'], elsewhere)).stderr, /there is no profile lab; there are: prod/);
+  const insecure = await sallyport(['profile', 'add', 'x', '--api', 'http://sallyport.example'], elsewhere);
+  assert.deepEqual([insecure.code, insecure.stdout], [2, '']);
+});
+
 test('the doctor finds nothing wrong with a sound installation, and says what is wrong with a broken one', async () => {
   const sound = await sallyport(['doctor', '--json']);
   const { findings } = JSON.parse(sound.stdout) as { findings: { check: string; outcome: string; detail: string; mend?: string }[] };

@@ -1,10 +1,12 @@
 /** `sallyport evidence export`: writes records and the proof that they are complete into one file, for anybody to verify. */
 import { open, rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { parseTreeHead, splitNotes } from '@sallyport/shared/evidence/tree-head.ts';
 import type { Command } from 'commander';
 import { type ConnectionOptions, findConnection, readText, withConnectionOptions } from '../connection.ts';
 import { requestDownload } from '../http-client.ts';
+import { counting, progress, size } from '../progress.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -46,7 +48,13 @@ export function addExport(evidence: Command, terminal: Terminal): void {
         });
       });
       try {
-        const headers = await requestDownload(connection.api, `/v1/evidence/export?${query.toString()}`, file.createWriteStream());
+        const line = progress(terminal, 'written', size);
+        const count = counting(bytes => line.update(bytes));
+        const written = pipeline(count, file.createWriteStream());
+        const [headers] = await Promise.all([
+          requestDownload(connection.api, `/v1/evidence/export?${query.toString()}`, count),
+          written,
+        ]).finally(() => line.end());
         terminal.err(`evidence written to ${options.output}`);
         terminal.err(`key of the control plane: ${String(headers['x-sallyport-evidence-key'])}`);
         terminal.err(`verify it, anywhere: sallyport evidence verify ${options.output} --key KEY`);

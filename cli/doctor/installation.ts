@@ -165,8 +165,8 @@ function checkProviders(connection: Connection): Promise<Finding[]> {
     if (manifests.length === 0)
       return note('identity providers', 'none is configured: nobody can sign in', 'apply an IdentityProvider manifest');
     const findings = await Promise.all(
-      manifests.map(({ metadata, spec }) =>
-        spec.oidc === undefined ? [] : checkProvider(`identity provider ${metadata.name}`, spec.oidc.issuer),
+      manifests.map(async ({ metadata, spec }) =>
+        spec.oidc === undefined ? [] : await checkProvider(`identity provider ${metadata.name}`, spec.oidc.issuer),
       ),
     );
     return findings.flat();

@@ -1,0 +1,31 @@
+/** Examples that `--help` and the manual page show, by command. A test parses each. */
+export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  up: ['sallyport up --demo', 'sallyport up --config ./policy --data /var/lib/sallyport'],
+  'control-plane': ['sallyport control-plane --data /var/lib/sallyport --http 127.0.0.1:8420 --grpc 0.0.0.0:8421'],
+  agent: ['sallyport agent --join "$TOKEN" --control-plane sallyport.example:8421 --data /var/lib/sallyport-agent'],
+  login: ['sallyport login', 'sallyport login --issuer https://idp.example'],
+  token: ['sallyport token'],
+  ticket: ['PGPASSWORD=$(sallyport ticket crm) psql -h 127.0.0.1 -p 15432 -U me crm'],
+  connect: ['sallyport connect crm', 'sallyport connect crm -- -c "select 1"'],
+  apply: ['sallyport apply -f ./policy'],
+  plan: ['sallyport plan -f ./policy'],
+  get: ['sallyport get roles', 'sallyport get role support --at 2026-11-01'],
+  history: ['sallyport history role support', 'sallyport history guard sql-safety --limit 5 --json'],
+  agents: ['sallyport agents list --watch', 'sallyport agents invite --label network=prod-eu'],
+  sessions: [
+    'sallyport sessions list --live --watch',
+    'sallyport sessions tail --resource crm',
+    'sallyport sessions kill 0199c7a8-0000-7000-8000-000000000000',
+  ],
+  'sessions tail': ['sallyport sessions tail --json --resource crm'],
+  evidence: [
+    'sallyport evidence query who-read column=public.customers.email',
+    'sallyport evidence export --from 2026-04-01T00:00:00Z -o april.jsonl',
+  ],
+  approvals: ['sallyport approvals list --watch', 'sallyport approvals approve 0199c7a8-0000-7000-8000-000000000000 --reason "ticket 42"'],
+  detect: ['sallyport detect server.log'],
+  doctor: ['sallyport doctor', 'sallyport doctor --api https://sallyport.example --ca ca.pem --json'],
+  profile: ['sallyport profile add prod --api https://sallyport.example --ca ca.pem', 'sallyport get roles --profile prod'],
+  completion: ['source <(sallyport completion bash)', 'sallyport completion fish | source'],
+  man: ['sallyport man | man -l -'],
+};
