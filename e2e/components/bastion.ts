@@ -39,7 +39,7 @@ export interface BastionOptions {
   sshd?: SshServerOptions;
   /** YAML in the role's `ssh:`, braces included. */
   role?: string;
-  /** More documents, each with its leading `---`. */
+  /** More documents, each with its leading `---`; `$ADDRESS` and `$HOSTKEYS` in it are the host's. */
   extra?: string;
   /** YAML of Credential.spec. */
   credential?: (sshd: SshServer) => string;
@@ -80,7 +80,7 @@ metadata: { name: operators }
 spec:
   members: { groups: [operators] }
   resources: { names: [web] }
-${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${options.extra ?? ''}`;
+${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${(options.extra ?? '').replaceAll('$ADDRESS', `127.0.0.1:${sshd.port}`).replaceAll('$HOSTKEYS', JSON.stringify(sshd.hostKeys))}`;
   let gateway: Gateway;
   try {
     gateway = await startGateway({ manifests: { 'ssh.yaml': manifests }, args: options.args ?? [] });

@@ -250,7 +250,7 @@ const roleSsh: Type<RoleSsh> = mapped(
     sftp: optional(flag(), 'Whether files may be moved with sftp and scp. Absent: yes.'),
     forward: optional(listOf(destination()), '`host:port` with `*`, to which connections may be forwarded. Absent: none.'),
     remoteForward: optional(listOf(destination()), '`host:port` with `*`, on which the host may listen for the client. Absent: none.'),
-    environment: optional(listOf(line(128)), 'Variables that the client may set, `*` at the end allowed. Absent: `LANG`, `LC_*`, `TERM`.'),
+    environment: optional(listOf(line(128)), 'Variables that the client may set beside `LANG` and `LC_*`; `*` at the end allowed.'),
     uploadMax: optional(size(Number.MAX_SAFE_INTEGER), 'The largest file that may be written by sftp.'),
     forceCommand: optional(line(4096), 'What the host runs whatever is asked for; goes into the certificate of `certificate: true`.'),
   }),
