@@ -16,13 +16,14 @@ import { Ledger } from './evidence/ledger.ts';
 import { VerifyContext, verifyToken } from './identity/verify.ts';
 import { nowUnixUs } from './session/clock.ts';
 import { Gateway } from './session/gateway.ts';
-import { LeaseState } from './session/lease-state.ts';
+import { LeaseState, type ResourceState } from './session/lease-state.ts';
 import { Listener, splitHostPort } from './session/listener.ts';
 import { protocols } from './session/protocols.ts';
 import { openSpool } from './spool/spool.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker-messages.ts';
 
 const SWEEP_MS = 1000;
+const HOUSEKEEPING_MS = 30_000;
 /** Of what the control stream takes in one message. */
 const CATALOG_BYTES_MAX = 16 * 1024 * 1024;
 const compress = promisify(gzip);
@@ -82,6 +83,30 @@ const sweep = setInterval(() => {
   for (const session of [...gateway.sessions.values()]) session.checkLimits(now);
   gateway.flushRefusals();
 }, SWEEP_MS);
+
+/** One worker of the agent tidies up; each resource alone, and none waits for another. */
+const housekeeping = new Set<string>();
+const housekeeper =
+  data.index === 0
+    ? setInterval(() => {
+        for (const resource of gateway.lease?.resources.values() ?? []) void housekeep(resource);
+      }, HOUSEKEEPING_MS)
+    : null;
+
+async function housekeep(resource: ResourceState): Promise<void> {
+  const protocol = protocols.get(resource.spec.protocol);
+  if (protocol?.housekeep === undefined || housekeeping.has(resource.name)) return;
+  housekeeping.add(resource.name);
+  try {
+    await protocol.housekeep(resource, reportFault);
+  } catch (error) {
+    reportFault(
+      error instanceof GatewayError ? error : new GatewayError('HOUSEKEEPING_FAILED', 'internal', errorText(error), { cause: error }),
+    );
+  } finally {
+    housekeeping.delete(resource.name);
+  }
+}
 
 function takeLease(message: Extract<ToWorker, { type: 'lease' }>): void {
   const { lease, listen } = message;
@@ -155,6 +180,7 @@ function drain(deadlineMs: number): void {
 async function stop(): Promise<void> {
   gateway.draining = true;
   clearInterval(sweep);
+  if (housekeeper !== null) clearInterval(housekeeper);
   await listenersChanging;
   for (const { listener } of listeners.values()) listener.close();
   endSessions();

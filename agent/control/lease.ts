@@ -152,7 +152,7 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     // Not repeated in an error: it is the secret.
   }
   bytes.fill(0);
-  const { username, password, privateKey, authorityKey } = (value ?? {}) as Record<string, unknown>;
+  const { username, password, privateKey, authorityKey, dynamic } = (value ?? {}) as Record<string, unknown>;
   if (typeof username !== 'string' || typeof password !== 'string') {
     throw new GatewayError('CREDENTIAL_MALFORMED', 'unavailable', `the credential ${name} in the lease cannot be read`);
   }
@@ -161,5 +161,6 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     password,
     ...(typeof privateKey === 'string' ? { privateKey } : {}),
     ...(typeof authorityKey === 'string' ? { authorityKey } : {}),
+    ...(dynamic === undefined ? {} : { dynamic: { grants: (dynamic as { grants: string[] }).grants } }),
   };
 }

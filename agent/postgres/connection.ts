@@ -34,6 +34,7 @@ import {
 } from './messages.ts';
 import { PacketReader } from './packet-reader.ts';
 import { Relay } from './relay.ts';
+import { createSessionRole, type SessionRole } from './session-role.ts';
 import { chooseParameters, type StartupChoice } from './startup-parameters.ts';
 import { connectUpstream, sendCancel, type Upstream, UpstreamRefused, type UpstreamTarget } from './upstream.ts';
 
@@ -90,6 +91,8 @@ export class PostgresConnection {
   /** What the client said of itself, for the record. */
   #client: Record<string, string> = {};
   #upstream: Upstream | null = null;
+  /** The session's own role in the database, where the credential asks for one. */
+  #role: SessionRole | null = null;
 
   private constructor(socket: Socket, context: ConnectionContext) {
     this.#socket = socket;
@@ -306,7 +309,9 @@ export class PostgresConnection {
       };
       this.#socket.once('close', noteClose);
       session.onEnd = () => this.#socket.destroy();
-      const upstream = await this.#connect(target, database, choice);
+      const { dynamic } = credential;
+      if (dynamic !== undefined) this.#role = await createSessionRole(target, database, dynamic.grants, session.id);
+      const upstream = await this.#connect(this.#role?.target ?? target, database, choice);
       // Column rules speak of names, results of numbers: without the catalog nothing could be released.
       const { policy, recording } = session.inForce;
       if (policy.hasColumnRules || recording?.policy.hasColumnRules === true)
@@ -326,6 +331,7 @@ export class PostgresConnection {
       this.#greet(session, upstream, startup, target, database);
     } catch (error) {
       this.#upstream?.socket.destroy();
+      this.#dropRole();
       const { code, sqlState, message } = describeOpening(error);
       if (started) recordFailedOpening(session, code, message);
       session.close();
@@ -368,6 +374,7 @@ export class PostgresConnection {
       pid,
       onClosed: () => {
         gateway.unregisterCancel(pid);
+        this.#dropRole();
         if (this.#state !== 'closed') this.#transition('closed');
       },
     });
@@ -382,6 +389,16 @@ export class PostgresConnection {
         encodeReadyForQuery('I'),
       ]),
     );
+  }
+
+  /** Nobody waits for it: what fails here the next round of housekeeping does. */
+  #dropRole(): void {
+    const role = this.#role;
+    this.#role = null;
+    role?.drop().catch((error: unknown) => {
+      const message = `the role ${role.name} of a session that is over was not dropped yet: ${errorText(error)}`;
+      this.#context.gateway.report(new GatewayError('PG_SESSION_ROLE_LEFT', 'unavailable', message, { cause: error }));
+    });
   }
 
   #close(farewell: Buffer | null): void {

@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
+import type { GatewayError } from '@sallyport/shared/errors.ts';
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { CatalogFile } from '@sallyport/shared/rehearsal/catalog-file.ts';
 import type { Gateway } from './gateway.ts';
@@ -34,6 +35,12 @@ export interface Protocol {
    * @throws {GatewayError} when it cannot be read.
    */
   catalog?(resource: ResourceState, database: string, secrets: DetectorSet | null): Promise<CatalogFile>;
+  /**
+   * Tidies up at the resource what sessions that are over have left there, also those of a process that died. Called about once a minute
+   * by one worker of an agent; several agents may do it at the same time.
+   * @throws {GatewayError} when the resource cannot be reached.
+   */
+  housekeep?(resource: ResourceState, report: (error: GatewayError) => void): Promise<void>;
   /** Takes over an accepted socket. Never throws; every failure ends this socket alone. */
   serve(socket: Socket, context: ConnectionContext): void;
 }

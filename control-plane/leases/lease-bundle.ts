@@ -86,9 +86,9 @@ export class LeaseBuilder {
       const credential = state.manifest('Credential', manifest.spec.credential) as Stored<'Credential'> | undefined;
       if (credential !== undefined) {
         const { password, privateKey } = credential.secrets;
-        const { username, certificate } = credential.manifest.spec;
+        const { username, certificate, dynamic } = credential.manifest.spec;
         const credentialName = credential.manifest.name;
-        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}`;
+        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}\0${JSON.stringify(dynamic?.grants)}`;
         const open = (path: string, sealed: string) => this.#open('Credential', credentialName, path, sealed).toString('utf8');
         credentials[credentialName] = sealedOnce(`credential:${credentialName}`, of, () =>
           Buffer.from(
@@ -101,6 +101,7 @@ export class LeaseBuilder {
           ),
         );
       }
+              ...(dynamic === undefined ? {} : { dynamic }),
     }
     return {
       agentId,

@@ -64,15 +64,18 @@ function checkPasswords(located: readonly Located[], all: readonly Manifest[], p
     return item === undefined ? null : { file: item.file, ...positionAt(item.node, path) };
   };
   for (const resource of all) {
-    if (!isA(resource, 'Resource') || resource.spec.protocol !== 'postgres') continue;
+    if (!isA(resource, 'Resource')) continue;
     const credential = all.find(each => each.kind === 'Credential' && each.name === resource.spec.credential);
-    if (credential === undefined || !isA(credential, 'Credential') || credential.spec.password !== undefined) continue;
+    if (credential === undefined || !isA(credential, 'Credential')) continue;
+    const { protocol } = resource.spec;
+    const wrong =
+      protocol === 'postgres'
+        ? credential.spec.password === undefined && `has no \`password\`, which Resource ${shown(resource.name)} (postgres) needs`
+        : credential.spec.dynamic !== undefined && `is \`dynamic\`, which Resource ${shown(resource.name)} (${protocol}) cannot be`;
+    if (wrong === false) continue;
     const at = position(resource, 'spec', 'credential') ?? position(credential, 'spec');
-    if (at === null) continue; // Both are in force already: this change has nothing to do with it.
-    problems.push({
-      ...at,
-      message: `Credential ${shown(credential.name)} has no \`password\`, which Resource ${shown(resource.name)} (postgres) needs`,
-    });
+    // Where both are in force already, this change has nothing to do with it.
+    if (at !== null) problems.push({ ...at, message: `Credential ${shown(credential.name)} ${wrong}` });
   }
 }
 

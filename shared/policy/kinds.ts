@@ -152,6 +152,10 @@ const credential: Type<CredentialSpec> = mapped(
     password: optional(secret(), 'Where its password comes from.'),
     privateKey: optional(secret(), 'ssh: a private key without a passphrase, PEM or OpenSSH’s own format.'),
     certificate: optional(flag(), 'ssh: the agent issues itself a certificate for each session; `sallyport ssh authority` prints whose.'),
+    dynamic: optional(
+      object({ grants: required(listOf(line(63), { min: 1, max: 50 }), 'Roles of the database that the session’s role is a member of.') }),
+      'postgres: each session gets a role of its own, dropped when it ends; `username` needs CREATEROLE and may grant these.',
+    ),
   }),
   (spec, node, reading) =>
     spec.password === undefined && spec.privateKey === undefined && spec.certificate !== true

@@ -89,7 +89,7 @@ const wrong: [string, string, string[]][] = [
   [
     'unknown field, nothing near',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, zzz: 1 }\n',
-    ['3:46: unknown field `zzz`; known here: `username`, `password`, `privateKey`, `certificate`'],
+    ['3:46: unknown field `zzz`; known here: `username`, `password`, `privateKey`, `certificate`, `dynamic`'],
   ],
   [
     'unknown top-level field',
@@ -523,9 +523,9 @@ test('aliases are followed, with the positions of what they stand for', () => {
 test('the table of fields comes from the same schema', () => {
   const names = (fields: readonly FieldDescription[] | undefined): string[] => (fields ?? []).map(field => field.name);
   const spec = (kind: Parameters<typeof manifestFields>[0]) => manifestFields(kind).find(field => field.name === 'spec')?.value.fields;
-  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'privateKey', 'certificate']);
+  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'privateKey', 'certificate', 'dynamic']);
   const [, password] = spec('Credential') ?? [];
-  assert.deepEqual(names(password?.value.fields), ['env', 'file', 'value']);
+  assert.deepEqual(names(password?.value.fields), ['env', 'file', 'value', 'vault', 'awsSecret']);
   const rules = spec('Guard')?.find(field => field.name === 'rules')?.value.items?.fields;
   const action = rules?.find(field => field.name === 'action');
   assert.deepEqual(action?.value.values, ['allow', 'deny', 'hold']);

@@ -89,6 +89,8 @@ export interface CredentialSpec {
   privateKey?: SecretSource;
   /** Certificates of five minutes by an authority of this credential's own. */
   certificate?: boolean;
+  /** postgres: each session gets a role of its own, a member of these and nothing else; `username` is who makes it. */
+  dynamic?: { grants: string[] };
 }
 
 /** Exactly one of the two is given. */
