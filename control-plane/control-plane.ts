@@ -17,6 +17,7 @@ import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
 import { Retention } from './evidence/retention.ts';
+import { TimeStamping } from './evidence/time-stamping.ts';
 import { ApprovalDesk } from './grpc/approval-desk.ts';
 import { Enrolment } from './grpc/enrolment.ts';
 import { Fleet } from './grpc/fleet.ts';
@@ -55,6 +56,8 @@ export interface ControlPlaneOptions {
   /** Where browsers reach the console, when that is not where it listens. */
   url?: string;
   clickhouse?: { url: string; user: string; password: string };
+  /** Who stamps the time of heads of the control log (RFC 3161), and PEM of what it is trusted by. */
+  timestamps?: { url: string; trusted: string; everyMs?: number };
   /** Where the log is; without it, in files of the data folder. */
   kafka?: KafkaConfig | null;
   /** With Kafka: the key-encryption key that all replicas have; default pki/kek of the data folder. */
@@ -167,6 +170,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => issuerKeys.close());
     const administration = new AdministrationLog(control);
     const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
+    if (options.timestamps !== undefined) {
+      const timeStamping = new TimeStamping({ control, tree, logger, ...options.timestamps });
+      closers.push(() => timeStamping.close());
+      timeStamping.start();
+    }
     const refreshing = keepSecretsFresh(manifests, logger, options.secretsRefreshMs ?? secretsRefreshMs);
     closers.push(() => clearInterval(refreshing));
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });

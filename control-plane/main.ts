@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type KafkaFlagValues, kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts';
+import { certificates } from '@sallyport/shared/crypto/time-stamp.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
@@ -14,13 +15,16 @@ import { startControlPlane } from './control-plane.ts';
 import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
-                               [--clickhouse URL] [--kafka HOST:PORT,...]
+                               [--timestamps URL --timestamps-ca FILE] [--clickhouse URL] [--kafka HOST:PORT,...]
 
   --data DIR         event log, keys and certificates (made when missing)
   --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
   --grpc HOST:PORT   for agents; default 127.0.0.1:8421
   --name NAME        a further name or address by which others reach this machine, for the certificates
   --url URL          where browsers reach the console, behind a proxy or another name; what identity providers send people back to
+  --timestamps URL   a time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)
+  --timestamps-ca FILE
+                     PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
 
   --kek FILE         with --kafka: the key-encryption key that all replicas are given (default DIR/pki/kek)
@@ -81,7 +85,7 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
 
 type Options = Pick<
   Parameters<typeof startControlPlane>[0],
-  'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'kafka' | 'kekFile'
+  'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kekFile'
 >;
 
 /** @returns the options, or the text to print instead of starting. */
@@ -94,6 +98,8 @@ function parseOptions(argv: readonly string[]): Options | string {
     'grpc-name'?: string[];
     url?: string;
     clickhouse?: string;
+    timestamps?: string;
+    'timestamps-ca'?: string;
     kek?: string;
     help?: boolean;
   } & KafkaFlagValues;
@@ -108,6 +114,8 @@ function parseOptions(argv: readonly string[]): Options | string {
         'grpc-name': { type: 'string', multiple: true },
         url: { type: 'string' },
         clickhouse: { type: 'string' },
+        timestamps: { type: 'string' },
+        'timestamps-ca': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         kek: { type: 'string' },
         ...kafkaFlags,
@@ -125,6 +133,11 @@ function parseOptions(argv: readonly string[]): Options | string {
   ] as const) {
     if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(value)) return `${flag} must be HOST:PORT, not ${JSON.stringify(value)}.\n\n${usage}`;
   }
+  const stamps = timestampsOf(
+    values.timestamps ?? process.env.SALLYPORT_TIMESTAMPS,
+    values['timestamps-ca'] ?? process.env.SALLYPORT_TIMESTAMPS_CA,
+  );
+  if (typeof stamps === 'string') return `${stamps}\n\n${usage}`;
   if (clickhouse !== undefined && !URL.canParse(clickhouse)) return `--clickhouse must be a URL.\n\n${usage}`;
   if (values.url !== undefined && !isPublicUrl(values.url)) return `--url must be an https: address, or http: of this machine.\n\n${usage}`;
   let kafka: ReturnType<typeof kafkaConfig>;
@@ -141,6 +154,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     grpc,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],
     ...(values.url === undefined ? {} : { url: values.url }),
+    ...(stamps === undefined ? {} : { timestamps: stamps }),
     ...(clickhouse === undefined
       ? {}
       : {
@@ -151,6 +165,20 @@ function parseOptions(argv: readonly string[]): Options | string {
           },
         }),
   };
+}
+
+/** @returns what is wrong with them, as a sentence. */
+function timestampsOf(url: string | undefined, caFile: string | undefined): { url: string; trusted: string } | string | undefined {
+  if (!url && !caFile) return undefined;
+  if (!url || !caFile) return '--timestamps and --timestamps-ca go together.';
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return '--timestamps must be an http: or https: address.';
+  try {
+    const trusted = readFileSync(caFile, 'utf8');
+    certificates(trusted);
+    return { url, trusted };
+  } catch (error) {
+    return `--timestamps-ca cannot be used: ${errorText(error)}.`;
+  }
 }
 
 /** Cookies and codes do not cross a network in the clear. */

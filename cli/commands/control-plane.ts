@@ -11,6 +11,8 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
     .option('--http <HOST:PORT>', 'address of the console and API')
     .option('--grpc <HOST:PORT>', 'address that agents dial')
     .option('--grpc-name <NAME>', 'further name by which agents reach it; may be repeated')
+    .option('--timestamps <URL>', 'time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)')
+    .option('--timestamps-ca <FILE>', 'PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)')
     .option('--clickhouse <URL>', 'session store to read from; SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD say as whom')
     .option('--kek <FILE>', 'with --kafka: the key-encryption key that all replicas are given (default: pki/kek of the data folder)')
     .allowUnknownOption()

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { access, writeFile } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import { sha256, verifyEd25519 } from '@sallyport/shared/crypto/sha256.ts';
+import { certificates, verifyTimeStamp } from '@sallyport/shared/crypto/time-stamp.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Report } from '@sallyport/shared/evidence/report.ts';
 import { type LogKey, parseLogKey, splitNotes } from '@sallyport/shared/evidence/tree-head.ts';
@@ -23,12 +24,17 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     .argument('<file>')
     .option('--key <KEY>', "the control plane's key, as `evidence export` showed it, got on another way than the file")
     .option('--heads <FILE>', 'heads of the control log that were kept elsewhere (`evidence heads --keep`): it must go on from each')
+    .option('--tsa-ca <FILE>', 'PEM file with the time-stamping authorities to trust')
     .option('--report <FILE>', 'write the page for people that is in the file (mode 0600; FILE must not exist)')
     .option('--json', 'print JSON')
-    .action(async (file: string, options: { key?: string; heads?: string; report?: string; json?: true }) => {
+    .action(async (file: string, options: { key?: string; heads?: string; tsaCa?: string; report?: string; json?: true }) => {
       const heads = options.heads === undefined ? [] : splitNotes(await readText(options.heads, 'the kept heads'));
       if (options.heads !== undefined && heads.length === 0) throw new UsageError(`there is no head in ${options.heads}`);
-      const { report, page } = await verifyFile(file, { heads, ...(options.key === undefined ? {} : { key: pinned(options.key) }) });
+      const { report, page } = await verifyFile(file, {
+        heads,
+        ...(options.tsaCa === undefined ? {} : { verifyTimeStamp: checkedBy(await readText(options.tsaCa, 'the authorities')) }),
+        ...(options.key === undefined ? {} : { key: pinned(options.key) }),
+      });
       if (options.json) terminal.out(JSON.stringify(report, null, 2));
       else show(report, heads.length, terminal);
       if (options.report !== undefined) await writePage(options.report, page, terminal);
@@ -43,7 +49,10 @@ export function addVerify(evidence: Command, terminal: Terminal): void {
     });
 }
 
-async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }): Promise<{ report: Report; page: string | null }> {
+async function verifyFile(
+  file: string,
+  given: { key?: LogKey; heads: string[]; verifyTimeStamp?: ReturnType<typeof checkedBy> },
+): Promise<{ report: Report; page: string | null }> {
   await access(file).catch((cause: unknown) => {
     throw new GatewayError('FILE_UNREADABLE', 'invalid', `the evidence cannot be read from ${file}: ${errorText(cause)}.`, { cause });
   });
@@ -55,6 +64,16 @@ async function verifyFile(file: string, given: { key?: LogKey; heads: string[] }
     }
   }
   return { report: await verifier.finish(), page: verifier.page };
+}
+
+/** @throws {UsageError} when there is no certificate in it: then nothing would ever hold. */
+function checkedBy(pem: string): (token: Uint8Array, hash: Uint8Array) => { atMs: number; authority: string } {
+  try {
+    certificates(pem);
+  } catch (error) {
+    throw new UsageError(`--tsa-ca cannot be used: ${errorText(error)}`);
+  }
+  return (token, hash) => verifyTimeStamp(token, hash, pem);
 }
 
 /** Only a page that the control plane signed for this file is written. */
@@ -100,7 +119,7 @@ function pinned(text: string): LogKey {
   return key;
 }
 
-function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, heads: number, { out, style }: Terminal): void {
+function show({ ok, scope, findings, more, notes, counts, treeHead, timestamps }: Report, heads: number, { out, style }: Terminal): void {
   for (const { code, message } of findings) out(`${style.red(code)}  ${printable(message)}`);
   if (more > 0) out(`… and ${more} more`);
   for (const { code, message } of notes) out(`${style.yellow(code)}  ${printable(message)}`);
@@ -109,6 +128,8 @@ function show({ ok, scope, findings, more, notes, counts, treeHead }: Report, he
   );
   if (treeHead !== null)
     out(`control log ${printable(treeHead.origin)}: ${treeHead.size} entries, root ${treeHead.root}, ${printable(treeHead.at)}`);
+  for (const { at, entries, authority } of timestamps)
+    out(`time stamp: the control log had ${entries} entries by ${at}, says ${printable(authority)}`);
   const asked = Object.entries(scope).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
   out(`sessions of: ${printable(asked.join(', ') || 'everything')}`);
   if (heads > 0 && ok) out(`the control log goes on from ${heads === 1 ? 'the kept head' : `all ${heads} kept heads`}`);

@@ -16,6 +16,7 @@ import type { ShownHead } from '@sallyport/shared/evidence/kept-heads.ts';
 import { CLOCKS_APART_MS, OPEN_ENTRIES } from '@sallyport/shared/evidence/log-proof.ts';
 import { parseTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import type { TimestampedRoot } from '../aggregates/timestamp.ts';
 import type { SessionHistory } from '../http/session-history.ts';
 import { decodeStored } from '../ingest/decode.ts';
 import type { LogReader } from '../log/event-log.ts';
@@ -36,7 +37,7 @@ export interface EvidenceScope {
 export type KeptSizes = readonly number[];
 
 export interface EvidenceExportOptions {
-  control: { state: Pick<ControlLog['state'], 'checkpoints'> };
+  control: { state: Pick<ControlLog['state'], 'checkpoints' | 'timestamps'> };
   controlTopic: Pick<LogReader, 'read'>;
   tree: ControlTree;
   checkpoints: Pick<CheckpointDesk, 'flush'>;
@@ -78,8 +79,11 @@ export class EvidenceExport {
     const madeAt = new Date(this.#options.clock()).toISOString();
     yield line({ type: 'header', format: 'sallyport-evidence/1', madeAt, key: this.key, scope });
     yield line({ type: 'tree-head', note: head.note });
-    for (const { size, proof } of this.#consistency(kept, head.size)) yield line({ type: 'consistency', size, proof });
+    const stamps = this.#stamps(scope, head.size);
+    const sizes = [...kept, ...stamps.map(({ size }) => size)];
+    for (const { size, proof } of this.#consistency(sizes, head.size)) yield line({ type: 'consistency', size, proof });
     for await (const each of this.#logLines(scope, head.size)) yield line(each);
+    for (const { note, token, authority } of stamps) yield line({ type: 'timestamp', note, token, authority });
     for (const ledger of ledgers) {
       for await (const encoded of this.#recordsOf(ledger, await this.#firstCheckpoint(ledger, scope))) {
         const checkpoint = checkpointOf(encoded);
@@ -130,6 +134,14 @@ export class EvidenceExport {
       head: { origin: tree.key.origin, size, root: base64(root), at, note },
       consistency: this.#consistency(kept, size),
     };
+  }
+
+  /** The first time stamp from after the sessions began, which says most about them, and the newest. */
+  #stamps(scope: EvidenceScope, size: number): readonly TimestampedRoot[] {
+    const roots = this.#options.control.state.timestamps().roots.filter(root => root.size <= size);
+    const fromMs = earliestMs(scope) ?? 0;
+    const first = roots.find(({ note }) => Date.parse(parseTreeHead(note)?.head.at ?? '') >= fromMs);
+    return [...new Set([first, roots.at(-1)])].filter(root => root !== undefined);
   }
 
   #consistency(kept: KeptSizes, size: number): { size: number; proof: string[] }[] {

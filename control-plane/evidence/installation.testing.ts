@@ -23,6 +23,7 @@ import {
   encodeSessionEnded,
   encodeSessionStarted,
 } from '@sallyport/shared/records/encode.ts';
+import type { TimestampedRoot } from '../aggregates/timestamp.ts';
 import { ControlTree } from './control-tree.ts';
 import { EvidenceExport, type EvidenceScope } from './evidence-export.ts';
 
@@ -56,6 +57,8 @@ export class Installation {
   readonly controlKey: KeyObject;
   readonly tree: ControlTree;
   nowMs: number;
+  /** Heads that were time-stamped. */
+  readonly stamps: TimestampedRoot[] = [];
   readonly #entries: Uint8Array[] = [];
   readonly #records: StoredRecord[] = [];
   readonly #sessions: StoredSession[] = [];
@@ -151,7 +154,7 @@ export class Installation {
 
   export(): EvidenceExport {
     return new EvidenceExport({
-      control: { state: { checkpoints: () => ({ ledgers: this.#known }) } },
+      control: { state: { checkpoints: () => ({ ledgers: this.#known }), timestamps: () => ({ roots: this.stamps }) } },
       controlTopic: {
         read: (from, max) =>
           Promise.resolve(

@@ -7,13 +7,15 @@ export interface PostOptions {
   headers: Record<string, string>;
   ca?: string | undefined;
   signal: AbortSignal;
+  /** The answer is bytes: each a character of the text (latin1). */
+  binary?: true;
 }
 
 const TIMEOUT_MS = 30_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 /** @throws when there is no answer, or its status is not 2xx; the message has the beginning of the answer. */
-export async function post(url: string, body: Uint8Array, { method = 'POST', headers, ca, signal }: PostOptions): Promise<string> {
+export async function post(url: string, body: Uint8Array, { method = 'POST', headers, ca, signal, binary }: PostOptions): Promise<string> {
   const { protocol } = new URL(url);
   return new Promise((resolve, reject) => {
     const options = {
@@ -25,7 +27,7 @@ export async function post(url: string, body: Uint8Array, { method = 'POST', hea
     };
     const sent = (protocol === 'https:' ? secure : plain)(url, options, response => {
       let text = '';
-      response.setEncoding('utf8');
+      response.setEncoding(binary ? 'latin1' : 'utf8');
       response.on('data', (part: string) => {
         if (text.length < ANSWER_BYTES_MAX) text += part;
       });

@@ -162,6 +162,17 @@ export class LogProof {
     if (last.to !== head.size) missing(last.to, head.size);
   }
 
+  /** Is the log of that head the beginning of the one in the file? null: the file does not show it. */
+  isBeginning(head: TreeHead, old: TreeHead): boolean | null {
+    const last = this.#last;
+    const proof = this.#consistency.get(old.size);
+    if (proof !== undefined) return isConsistent(old, head, proof, this.#sha256);
+    if (last?.from !== 0 || old.size > last.leaves.length) return old.size > head.size ? false : null;
+    const tree = new MerkleTree(this.#sha256);
+    for (const leaf of last.leaves.slice(0, old.size)) tree.appendHash(leaf);
+    return sameBytes(tree.root(), old.root);
+  }
+
   /** Holds the log against heads that were kept elsewhere, each with a good signature. */
   checkKept(head: TreeHead, kept: readonly TreeHead[]): void {
     const { find } = this.#options;

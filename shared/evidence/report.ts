@@ -10,6 +10,7 @@ export type FindingCode =
   | 'LOG_SPLIT' // a kept head is of another log
   | 'HEAD_UNPROVEN' // the file does not show that its log goes on from a kept head
   | 'FILE_OLDER' // a kept head is newer than the file
+  | 'TIMESTAMP_FORGED' // a time stamp does not hold, or is of another log
   | 'REPORT_FORGED' // the page for people is not signed for this file
   | 'KEY_UNKNOWN' // no proven entry names the agent's key
   | 'CHECKPOINT_FORGED' // a checkpoint is not signed by its agent
@@ -26,7 +27,14 @@ export type FindingCode =
   | 'RECORD_FOREIGN' // a record of another session
   | 'RECORD_ADDED'; // after the session's end
 
-export type NoteCode = 'KEY_NOT_PINNED' | 'WITHHELD' | 'GAP_DECLARED' | 'AGENT_CRASHED' | 'NOT_YET_COVERED' | 'EXPIRED';
+export type NoteCode =
+  | 'KEY_NOT_PINNED'
+  | 'WITHHELD'
+  | 'GAP_DECLARED'
+  | 'AGENT_CRASHED'
+  | 'NOT_YET_COVERED'
+  | 'EXPIRED'
+  | 'TIMESTAMP_UNCHECKED';
 
 export interface Finding {
   code: FindingCode;
@@ -60,6 +68,8 @@ export interface Report {
   notes: Note[];
   counts: { lines: number; sessions: number; records: number; checkpoints: number; entries: number };
   treeHead: { origin: string; size: number; root: string; at: string } | null;
+  /** What authorities say of the log: it was so long at that time. Only those that were checked. */
+  timestamps: { at: string; entries: number; authority: string }[];
   /** Was the key one that the verifier was given? */
   pinned: boolean;
 }

@@ -24,6 +24,11 @@ export interface VerifierOptions {
   key?: LogKey;
   /** Signed heads of the control log that were kept elsewhere: the log in the file must go on from each. */
   heads?: readonly string[];
+  /**
+   * Checks a time stamp (RFC 3161) of a note against authorities that the caller trusts, and throws when it does not hold; without it
+   * time stamps are not checked, and the report says so.
+   */
+  verifyTimeStamp?: (token: Uint8Array, hash: Uint8Array) => { atMs: number; authority: string };
 }
 
 const FORMAT = 'sallyport-evidence/1';
@@ -69,6 +74,7 @@ export class EvidenceVerifier {
   #treeHead: TreeHead | null = null;
   #headNote = '';
   #page: string | null = null;
+  readonly #stamped: { at: string; entries: number; authority: string; head: TreeHead }[] = [];
   readonly #log: LogProof;
   /** Heads that were kept elsewhere, with a good signature. */
   #kept: TreeHead[] = [];
@@ -142,6 +148,7 @@ export class EvidenceVerifier {
       notes: this.#notes,
       counts: { ...this.#counts, entries: this.#log.entries },
       treeHead,
+      timestamps: this.#stamped.filter(({ at }) => at !== '').map(({ head: _head, ...stamp }) => stamp),
       pinned: this.#options.key !== undefined,
     };
   }
@@ -209,6 +216,9 @@ export class EvidenceVerifier {
       case 'session':
         this.#session(line);
         return;
+      case 'timestamp':
+        await this.#timestamp(line);
+        return;
       case 'report':
         await this.#reportLine(line);
         return;
@@ -267,6 +277,25 @@ export class EvidenceVerifier {
           code: 'KEPT_HEAD_FORGED',
           message: `A kept head (${kept.split('\n', 1)[0] ?? ''}) is not signed by the control plane’s key.`,
         });
+    }
+  }
+
+  async #timestamp(line: Line): Promise<void> {
+    const note = String(line['note']);
+    const token = fromBase64(String(line['token']));
+    const { verifyEd25519, verifyTimeStamp } = this.#options;
+    const head = this.#key === null ? null : await openTreeHead(note, this.#key, verifyEd25519, this.#sha256);
+    const forged = (why: string) => this.#find({ code: 'TIMESTAMP_FORGED', message: `A time stamp in the file does not hold: ${why}` });
+    if (head === null || token === null) {
+      forged('what it stamps is not signed by the control plane’s key.');
+      return;
+    }
+    try {
+      const stamp = verifyTimeStamp?.(token, this.#sha256(new TextEncoder().encode(note)));
+      const at = stamp === undefined ? '' : new Date(stamp.atMs).toISOString();
+      this.#stamped.push({ at, entries: head.size, authority: stamp?.authority ?? '', head });
+    } catch (error) {
+      forged(error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -342,6 +371,19 @@ export class EvidenceVerifier {
     }
     this.#log.checkComplete(head, this.#fromMs());
     this.#log.checkKept(head, this.#kept);
+    for (const { head: old } of this.#stamped) {
+      if (this.#log.isBeginning(head, old) !== true)
+        this.#find({
+          code: 'TIMESTAMP_FORGED',
+          entry: old.size,
+          message: `The control log that was time-stamped with ${old.size} entries is not the beginning of the one in this file.`,
+        });
+    }
+    if (this.#stamped.length > 0 && this.#options.verifyTimeStamp === undefined)
+      this.#note({
+        code: 'TIMESTAMP_UNCHECKED',
+        message: 'The time stamps in the file were not checked: say which authority you trust (--tsa-ca).',
+      });
   }
 
   /** The earliest moment at which a session in scope can have begun, milliseconds; null when there is none. */
