@@ -495,6 +495,7 @@ export class Agent {
       memoryBytes: BigInt(process.memoryUsage.rss()),
       listeners: this.#host.listeners(),
       problems: this.#allProblems(),
+      draining: this.#draining,
     };
   }
 

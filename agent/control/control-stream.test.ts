@@ -32,6 +32,7 @@ function setUp(more: Partial<ControlStreamOptions> = {}) {
       memoryBytes: 0n,
       listeners: {},
       problems: {},
+      draining: false,
     }),
     onLease: lease => told.push(['lease', lease.bundle.length]),
     onKill: (id, reason) => told.push(['kill', id, reason]),
@@ -97,8 +98,9 @@ test('says hello with its lease and sessions, then health; hands on what comes',
   say({ case: 'killSession', value: { $typeName: 'sallyport.agent.v1.KillSession', sessionId: 's1', reason: 'why' } });
   say({ case: 'revocations', value: { $typeName: 'sallyport.agent.v1.Revocations', tokenIds: ['t'] } });
   say({ case: 'drain', value: { $typeName: 'sallyport.agent.v1.Drain', deadlineUnixUs: 7_000n } });
+  say({ case: 'ping', value: { $typeName: 'sallyport.agent.v1.Ping', nonce: 42n } });
   say({ case: undefined });
-  await until(() => told.length === 4);
+  await until(() => told.length === 4 && heard.some(body => body.case === 'pong' && body.value.nonce === 42n));
   assert.deepEqual(told, [
     ['lease', 5],
     ['kill', 's1', 'why'],

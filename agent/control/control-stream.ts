@@ -316,6 +316,9 @@ export class ControlStream {
       case 'catalogAsked':
         void this.#tellCatalog(body.value.id, body.value.resource, body.value.database);
         return;
+      case 'ping':
+        this.#send({ case: 'pong', value: { $typeName: 'sallyport.agent.v1.Pong', nonce: body.value.nonce } });
+        return;
       case 'drain':
         this.#options.onDrain(Number(body.value.deadlineUnixUs / 1000n));
         return;

@@ -1,6 +1,7 @@
 /** `sallyport agents list|invite|revoke`. */
 import { Command } from 'commander';
 import { administratorRequest, allPages, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { span } from '../doctor/finding.ts';
 import { pairs, printable, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -11,6 +12,10 @@ interface Agent {
   id: string;
   name: string;
   status: string;
+  health?: string;
+  leaseIssuedAt?: string;
+  roundTripMs?: number;
+  spoolRecords?: number;
   labels: Record<string, string>;
   version: string;
   lastSeenAt?: string;
@@ -50,6 +55,19 @@ export function define(terminal: Terminal): Command {
         terminal.errStyle.dim(`Good once, until ${answer.expiresAt}:  sallyport agent --join TOKEN --control-plane ${grpc} --data DIR`),
       );
     });
+  withConnectionOptions(agents.command('drain'))
+    .description('Lets an agent take no new sessions; those that live go on until the deadline. It serves again after a restart.')
+    .argument('<id>', 'id of the agent, see `agents list`')
+    .option('--within <DURATION>', 'how long live sessions may go on (default 10m)', durationSeconds)
+    .option('--reason <TEXT>', 'why, for the record')
+    .action(async (id: string, options: Options & { within?: number; reason?: string }) => {
+      const body = {
+        ...(options.within === undefined ? {} : { withinSeconds: options.within }),
+        ...(options.reason === undefined ? {} : { reason: options.reason }),
+      };
+      await administratorRequest(await findConnection(options, terminal), 'POST', `/v1/agents/${encodeURIComponent(id)}/drain`, body);
+      terminal.out(`agent ${id} takes no new sessions`);
+    });
   withConnectionOptions(agents.command('revoke'))
     .description('Takes an agent its certificate and its leases.')
     .argument('<id>', 'id of the agent, see `agents list`')
@@ -70,9 +88,13 @@ async function listAgents(options: Options, terminal: Terminal): Promise<void> {
         { title: 'ID', value: agent => agent.id },
         { title: 'NAME', value: agent => agent.name },
         { title: 'STATUS', value: agent => agent.status },
+        { title: 'HEALTH', value: agent => agent.health },
         { title: 'VERSION', value: agent => agent.version },
         { title: 'LABELS', value: agent => pairs(agent.labels) },
         { title: 'SESSIONS', value: agent => agent.sessions, align: 'right' },
+        { title: 'LEASE AGE', value: agent => age(agent.leaseIssuedAt), align: 'right' },
+        { title: 'SPOOL', value: agent => agent.spoolRecords, align: 'right' },
+        { title: 'RTT', value: agent => (agent.roundTripMs === undefined ? '' : `${agent.roundTripMs} ms`), align: 'right' },
         { title: 'SERVES', value: agent => Object.keys(agent.listeners).join(',') },
         { title: 'LAST SEEN', value: agent => agent.lastSeenAt },
       ],
@@ -85,6 +107,11 @@ async function listAgents(options: Options, terminal: Terminal): Promise<void> {
       terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name} does not serve ${resource}: ${printable(reason)}`);
     }
   }
+}
+
+/** How long ago, in the largest unit that fits. */
+function age(iso: string | undefined): string {
+  return iso === undefined ? '' : span(Math.max(0, Date.now() - Date.parse(iso)));
 }
 
 function label(text: string, labels: Record<string, string>): Record<string, string> {

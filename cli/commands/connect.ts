@@ -7,9 +7,10 @@ import os from 'node:os';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { Command } from 'commander';
 import { type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { type ApiAddress, requestJson } from '../http-client.ts';
 import { nameOf } from '../identity/claims.ts';
 import { type IdentityOptions, identityToken, withIdentityOptions } from '../identity/token-source.ts';
-import { type ApiAddress, requestJson } from '../http-client.ts';
+import { nearest } from '../nearest-address.ts';
 import { findProgram } from '../program.ts';
 import { hostForClients, splitAddress } from '../resource-address.ts';
 import type { Terminal } from '../terminal.ts';
@@ -28,14 +29,15 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .action(async (resource: string, args: string[], options: ConnectOptions) => {
       const connection = await findConnection(options, terminal);
       const token = await identityToken(options, terminal);
-      if ((await protocolOf(connection.api, token, resource)) === 'ssh') {
+      const served = await servedResource(connection.api, token, resource);
+      if (served?.protocol === 'ssh') {
         const { connectSsh } = await import('./connect-ssh.ts');
         const address = connection.endpoints?.resources[resource];
         exit(await connectSsh({ api: connection.api, token, resource, address }, args, terminal));
         return;
       }
       const { ticket, address } = await requestTicket(connection.api, token, resource);
-      const found = address ?? connection.endpoints?.resources[resource];
+      const found = (await nearest(served?.addresses ?? [])) ?? address ?? connection.endpoints?.resources[resource];
       if (found === undefined) {
         throw new GatewayError(
           'RESOURCE_NOT_SERVED',
@@ -64,19 +66,26 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
 }
 
 /** As the control plane shows it to who may reach it. */
-async function protocolOf(api: ApiAddress, token: string, resource: string): Promise<string | undefined> {
+async function servedResource(api: ApiAddress, token: string, resource: string): Promise<ServedResource | undefined> {
   let cursor: string | null = null;
   do {
     const query: string = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`;
     const answer = (await requestJson({ ...api, token }, 'GET', `/v1/resources${query}`)) as {
-      resources: { name: string; protocol: string }[];
+      resources: ServedResource[];
       next: string | null;
     };
     const found = answer.resources.find(({ name }) => name === resource);
-    if (found !== undefined) return found.protocol;
+    if (found !== undefined) return found;
     cursor = answer.next;
   } while (cursor !== null);
   return undefined;
+}
+
+interface ServedResource {
+  name: string;
+  protocol: string;
+  /** Of all agents that serve it and take sessions. */
+  addresses: string[];
 }
 
 /** Where and as whom a client connects. */

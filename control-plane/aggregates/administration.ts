@@ -14,6 +14,7 @@ export type AdministrationEvent =
   | { type: 'SignedIn'; payload: { provider: string; consoleSession: string; groups: string[] } }
   | { type: 'SignedOut'; payload: { provider: string; consoleSession: string } }
   | { type: 'TicketIssued'; payload: IssuedTicket }
+  | { type: 'AgentDrained'; payload: { agentId: string; withinSeconds: number } }
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } };
 
 /** What is known of a ticket; the ticket itself is nowhere. */
@@ -38,6 +39,7 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'SignedIn',
   'SignedOut',
   'TicketIssued',
+  'AgentDrained',
   'SessionKilled',
 ]);
 

@@ -51,6 +51,12 @@ export class AgentConnection {
   health: Health | null = null;
   listeners: Record<string, string> = {};
   problems: Record<string, string> = {};
+  /** It takes no new sessions. */
+  draining = false;
+  /** The way to it and back, at the last health report. */
+  roundTripMs: number | null = null;
+  #ping: { nonce: bigint; sentAtMs: number } | null = null;
+  #pings = 0n;
   readonly sessions = new Map<string, LiveSession>();
   readonly #stream: ControlStream;
   readonly #onOverflow: () => void;
@@ -100,6 +106,14 @@ export class AgentConnection {
         this.health = body.value;
         this.listeners = body.value.listeners;
         this.problems = body.value.problems;
+        this.draining = body.value.draining;
+        this.#askForPong();
+        break;
+      case 'pong':
+        if (this.#ping?.nonce === body.value.nonce) {
+          this.roundTripMs = performance.now() - this.#ping.sentAtMs;
+          this.#ping = null;
+        }
         break;
       case 'leaseAck':
         this.leaseVersion = body.value.version;
@@ -169,6 +183,12 @@ export class AgentConnection {
       role: session.role,
       issuer: session.issuer,
     };
+  }
+
+  #askForPong(): void {
+    const nonce = ++this.#pings;
+    this.#ping = { nonce, sentAtMs: performance.now() };
+    this.send({ case: 'ping', value: { $typeName: 'sallyport.agent.v1.Ping', nonce } });
   }
 
   close(): void {

@@ -4,7 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
-import { ApprovalDecidedSchema, KillSessionSchema, RevocationsSchema } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import {
+  ApprovalDecidedSchema,
+  DrainSchema,
+  KillSessionSchema,
+  RevocationsSchema,
+} from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
 import type { Logger } from 'pino';
 import { certificateIsGood } from '../aggregates/agent.ts';
@@ -66,6 +71,21 @@ export class Fleet {
     return () => this.#watchers.delete(watcher);
   }
 
+  /** When the agent's lease was signed; undefined when it is not connected or has none yet. */
+  leaseIssuedAtMs(agentId: string): number | undefined {
+    return this.#connected.get(agentId)?.leaseIssuedAtMs || undefined;
+  }
+
+  /** @returns whether the agent is connected and was told to take no new sessions. */
+  drain(agentId: string, deadlineMs: number): boolean {
+    const connection = this.connection(agentId);
+    if (connection === undefined) return false;
+    connection.send({ case: 'drain', value: create(DrainSchema, { deadlineUnixUs: BigInt(deadlineMs) * 1000n }) });
+    connection.draining = true;
+    this.heardOf(agentId);
+    return true;
+  }
+
   heardOf(agentId: string): void {
     for (const watcher of this.#watchers) watcher(agentId);
   }
@@ -123,7 +143,9 @@ export class Fleet {
   addressesOf(resource: string): { agent: string; address: string }[] {
     return [...this.#connected.values()].flatMap(({ connection }) => {
       const address = connection.listeners[resource];
-      return address === undefined || address === '' ? [] : [{ agent: connection.identity.agent.details.name, address }];
+      return address === undefined || address === '' || connection.draining
+        ? []
+        : [{ agent: connection.identity.agent.details.name, address }];
     });
   }
 

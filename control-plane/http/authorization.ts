@@ -70,6 +70,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
 
   'GET /v1/agents': ['viewer', 'operator', 'auditor'],
   'POST /v1/agents/invitations': ['operator'],
+  'POST /v1/agents/:id/drain': ['operator'],
   'POST /v1/agents/:id/revoke': ['operator'],
   'GET /v1/history/:kind': ['viewer', 'operator', 'auditor'],
   'GET /v1/history/:kind/:name': ['viewer', 'operator', 'auditor'],

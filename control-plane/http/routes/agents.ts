@@ -62,6 +62,40 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
 
     app.route({
       method: 'POST',
+      url: '/v1/agents/:id/drain',
+      schema: {
+        operationId: 'drainAgent',
+        tags: ['agents'],
+        summary: 'Let an agent take no new sessions; those that live go on until the deadline',
+        description: 'Clients that connect are refused and go to another agent of the resource. An agent serves again after a restart.',
+        params: AgentId,
+        body: Type.Object(
+          {
+            withinSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400, default: 600 })),
+            reason: Type.Optional(Type.String({ maxLength: 500 })),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: schemas.Agent, default: schemas.Problem },
+      },
+      handler: async request => {
+        const { id } = request.params;
+        const { withinSeconds = 600, reason = '' } = request.body;
+        const state = control.state.agent(id);
+        if (state.status !== 'active') throw new GatewayError('AGENT_UNKNOWN', 'notFound', 'There is no such agent.');
+        await context.administration.record(
+          { type: 'AgentDrained', payload: { agentId: id, withinSeconds } },
+          provenanceOf(request, reason),
+        );
+        if (!context.fleet.drain(id, clock() + withinSeconds * 1000)) {
+          throw new GatewayError('AGENT_OFFLINE', 'conflict', 'This agent is not connected here: stop its process, it drains by itself.');
+        }
+        return shown(context, id, state);
+      },
+    });
+
+    app.route({
+      method: 'POST',
       url: '/v1/agents/:id/revoke',
       config: { access: 'admin' },
       preValidation: emptyBodyAsNothing,
@@ -105,6 +139,7 @@ export function shown({ fleet }: ApiContext, id: string, state: AgentState): sch
       };
     case 'active': {
       const connection = fleet.connection(id);
+      const leaseIssuedAtMs = fleet.leaseIssuedAtMs(id);
       const enrolled = {
         ...{ id, name: state.details.name, labels: state.invitation.labels, joinedAt: iso(state.joinedAtMs) },
         ...(state.certificates[0] === undefined ? {} : { certificateExpiresAt: iso(state.certificates[0].notAfterMs) }),
@@ -119,7 +154,20 @@ export function shown({ fleet }: ApiContext, id: string, state: AgentState): sch
         address: connection.identity.address,
         leaseVersion: Number(connection.leaseVersion),
         sessions: connection.sessions.size,
-        ...(connection.health === null ? {} : { spoolRecords: Number(connection.health.spoolRecords) }),
+        health: connection.draining
+          ? ('draining' as const)
+          : Object.keys(connection.problems).length > 0
+            ? ('problems' as const)
+            : ('healthy' as const),
+        ...(leaseIssuedAtMs === undefined ? {} : { leaseIssuedAt: iso(leaseIssuedAtMs) }),
+        ...(connection.roundTripMs === null ? {} : { roundTripMs: Math.round(connection.roundTripMs * 10) / 10 }),
+        ...(connection.health === null
+          ? {}
+          : {
+              spoolRecords: Number(connection.health.spoolRecords),
+              spoolBytes: Number(connection.health.spoolBytes),
+              memoryBytes: Number(connection.health.memoryBytes),
+            }),
         listeners: connection.listeners,
         problems: connection.problems,
       };

@@ -222,6 +222,12 @@ export declare type AgentMessage = Message<"sallyport.agent.v1.AgentMessage"> & 
     case: "approvalWithdrawn";
   } | {
     /**
+     * @generated from field: sallyport.agent.v1.Pong pong = 7;
+     */
+    value: Pong;
+    case: "pong";
+  } | {
+    /**
      * @generated from field: sallyport.agent.v1.Checkpointed checkpointed = 20;
      */
     value: Checkpointed;
@@ -313,6 +319,13 @@ export declare type Health = Message<"sallyport.agent.v1.Health"> & {
    * @generated from field: map<string, string> problems = 7;
    */
   problems: { [key: string]: string };
+
+  /**
+   * it takes no new sessions
+   *
+   * @generated from field: bool draining = 8;
+   */
+  draining: boolean;
 };
 
 /**
@@ -320,6 +333,24 @@ export declare type Health = Message<"sallyport.agent.v1.Health"> & {
  * Use `create(HealthSchema)` to create a new message.
  */
 export declare const HealthSchema: GenMessage<Health>;
+
+/**
+ * Answers a Ping at once.
+ *
+ * @generated from message sallyport.agent.v1.Pong
+ */
+export declare type Pong = Message<"sallyport.agent.v1.Pong"> & {
+  /**
+   * @generated from field: uint64 nonce = 1;
+   */
+  nonce: bigint;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.Pong.
+ * Use `create(PongSchema)` to create a new message.
+ */
+export declare const PongSchema: GenMessage<Pong>;
 
 /**
  * @generated from message sallyport.agent.v1.LeaseAck
@@ -465,6 +496,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
     case: "drain";
   } | {
     /**
+     * @generated from field: sallyport.agent.v1.Ping ping = 6;
+     */
+    value: Ping;
+    case: "ping";
+  } | {
+    /**
      * @generated from field: sallyport.agent.v1.CheckpointLogged checkpoint_logged = 20;
      */
     value: CheckpointLogged;
@@ -548,6 +585,26 @@ export declare type Revocations = Message<"sallyport.agent.v1.Revocations"> & {
 export declare const RevocationsSchema: GenMessage<Revocations>;
 
 /**
+ * How long the way to the agent and back takes.
+ *
+ * @generated from message sallyport.agent.v1.Ping
+ */
+export declare type Ping = Message<"sallyport.agent.v1.Ping"> & {
+  /**
+   * @generated from field: uint64 nonce = 1;
+   */
+  nonce: bigint;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.Ping.
+ * Use `create(PingSchema)` to create a new message.
+ */
+export declare const PingSchema: GenMessage<Ping>;
+
+/**
+ * Take no new sessions; those that live may go on until the deadline.
+ *
  * @generated from message sallyport.agent.v1.Drain
  */
 export declare type Drain = Message<"sallyport.agent.v1.Drain"> & {
