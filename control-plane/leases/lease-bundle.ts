@@ -97,11 +97,11 @@ export class LeaseBuilder {
               password: password === undefined ? '' : open('password', password.sealed),
               ...(privateKey === undefined ? {} : { privateKey: open('privateKey', privateKey.sealed) }),
               ...(certificate === true ? { authorityKey: credentialAuthority(this.#keys, credentialName).pem } : {}),
+              ...(dynamic === undefined ? {} : { dynamic }),
             }),
           ),
         );
       }
-              ...(dynamic === undefined ? {} : { dynamic }),
     }
     return {
       agentId,
