@@ -139,7 +139,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const checkpoints = new CheckpointDesk({ control, logger });
     closers.push(() => checkpoints.close());
 
-    const fleet = new Fleet({ control, keys, logger, clock, leaseLifetimeMs: options.leaseLifetimeMs ?? dayMs });
+    const consoleUrl = options.url ?? consoleAddress(options.http);
+    const fleet = new Fleet({
+      ...{ control, keys, logger, clock, leaseLifetimeMs: options.leaseLifetimeMs ?? dayMs },
+      ...(consoleUrl === undefined ? {} : { consoleUrl }),
+    });
     closers.push(() => fleet.close());
     const approvals = new ApprovalDesk({ control, fleet, logger, clock });
     closers.push(() => approvals.close());
@@ -301,6 +305,13 @@ function hostOf(listen: string): string {
 
 function namesFor(host: string, names: readonly string[] = []): string[] {
   return [...new Set(['localhost', '127.0.0.1', '::1', ...(isWildcard(host) ? [] : [host]), ...names])];
+}
+
+/** Where browsers find the console when nobody says so; undefined: a free port is taken later. */
+function consoleAddress(http: string): string | undefined {
+  const at = http.lastIndexOf(':');
+  if (http.slice(at + 1) === '0' || isWildcard(http.slice(0, at))) return undefined;
+  return `${isLoopback(http.slice(0, at)) ? 'http' : 'https'}://${http}`;
 }
 
 function isLoopback(host: string): boolean {

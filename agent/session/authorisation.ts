@@ -7,7 +7,8 @@
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Peer, refusalByBounds, type TokenBounds } from '@sallyport/shared/identity/token-bounds.ts';
-import type { Admission, EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+import type { AccessAdmission } from '@sallyport/shared/policy/access-grants.ts';
+import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { LeaseState, ResourceState } from './lease-state.ts';
 
@@ -23,7 +24,7 @@ export interface Grant {
   readonly tokenId: string;
   /** The role that the token is for; absent: any. */
   readonly onlyRole?: string;
-  readonly admission: Admission & { admitted: true };
+  readonly admission: AccessAdmission & { admitted: true };
 }
 
 const MAKER = Symbol('only authorise() makes authorisations');

@@ -7,9 +7,10 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { type CustomDetector, compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type AccessAdmission, type AccessGrant, admitWithGrants, rolesWithGrants } from '@sallyport/shared/policy/access-grants.ts';
 import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
-import { admit, type SessionPolicy, sessionPolicy } from '@sallyport/shared/policy/decide.ts';
-import type { Admission, EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
+import { type SessionPolicy, sessionPolicy } from '@sallyport/shared/policy/decide.ts';
+import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal, ResourceSpec } from '@sallyport/shared/policy/model.ts';
 import type { OpenedLease } from '../worker-messages.ts';
 
@@ -46,6 +47,7 @@ export class LeaseState {
   /** Resources that cannot be served, and why. */
   readonly problems: ReadonlyMap<string, string>;
   readonly #policy: CompiledPolicy;
+  readonly #grants: readonly AccessGrant[];
   readonly #exemptGroups: ReadonlySet<string>;
   readonly #known: KnownCredentials;
   /** Detector sets by their names: sessions with the same list share one. */
@@ -56,7 +58,8 @@ export class LeaseState {
     this.expiresAtMs = Date.parse(lease.bundle.expiresAt);
     this.consoleUrl = lease.bundle.console ?? '';
     if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
-    this.#policy = compilePolicy(lease.bundle);
+    this.#grants = lease.bundle.grants ?? [];
+    this.#policy = compilePolicy({ ...lease.bundle, roles: rolesWithGrants(lease.bundle.roles, this.#grants) });
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
@@ -74,8 +77,8 @@ export class LeaseState {
   }
 
   /** @param onlyRole the one role that may admit; absent: any. */
-  admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date, onlyRole?: string): Admission {
-    return admit(this.#policy, principal, resource, depth, now, onlyRole);
+  admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date, onlyRole?: string): AccessAdmission {
+    return admitWithGrants(this.#policy, this.#grants, principal, resource, depth, now, onlyRole);
   }
 
   policyFor(principal: Principal, resource: string): PolicyInForce {

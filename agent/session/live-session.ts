@@ -6,6 +6,7 @@
  */
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
+import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
 import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
@@ -43,6 +44,8 @@ export class LiveSession {
   sshAccess: RoleSsh | undefined;
 
   readonly #gateway: Gateway;
+  /** The approval that gives the role for a time; null: it is the principal's own. */
+  #access: AccessGrant | null;
   #maxDurationMs: number | undefined;
   #idleTimeoutMs: number | undefined;
   readonly #onlyRole: string | undefined;
@@ -67,6 +70,7 @@ export class LiveSession {
     this.#maxDurationMs = grant.admission.session.maxDurationMs;
     this.#idleTimeoutMs = grant.admission.session.idleTimeoutMs;
     this.sshAccess = grant.admission.ssh;
+    this.#access = grant.admission.access ?? null;
     this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
     this.recorder = new SessionRecorder(gateway.sink, this.id);
     this.#useBudget(this.role, grant.admission.budget);
@@ -108,6 +112,7 @@ export class LiveSession {
       client,
       tokenId: this.tokenId,
       durability: this.inForce.policy.audit.durability,
+      ...(this.#access === null ? {} : { accessApprovalId: this.#access.approvalId, accessApprovers: this.#access.approvers }),
     });
   }
 
@@ -125,13 +130,16 @@ export class LiveSession {
     this.#idleTimeoutMs = admission.session.idleTimeoutMs;
     this.#useBudget(admission.role, admission.budget);
     this.sshAccess = admission.ssh;
+    this.#access = admission.access ?? null;
     this.inForce = lease.policyFor(this.principal, this.resource.name);
   }
 
   /** Ends the session when one of its limits has passed; called about once a second. */
   checkLimits(nowMs: number): void {
     if (this.#ended) return;
-    if (this.#maxDurationMs !== undefined && nowMs - this.startedAtMs >= this.#maxDurationMs) {
+    if (this.#access !== null && nowMs >= this.#access.expiresAtMs) {
+      this.onEnd('grantWithdrawn', `the time of access ${this.#access.approvalId} is over`);
+    } else if (this.#maxDurationMs !== undefined && nowMs - this.startedAtMs >= this.#maxDurationMs) {
       this.onEnd('maxDuration', 'the session has reached the longest time that its role allows');
     } else if (this.#idleTimeoutMs !== undefined && !this.isBusy() && nowMs - this.lastActiveAtMs >= this.#idleTimeoutMs) {
       this.onEnd('idleTimeout', 'the session was idle for longer than its role allows');

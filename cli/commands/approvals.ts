@@ -1,13 +1,23 @@
-/** `sallyport approvals list|show|approve|deny`: commands that wait for people. Answers need the token of a person (SALLYPORT_TOKEN). */
+/** `sallyport approvals list|show|approve|deny|revoke`: what waits for people, and access that they gave. Answers need a person who is signed in. */
+import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Preview, RowSample } from '@sallyport/shared/policy/preview.ts';
 import { Command } from 'commander';
 import { administratorRequest, type Connection, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { type IdentityOptions, identityToken, withIdentityOptions } from '../identity/token-source.ts';
 import { printable, shortened, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { watchable, watchFlag } from '../watch.ts';
 
-interface Approval {
+export interface Approval {
   id: string;
+  kind: 'command' | 'access';
+  access: {
+    role: string;
+    seconds: number;
+    reason: string;
+    until: string | null;
+    ended: { why: string; by: string; reason: string } | null;
+  } | null;
   state: string;
   resource: string;
   sessionId: string;
@@ -23,19 +33,28 @@ interface Approval {
   reason: string;
 }
 
-interface Options extends ConnectionOptions {
+const ANSWERS = {
+  approve: 'Approves a command or a request; never one of your own.',
+  deny: 'Denies a command or a request.',
+  revoke: 'Ends access that was given, or takes your own request back.',
+} as const;
+
+interface Options extends ConnectionOptions, IdentityOptions {
   watch?: true;
   json?: true;
 }
 
 export function define(terminal: Terminal): Command {
-  const approvals = new Command('sallyport approvals').description('Approvals: commands that wait until people release them.');
-  withConnectionOptions(approvals.command('list'))
-    .description('Lists the commands that wait for an approval which you may see.')
+  const approvals = new Command('sallyport approvals').description(
+    'Approvals: commands that wait until people release them, and requests for access.',
+  );
+  const withOptions = (command: Command): Command => withIdentityOptions(withConnectionOptions(command));
+  withOptions(approvals.command('list'))
+    .description('Lists what waits for an approval which you may see.')
     .option(...watchFlag)
     .option('--json', 'print JSON')
     .action(watchable(terminal, 'approval', listApprovals, connectionOf));
-  withConnectionOptions(approvals.command('show'))
+  withOptions(approvals.command('show'))
     .description('Shows one approval.')
     .argument('<id>', 'id of the approval')
     .option('--json', 'print JSON')
@@ -44,9 +63,9 @@ export function define(terminal: Terminal): Command {
       const approval = (await administratorRequest(connection, 'GET', `/v1/approvals/${encodeURIComponent(id)}`)) as Approval;
       print(terminal, approval, options);
     });
-  for (const answer of ['approve', 'deny'] as const) {
-    withConnectionOptions(approvals.command(answer))
-      .description(answer === 'approve' ? 'Approves a command; never one of your own.' : 'Denies a command.')
+  for (const answer of ['approve', 'deny', 'revoke'] as const) {
+    withOptions(approvals.command(answer))
+      .description(ANSWERS[answer])
       .argument('<id>', 'id of the approval')
       .option('--reason <TEXT>', 'why, for the record')
       .option('--json', 'print JSON')
@@ -82,14 +101,18 @@ async function listApprovals(options: Options, terminal: Terminal): Promise<void
   );
 }
 
-/** People answer as themselves: a token in SALLYPORT_TOKEN goes before the administrator's. */
+/** People answer as themselves: as whom they are signed in goes before the administrator's token, which may look. */
 async function connectionOf(options: Options, terminal: Terminal): Promise<Connection> {
   const connection = await findConnection(options, terminal);
-  const token = terminal.env.SALLYPORT_TOKEN || undefined;
-  return token === undefined ? connection : { ...connection, api: { ...connection.api, token } };
+  try {
+    return { ...connection, api: { ...connection.api, token: await identityToken(options, terminal) } };
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'NOT_SIGNED_IN' && connection.api.token !== undefined) return connection;
+    throw error;
+  }
 }
 
-function print(terminal: Terminal, approval: Approval, options: Options): void {
+export function print(terminal: Terminal, approval: Approval, options: { json?: true }): void {
   if (options.json) {
     terminal.out(JSON.stringify(approval, null, 2));
     return;
@@ -101,6 +124,12 @@ function print(terminal: Terminal, approval: Approval, options: Options): void {
   );
   terminal.out(`  ${approval.quorum} of each of: ${printable(approval.groups.join(', '))}`);
   if (approval.reason !== '') terminal.out(`  ${printable(approval.reason)}`);
+  if (approval.access !== null) {
+    const { reason, until, ended } = approval.access;
+    terminal.out(`  because: ${printable(reason)}`);
+    if (until !== null && ended === null) terminal.out(`  given until ${until}`);
+    if (ended !== null) terminal.out(`  ${ended.why}${ended.by === '' ? '' : printable(` by ${ended.by}`)}: ${printable(ended.reason)}`);
+  }
   for (const line of approval.text.split('\n')) terminal.out(`  | ${printable(line)}`);
   for (const [i, value] of approval.parameters.entries()) terminal.out(`  $${i + 1} = ${printable(value)}`);
   if (approval.preview !== null) printPreview(terminal, approval.preview);

@@ -254,6 +254,19 @@ describe('approval', () => {
     given(approvalAggregate, two, gave(bob, false)).when({ type: 'approve', approver: cleo, policyAuthors: [] }).then(gave(cleo, true));
   });
 
+  test('access that was given ends when its time is over, or when somebody ends it, once', () => {
+    const asked = requested({ access: { role: 'oncall', seconds: 60, reason: 'r' }, agentId: '', sessionId: '' });
+    const end = (by: string, nowMs: number) => ({ type: 'endAccess', by, reason: 'enough', nowMs }) as const;
+    const given_ = given(approvalAggregate, asked, gave(bob, true)); // at 100
+    given_.when(end('', 60_099)).thenNothing();
+    given_.when(end('', 60_100)).then({ type: 'AccessEnded', payload: { why: 'expired', by: '', reason: 'its time is over' } });
+    const revoked: ApprovalEvent = { type: 'AccessEnded', payload: { why: 'revoked', by: 'bob', reason: 'enough' } };
+    given_.when(end('bob', 200)).then(revoked);
+    given(approvalAggregate, asked, gave(bob, true), revoked).when(end('bob', 300)).thenNothing();
+    given(approvalAggregate, asked).when(end('bob', 200)).thenRejected('ACCESS_NOT_GIVEN');
+    given(approvalAggregate, requested(), gave(bob, true)).when(end('bob', 200)).thenRejected('ACCESS_NOT_GIVEN');
+  });
+
   test('several groups: all must approve, and nobody counts for two', () => {
     const both = requested({ groups: ['dba', 'security'] });
     given(approvalAggregate, both).when({ type: 'approve', approver: cleo, policyAuthors: [] }).then(gave(cleo, false));

@@ -6,8 +6,10 @@
  *
  * Nobody approves their own command, whatever groups they are in, and nobody who acts for its author or for whom its author acts.
  * Who has changed the policy that asks does not approve under it; they may deny.
+ * What is asked for may also be access for a time (`access`): approved, it is a grant until it ends.
  * A person counts once for a group, and once in all when several groups must approve: two groups need two people.
  */
+import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import { type Author, isAuthor } from './authors.ts';
 import { type Aggregate, type DomainEvent, grant, reject } from './decider.ts';
 import { impossible } from './impossible.ts';
@@ -21,7 +23,16 @@ export interface ApprovalPrincipal {
   delegation: string[];
 }
 
+/** A role on a resource, asked for by a person themselves. */
+export interface AccessAsked {
+  role: string;
+  seconds: number;
+  reason: string;
+}
+
 export interface ApprovalQuestion {
+  /** Set: access is asked for, and the fields about a command are empty. */
+  access?: AccessAsked;
   agentId: string;
   sessionId: string;
   commandSeq: number;
@@ -55,7 +66,19 @@ export interface Approver {
 export type ApprovalState =
   | { status: 'unknown' }
   | { status: 'pending'; question: ApprovalQuestion; approvers: Approver[] }
-  | { status: 'approved' | 'denied' | 'expired' | 'withdrawn'; question: ApprovalQuestion; by: string[]; reason: string };
+  | {
+      status: 'approved' | 'denied' | 'expired' | 'withdrawn';
+      question: ApprovalQuestion;
+      by: string[];
+      reason: string;
+      access?: AccessGiven;
+    };
+
+/** Access that was approved. */
+export interface AccessGiven {
+  untilMs: number;
+  ended: { why: 'revoked' | 'expired'; by: string; reason: string } | null;
+}
 
 export type ApprovalRequest =
   | { type: 'request'; question: ApprovalQuestion; nowMs: number }
@@ -63,14 +86,17 @@ export type ApprovalRequest =
   | { type: 'approve'; approver: Approver; policyAuthors: readonly Author[] }
   | { type: 'deny'; approver: Approver }
   | { type: 'expire'; nowMs: number }
-  | { type: 'withdraw'; agentId: string; reason: string };
+  | { type: 'withdraw'; agentId: string; reason: string }
+  /** Ends access that was given; `by` is empty when its time is over. */
+  | { type: 'endAccess'; by: string; reason: string; nowMs: number };
 
 export type ApprovalEvent =
   | { type: 'ApprovalRequested'; payload: ApprovalQuestion }
   | { type: 'ApprovalGiven'; payload: { approver: Approver; complete: boolean } }
   | { type: 'ApprovalDenied'; payload: { approver: Approver } }
   | { type: 'ApprovalExpired'; payload: Record<string, never> }
-  | { type: 'ApprovalWithdrawn'; payload: { reason: string } };
+  | { type: 'ApprovalWithdrawn'; payload: { reason: string } }
+  | { type: 'AccessEnded'; payload: { why: 'revoked' | 'expired'; by: string; reason: string } };
 
 export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, ApprovalEvent> = {
   name: 'approval',
@@ -127,6 +153,18 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
         if (state.status !== 'pending') return grant();
         if (state.question.agentId !== request.agentId) return reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
         return grant({ type: 'ApprovalWithdrawn', payload: { reason: request.reason } });
+
+      case 'endAccess': {
+        if (state.status !== 'approved' || state.access === undefined)
+          return reject('ACCESS_NOT_GIVEN', 'conflict', 'This approval gives no access that could be ended.');
+        if (state.access.ended !== null) return grant();
+        const expired = request.nowMs >= state.access.untilMs;
+        if (!expired && request.by === '') return grant();
+        const payload = expired
+          ? ({ why: 'expired', by: '', reason: 'its time is over' } as const)
+          : ({ why: 'revoked', by: request.by, reason: request.reason } as const);
+        return grant({ type: 'AccessEnded', payload });
+      }
     }
   },
 
@@ -134,6 +172,9 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
     const known = event as ApprovalEvent;
     if (known.type === 'ApprovalRequested' && state.status === 'unknown') {
       return { status: 'pending', question: known.payload, approvers: [] };
+    }
+    if (known.type === 'AccessEnded' && state.status === 'approved' && state.access?.ended === null) {
+      return { ...state, access: { ...state.access, ended: known.payload } };
     }
     if (state.status !== 'pending') return impossible('approval', state.status, event);
     const { question } = state;
@@ -149,6 +190,9 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
             .map(a => a.reason)
             .filter(Boolean)
             .join('; '),
+          ...(question.access === undefined
+            ? {}
+            : { access: { untilMs: known.payload.approver.atMs + question.access.seconds * 1000, ended: null } }),
         };
       }
       case 'ApprovalDenied':
@@ -164,6 +208,22 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
     }
   },
 };
+
+/** The grant that an approval is; null: it is none, or none any more. */
+export function accessGrantOf(approvalId: string, state: ApprovalState): AccessGrant | null {
+  if (state.status !== 'approved' || state.access === undefined || state.access.ended !== null) return null;
+  const { question, access, by } = state;
+  if (question.access === undefined) return null;
+  const { kind, issuer, subject } = question.principal;
+  return {
+    approvalId,
+    role: question.access.role,
+    resource: question.resource,
+    principal: { kind, issuer, subject },
+    expiresAtMs: access.untilMs,
+    approvers: by,
+  };
+}
 
 /** Whether enough distinct people of every group have approved, with nobody counted for two groups. */
 export function quorumReached(question: ApprovalQuestion, approvers: readonly Approver[]): boolean {

@@ -9,12 +9,13 @@ import type { Projection } from './projection.ts';
 export function policyAuthors(state: Projection, approvalId: string, approver: { issuer: string }, nowMs: number): Author[] {
   const approval = state.approval(approvalId);
   if (approval.status === 'unknown') return [];
-  const { rule, resource } = approval.question;
+  const { rule, resource, access } = approval.question;
   // A rule is recorded as `manifest/rule`; which of the two kinds it is, the name does not say.
   const named = rule.slice(0, Math.max(0, rule.indexOf('/')));
   const manifests: [Kind, string][] = [
     ['Resource', resource],
     ...(named === '' ? [] : ([['Guard', named] as const, ['DataPolicy', named] as const] satisfies [Kind, string][])),
+    ...(access === undefined ? [] : ([['Role', access.role]] satisfies [Kind, string][])),
     ...state
       .manifests('IdentityProvider')
       .filter(({ manifest }) => issuerOf(manifest.spec as IdentityProviderSpec) === approver.issuer)

@@ -6,17 +6,18 @@
  * This file does no I/O; control-log.ts reads and appends.
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
 import { administrationAggregate, type IssuedTicket } from './administration.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
-import { type ApprovalState, approvalAggregate } from './approval.ts';
+import { type ApprovalState, accessGrantOf, approvalAggregate } from './approval.ts';
 import { type Author, authorsAfter, authorsInForce } from './authors.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
-import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type RetentionState, retentionAggregate } from './retention.ts';
+import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
 
@@ -87,6 +88,7 @@ export class Projection {
   readonly #authors = new Map<string, readonly Author[]>();
   readonly #agents = new Map<string, AgentState>();
   readonly #pendingApprovals = new Map<string, ApprovalState>();
+  readonly #accesses = new Map<string, AccessGrant>();
   readonly #revokedTickets = new Map<string, number>();
   /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
   readonly #issuedTickets = new Map<string, IssuedTicket & { issuedAtMs: number }>();
@@ -139,6 +141,13 @@ export class Projection {
     return [...this.#pendingApprovals];
   }
 
+  /** Roles that people were given for a time which is not over at `nowMs`, in order of the approvals' ids. */
+  accessGrants(nowMs: number): AccessGrant[] {
+    return [...this.#accesses.values()]
+      .filter(({ expiresAtMs }) => expiresAtMs > nowMs)
+      .sort((a, b) => (a.approvalId < b.approvalId ? -1 : 1));
+  }
+
   /** Tickets that were revoked and have not ended by themselves yet. */
   revokedTickets(nowMs: number): string[] {
     return [...this.#revokedTickets].filter(([, expiresAtMs]) => expiresAtMs > nowMs).map(([jti]) => jti);
@@ -180,6 +189,9 @@ export class Projection {
       const approval = state as ApprovalState;
       if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);
       else this.#pendingApprovals.delete(id);
+      const given = accessGrantOf(id, approval);
+      if (given === null) this.#accesses.delete(id);
+      else this.#accesses.set(id, given);
     } else if (event.type === 'TicketIssued') {
       const issuedAtMs = Number(event.atUnixUs / 1000n);
       for (const [ticketId, { expiresAtMs }] of this.#issuedTickets) {

@@ -69,19 +69,56 @@ export class ApprovalDesk {
     );
   }
 
+  /**
+   * Ends what waits for sessions that an agent does not have any more: it was restarted, and those commands are gone with their
+   * connections. What it still holds it asks for again.
+   */
+  async agentReturned(identity: AgentIdentity, liveSessions: ReadonlySet<string>): Promise<void> {
+    await this.#orphaned(
+      ({ agentId, sessionId }) => agentId === identity.agentId && !liveSessions.has(sessionId),
+      'the session ended with its agent, which was restarted',
+    );
+  }
+
+  /** Ends what waits and can reach nobody any more. */
+  async #orphaned(isOrphan: (question: ApprovalQuestion) => boolean, reason: string): Promise<void> {
+    const orphans = this.#control.state
+      .pendingApprovals()
+      .flatMap(([id, state]) =>
+        state.status === 'pending' && state.question.access === undefined && isOrphan(state.question) ? [{ id, state }] : [],
+      );
+    if (orphans.length === 0) return;
+    await this.#control.execute(
+      orphans.map(({ id, state }) => action(approvalAggregate, id, { type: 'withdraw', agentId: state.question.agentId, reason })),
+      { author: 'system', authorAddress: '', reason, requestId: '' },
+    );
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
 
   async #expire(): Promise<void> {
     const nowMs = this.#clock();
+    try {
+      await this.#orphaned(
+        ({ agentId }) => this.#control.state.agent(agentId).status === 'revoked',
+        'the agent that asked was revoked, and its sessions have ended',
+      );
+    } catch (error) {
+      this.#logger.error({ err: errorText(error) }, 'approvals of revoked agents could not be ended');
+    }
     const due = this.#control.state
       .pendingApprovals()
       .filter(([, state]) => state.status === 'pending' && state.question.expiresAtMs <= nowMs);
-    if (due.length === 0) return;
+    const over = this.#control.state.accessGrants(0).filter(({ expiresAtMs }) => expiresAtMs <= nowMs);
+    if (due.length + over.length === 0) return;
     try {
       await this.#control.execute(
-        due.map(([id]) => action(approvalAggregate, id, { type: 'expire', nowMs })),
+        [
+          ...due.map(([id]) => action(approvalAggregate, id, { type: 'expire', nowMs })),
+          ...over.map(({ approvalId }) => action(approvalAggregate, approvalId, { type: 'endAccess', by: '', reason: '', nowMs })),
+        ],
         { author: 'system', authorAddress: '', reason: 'time is over', requestId: '' },
       );
     } catch (error) {

@@ -27,6 +27,8 @@ export interface FleetOptions {
   logger: Logger;
   clock: () => number;
   leaseLifetimeMs: number;
+  /** Where people find the console; absent: not known. */
+  consoleUrl?: string;
 }
 
 interface Connected {
@@ -50,7 +52,7 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    this.#builder = new LeaseBuilder(options.keys);
+    this.#builder = new LeaseBuilder(options.keys, options.consoleUrl);
     this.#unsubscribe = options.control.onAccepted(events => this.#accepted(events));
     this.#renewal = setInterval(() => this.#refresh(), Math.min(60_000, options.leaseLifetimeMs / 10));
     this.#renewal.unref();

@@ -219,6 +219,8 @@ class Handlers {
         greeted = true;
         // An agent that comes from another replica may have seen more of the log than this one.
         void control.reach(message.body.value.leaseVersion, catchUpMs).then(() => fleet.sendLease(connection));
+        const live = new Set(message.body.value.sessions.map(({ sessionId }) => sessionId));
+        approvals.agentReturned(identity, live).catch((error: unknown) => this.#log('Hello', error));
       } else if (message.body.case === 'approvalRequested') {
         approvals.requested(identity, message.body.value).catch((error: unknown) => this.#log('ApprovalRequested', error));
       } else if (message.body.case === 'approvalWithdrawn') {

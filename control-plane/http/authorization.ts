@@ -42,6 +42,8 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/approvals/:id': 'signed-in',
   'POST /v1/approvals/:id/approve': 'signed-in',
   'POST /v1/approvals/:id/deny': 'signed-in',
+  'POST /v1/approvals/:id/revoke': 'signed-in',
+  'POST /v1/requests': 'signed-in',
   'GET /v1/sessions': 'signed-in',
   'GET /v1/sessions/:id': 'signed-in',
   'POST /v1/sessions/:id/kill': ['operator'],

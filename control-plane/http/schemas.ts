@@ -300,8 +300,28 @@ export const Preview = Type.Object({
   ),
 });
 
+export const AccessRequest = Type.Object(
+  {
+    resource: Name,
+    seconds: Type.Integer({ minimum: 60, maximum: 2_592_000, description: 'For how long, from the approval on.' }),
+    reason: Type.String({ minLength: 1, maxLength: 1000, description: 'For those who are asked, and for the record.' }),
+    role: Type.Optional(Name),
+  },
+  closed,
+);
+
+const AccessAsked = Type.Object({
+  role: Type.String(),
+  seconds: Type.Integer(),
+  reason: Type.String(),
+  until: Type.Union([Time, Type.Null()], { description: 'When the access that was given ends; null: it was not given.' }),
+  ended: Type.Union([Type.Object({ why: Type.Enum(['revoked', 'expired']), by: Type.String(), reason: Type.String() }), Type.Null()]),
+});
+
 export const Approval = Type.Object({
   id: Type.String(),
+  kind: Type.Enum(['command', 'access']),
+  access: Type.Union([AccessAsked, Type.Null()], { description: 'What is asked for, when it is access.' }),
   state: Type.Enum(['pending', 'approved', 'denied', 'expired', 'withdrawn']),
   resource: Type.String(),
   sessionId: Type.String(),

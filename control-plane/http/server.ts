@@ -29,6 +29,7 @@ import { operationRoutes } from './routes/operations.ts';
 import { overviewRoutes } from './routes/overview.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { questionRoutes } from './routes/questions.ts';
+import { requestRoutes } from './routes/requests.ts';
 import { recordingRoutes } from './routes/recordings.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
@@ -130,6 +131,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(recordingRoutes(context));
   await app.register(sshRoutes(context));
   await app.register(approvalRoutes(context));
+  await app.register(requestRoutes(context));
   await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));

@@ -5,6 +5,7 @@
 import { createPublicKey } from 'node:crypto';
 import { seal } from '@sallyport/shared/crypto/seal.ts';
 import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/shared/detectors/known-credentials.ts';
+import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
 import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
@@ -27,6 +28,7 @@ export type LeaseContent = Omit<LeaseBundle, 'version' | 'issuedAt' | 'expiresAt
  */
 export class LeaseBuilder {
   readonly #keys: ControlPlaneKeys;
+  readonly #consoleUrl: string;
   readonly #tickets: LeaseBundle['tickets'];
   readonly #fingerprintKey: Buffer;
   /** Of credentials, by name. */
@@ -34,7 +36,9 @@ export class LeaseBuilder {
   /** agent id → what is sealed, by context. Bounded by what each agent serves; forgotten with the agent's stream. */
   readonly #sealed = new Map<string, Map<string, { of: string; value: string }>>();
 
-  constructor(keys: ControlPlaneKeys) {
+  /** @param consoleUrl where people find the console; empty: not known. */
+  constructor(keys: ControlPlaneKeys, consoleUrl = '') {
+    this.#consoleUrl = consoleUrl;
     this.#keys = keys;
     this.#tickets = { issuer: ticketIssuer, keys: [ticketJwk(keys)] };
     this.#fingerprintKey = keys.derive('known-credentials');
@@ -122,6 +126,8 @@ export class LeaseBuilder {
       knownCredentials: this.#knownCredentials(state),
       maskKeys,
       revokedTokens: state.revokedTickets(nowMs),
+      ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
+      ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => resources.some(({ manifest }) => manifest.name === resource))),
       ...(Object.keys(hostCertificates).length === 0
         ? {}
         : { ssh: { userAuthority: userAuthority(this.#keys).toString('base64'), hostCertificates } }),
@@ -183,6 +189,10 @@ function matches(wanted: Record<string, string>, labels: Record<string, string>)
 
 function selectsResource(selector: ResourceSelector, resource: Manifest<'Resource'>): boolean {
   return selects(selector, resource.name, resource.labels);
+}
+
+function withGrants(grants: AccessGrant[]): Pick<LeaseBundle, 'grants'> {
+  return grants.length === 0 ? {} : { grants };
 }
 
 /** What clients may call a resource's listener by: the names in its host certificate. */

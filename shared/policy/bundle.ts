@@ -1,6 +1,7 @@
 /**
  * The lease's payload: all an agent needs to serve its resources with the control plane gone. Plain JSON, signed as bytes.
  */
+import type { AccessGrant } from './access-grants.ts';
 import type {
   AuditPolicySpec,
   DataPolicySpec,
@@ -37,6 +38,8 @@ export interface LeaseBundle {
   /** Sealed 32-byte key for `hash` and `fake` masks, base64: resource name → key. Stable per resource. */
   maskKeys: Record<string, string>;
   revokedTokens: string[];
+  /** Roles that were given for a time; absent: none. */
+  grants?: AccessGrant[];
   /** Base URL of the control plane's console, for people; absent: not known. */
   console?: string;
   /** Absent when no resource speaks SSH. */

@@ -290,11 +290,19 @@ const role: Type<RoleSpec> = mapped(
       }),
       'How much a principal may read from a resource.',
     ),
+    requests: optional(
+      object({
+        by: required(object({ groups: required(groups(1), 'Groups whose persons may ask.') }), 'Who may ask for the role for a time.'),
+        approval: required(approval(), 'Who gives it. `expiresIn` is how long the question waits.'),
+        maxDuration: required(duration(60_000, 30 * DAY_MS), 'The longest time for which it is given.'),
+      }),
+      'The role may be asked for with `sallyport request`.',
+    ),
     ssh: optional(roleSsh, 'What may be done over SSH beside commands.'),
   }),
-  ({ members, resources, when, session, budget, ssh }, node, reading) => {
-    if (members.groups.length + members.serviceAccounts.length + members.principals.length === 0) {
-      return reading.problem(node, '`members` names nobody; give `groups`, `serviceAccounts` or `principals`');
+  ({ members, resources, when, session, budget, requests, ssh }, node, reading) => {
+    if (members.groups.length + members.serviceAccounts.length + members.principals.length === 0 && requests === undefined) {
+      return reading.problem(node, '`members` names nobody; give `groups`, `serviceAccounts` or `principals`, or `requests`');
     }
     if (budget !== undefined && budget.rows === undefined && budget.bytes === undefined)
       return reading.problem(node, '`budget` needs `rows` or `bytes`');
@@ -308,6 +316,7 @@ const role: Type<RoleSpec> = mapped(
         ...(idleTimeout === undefined ? {} : { idleTimeoutMs: idleTimeout }),
       },
       ...(budget === undefined ? {} : { budget: withoutPer(budget) }),
+      ...(requests === undefined ? {} : { requests: { by: requests.by, approval: requests.approval, maxDurationMs: requests.maxDuration } }),
       ...(ssh === undefined ? {} : { ssh }),
     };
   },

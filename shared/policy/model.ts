@@ -149,8 +149,17 @@ export interface RoleSpec {
   when?: string; // CEL → bool
   session: { maxDurationMs?: number; idleTimeoutMs?: number };
   budget?: { rows?: number; bytes?: number; perMs: number };
+  /** Who may ask for the role for a time, and who gives it; absent: nobody may ask. */
+  requests?: RoleRequests;
   /** What the role may do over SSH; absent: what RoleSsh says of each absent key. */
   ssh?: RoleSsh;
+}
+
+/** A role for a time: asked for by some, given by others. `approval.preview` means nothing here. */
+export interface RoleRequests {
+  by: { groups: string[] };
+  approval: ApprovalSpec;
+  maxDurationMs: number;
 }
 
 /** What a role may do over SSH beside commands (`exec`), which are always possible where the role admits. */

@@ -82,6 +82,8 @@ export type SessionStartedBody = Optional<{
   client: Readonly<Record<string, string>>;
   tokenId: string;
   durability: string;
+  accessApprovalId: string;
+  accessApprovers: readonly string[];
 }>;
 
 export type SessionRefusedBody = Optional<{
@@ -427,6 +429,8 @@ export function encodeSessionStarted(head: RecordHead, body: SessionStartedBody)
   map(8, body.client);
   text(9, body.tokenId);
   text(10, body.durability);
+  text(11, body.accessApprovalId);
+  list(12, body.accessApprovers);
   return finish(head, FIELD_SESSION_STARTED);
 }
 

@@ -14,7 +14,7 @@ import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
 
-const ApprovalId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f-]{36}$' }) });
+export const ApprovalId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f-]{36}$' }) });
 
 export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   const { control, clock } = context;
@@ -112,12 +112,19 @@ export function isVisible(caller: Caller, state: ApprovalState): boolean {
   return asked || caller.principal.groups.some(group => question.groups.includes(group));
 }
 
+function givenAccess(state: ApprovalState): Pick<NonNullable<schemas.Approval['access']>, 'until' | 'ended'> {
+  const given = state.status === 'approved' ? state.access : undefined;
+  return { until: given === undefined ? null : new Date(given.untilMs).toISOString(), ended: given?.ended ?? null };
+}
+
 export function shown(id: string, state: ApprovalState): schemas.Approval[] {
   if (state.status === 'unknown') return [];
   const { question } = state;
   const pending = state.status === 'pending';
   return [
     {
+      kind: question.access === undefined ? 'command' : 'access',
+      access: question.access === undefined ? null : { ...question.access, ...givenAccess(state) },
       ...{ id, state: state.status, resource: question.resource, sessionId: question.sessionId, commandSeq: question.commandSeq },
       ...{ rule: question.rule, text: question.text, groups: question.groups, quorum: question.quorum },
       ...{ parameters: question.parameters ?? [], preview: readPreview(question.preview) },

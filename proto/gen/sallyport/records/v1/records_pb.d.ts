@@ -233,6 +233,18 @@ export declare type SessionStarted = Message<"sallyport.records.v1.SessionStarte
    * @generated from field: string durability = 10;
    */
   durability: string;
+
+  /**
+   * the approval that gave the role for a time; empty: the role is the principal's own
+   *
+   * @generated from field: string access_approval_id = 11;
+   */
+  accessApprovalId: string;
+
+  /**
+   * @generated from field: repeated string access_approvers = 12;
+   */
+  accessApprovers: string[];
 };
 
 /**
