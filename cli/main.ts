@@ -64,6 +64,8 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
     entries: [
       { name: 'sessions', summary: 'list, show, end and replay sessions', load: () => import('./commands/sessions.ts') },
       { name: 'evidence', summary: "ask the auditors' questions", load: () => import('./commands/evidence.ts') },
+      { name: 'outputs', summary: 'send evidence to a SIEM', load: () => import('./commands/outputs.ts') },
+      { name: 'review', summary: 'who has what, and whether they use it', load: () => import('./commands/review.ts') },
       { name: 'approvals', summary: 'list, approve and deny held commands', load: () => import('./commands/approvals.ts') },
       { name: 'request', summary: 'ask for access to a resource for a time', load: () => import('./commands/request.ts') },
       { name: 'detect', summary: 'find secrets and personal data in text', load: () => import('./commands/detect-command.ts') },

@@ -154,3 +154,24 @@ test('revoking a ticket ends the session that it has opened, and opens none any 
   assert.deepEqual(rows, [{ reason: 'laptop lost', author: 'admin' }]);
   assert.match((await sallyport('tickets', 'list')).stdout, /revoked/);
 });
+
+test('the access review: what was used and what nobody needs', async () => {
+  await gateway.eventually(`SELECT count() AS n FROM sallyport.sessions WHERE role = 'brief'`, rows => Number(rows[0]?.n) > 0);
+  const { stdout, code, stderr } = await sallyport('review', '--since', '1d', '--json');
+  assert.equal(code, 0, stderr);
+  const review = JSON.parse(stdout) as {
+    grants: { role: string; member: string; sessions: number; lastUsedAt: string | null }[];
+    serviceAccounts: object[];
+    credentials: { name: string; sessions: number }[];
+  };
+  const brief = review.grants.find(({ role }) => role === 'brief');
+  assert.ok(
+    brief !== undefined && brief.member === 'support' && brief.sessions > 0 && Date.parse(brief.lastUsedAt ?? '') > Date.now() - 600_000,
+    stdout,
+  );
+  assert.deepEqual(review.grants.find(({ member }) => member === 'privacy-office')?.lastUsedAt, null);
+  assert.ok((review.credentials[0]?.sessions ?? 0) > 0);
+  const unused = (await sallyport('review', '--unused')).stdout;
+  assert.match(unused, /service account +report-bot +0 +not since/);
+  assert.doesNotMatch(unused, /credential +crm-app/);
+});

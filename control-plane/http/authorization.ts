@@ -81,6 +81,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /v1/apply': ['admin'],
   'DELETE /v1/manifests/:kind/:name': ['admin'],
   'GET /v1/events': 'signed-in',
+  'GET /v1/access-review': ['auditor'],
   'GET /v1/overview': ['viewer', 'operator', 'auditor'],
   'GET /v1/data-map': ['auditor'],
   'GET /v1/status': ['viewer', 'operator', 'auditor'],

@@ -16,6 +16,7 @@ import { withCommonHeaders } from './openapi-headers.ts';
 import { problemOf, sendProblem } from './problem.ts';
 import { type RateLimits, useRateLimits } from './rate-limit.ts';
 import { accessRoutes } from './routes/access.ts';
+import { accessReviewRoutes } from './routes/access-review.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { consoleRoutes } from './routes/console.ts';
@@ -124,7 +125,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(manifestRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
-  await app.register(sessionRoutes(context));
+  await app.register(accessReviewRoutes(context));
   await app.register(ticketRoutes(context));
   await app.register(tokenExchangeRoutes(context, verifyContext, address));
   await app.register(searchRoutes(context));
