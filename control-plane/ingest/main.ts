@@ -5,9 +5,9 @@
  *     node control-plane/ingest/main.ts --kafka HOST:PORT,... --clickhouse URL
  *
  * DIR holds the folders sallyport.records and sallyport.control of the embedded log; with --kafka, any number of ingesters share the
- * partitions. SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
- * name the user of ClickHouse. Makes the tables, then follows both topics until SIGTERM. Prints {"ready":true,"http"} once the tables
- * are there, or {"error":{"code","message"}} and exits 1.
+ * partitions. SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD name the user of ClickHouse. --http HOST:PORT is where /healthz, /readyz
+ * and /metrics are (default a free port of loopback). Makes the tables, then follows both topics until SIGTERM. Prints
+ * {"ready":true,"http"} once the tables are there, or {"error":{"code","message"}} and exits 1.
  */
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   const say: FollowerLog = (level, fields, message) => log[level](fields, message);
   const source = options.kafka === null ? fromFiles(options.log, store, say) : await fromKafka(options.kafka, store, say);
   const { figures } = source;
-  const http = await serveMetrics(figures);
+  const http = await serveMetrics(figures, options.http);
   log.info({ http: http.url, clickhouse: options.url }, 'following');
   process.stdout.write(`${JSON.stringify({ ready: true, http: http.url })}\n`);
   const reporter = setInterval(() => {
@@ -120,7 +120,9 @@ async function prepare(store: SessionStore, signal: AbortSignal): Promise<void> 
 }
 
 function parseOptions() {
-  const { values } = parseArgs({ options: { log: { type: 'string' }, clickhouse: { type: 'string' }, ...kafkaFlags } });
+  const { values } = parseArgs({
+    options: { log: { type: 'string' }, clickhouse: { type: 'string' }, http: { type: 'string' }, ...kafkaFlags },
+  });
   const kafka = kafkaConfig(values, process.env, 'ingest');
   const username = process.env['SALLYPORT_STORE_USER'] ?? '';
   const password = process.env['SALLYPORT_STORE_PASSWORD'] ?? '';
@@ -131,10 +133,13 @@ function parseOptions() {
       'Give --log DIR, the folder of the log, or --kafka HOST:PORT,..., its brokers; and --clickhouse URL, e.g. http://127.0.0.1:8123.',
     );
   }
+  if (values.http !== undefined && !/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(values.http)) {
+    throw new GatewayError('INGEST_OPTION_INVALID', 'invalid', `--http must be HOST:PORT, not ${JSON.stringify(values.http)}.`);
+  }
   if (username === '' || password === '') {
     throw new GatewayError('INGEST_CREDENTIALS_MISSING', 'invalid', 'Set SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD.');
   }
-  return { log: values.log ?? '', kafka, url: values.clickhouse, username, password };
+  return { log: values.log ?? '', http: values.http ?? '127.0.0.1:0', kafka, url: values.clickhouse, username, password };
 }
 
 main().then(

@@ -1,4 +1,4 @@
-/** Ingest's figures over HTTP, on loopback: Prometheus text at /metrics, /healthz, /readyz. */
+/** Ingest's figures over HTTP, on loopback unless told otherwise: Prometheus text at /metrics, /healthz, /readyz. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TopicFigures } from './topic-follower.ts';
@@ -27,8 +27,11 @@ export function metricsText(topics: Figures): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** @returns where it listens, e.g. http://127.0.0.1:40123 */
-export async function serveMetrics(topics: Figures): Promise<{ url: string; close: () => void }> {
+/**
+ * @param listen host:port; port 0 takes a free one.
+ * @returns where it listens, e.g. http://127.0.0.1:40123
+ */
+export async function serveMetrics(topics: Figures, listen = '127.0.0.1:0'): Promise<{ url: string; close: () => void }> {
   const server: Server = createServer((request, response) => {
     const problems = [...topics].flatMap(([topic, { problem }]) => (problem === null ? [] : [{ topic, problem }]));
     switch (request.method === 'GET' ? request.url : '') {
@@ -47,9 +50,10 @@ export async function serveMetrics(topics: Figures): Promise<{ url: string; clos
         response.writeHead(404).end();
     }
   });
+  const colon = listen.lastIndexOf(':');
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(Number(listen.slice(colon + 1)), listen.slice(0, colon).replace(/^\[|\]$/g, ''), resolve);
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
+  return { url: `http://${listen.slice(0, colon)}:${(server.address() as AddressInfo).port}`, close: () => server.close() };
 }
