@@ -74,6 +74,7 @@ test('commands: words in any case, within words, quoted; fields, comparisons, ne
     ['column:public.customers.email', ['select id, email from customers where id = 1']],
     ['masked:>0', ['select id, email from customers where id = 1']],
     ['text:"%"', []],
+    ['text:"\\\\"', []],
     ['text:drop_table', []],
     ['who:*@example.com statement:drop*', drop.slice(0, 1)],
     ['text:"\' OR 1=1 --"', []],
@@ -82,6 +83,16 @@ test('commands: words in any case, within words, quoted; fields, comparisons, ne
     assert.equal(answer.status, 200, `${q}: ${answer.body.detail}`);
     assert.deepEqual(texts(answer), [...expected].sort(), q);
   }
+});
+
+test('a search for a part of a text uses the index, not the texts of all commands', async () => {
+  const rows = await gateway.query<{ explain: string }>(
+    "EXPLAIN indexes = 1 SELECT text FROM sallyport.commands WHERE lowerUTF8(text) LIKE lowerUTF8('%NEEDLE%')",
+  );
+  assert.ok(
+    rows.some(({ explain }) => explain.includes('Name: text_grams')),
+    JSON.stringify(rows),
+  );
 });
 
 test('sessions: by what was done in them', async () => {

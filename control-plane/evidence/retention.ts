@@ -6,8 +6,9 @@
  * the control log before it is done, and verifiers can tell it from a theft. Sessions of resources that no policy with `retention`
  * selects are kept for ever. What is deleted twice (two replicas, a crash half-way) is deleted once.
  *
- * Not here: the records in the event log, which have a retention of their own (docs/guides/compliance.md).
+ * Not here: the records in the event log, which have a retention of their own (docs/evidence.md).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
@@ -40,6 +41,7 @@ export interface Due {
 
 const HOUR_MS = 3_600_000;
 const FIRST_RUN_MS = 60_000;
+const CLOSE_MS = 2000;
 /** Deleted in one go: a mutation rewrites the parts it touches, so few large ones are best. */
 const TABLES = ['command_rows', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
 
@@ -60,7 +62,8 @@ export class Retention {
   async close(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#running;
+    // What a store that does not answer keeps waiting is done by the next start.
+    await Promise.race([this.#running, delay(CLOSE_MS, undefined, { ref: false })]);
     await this.#options.store?.close();
   }
 

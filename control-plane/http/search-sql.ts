@@ -102,7 +102,8 @@ export function searchSql(over: Over, { query, sinceMs, untilMs }: ParsedQuery, 
           ? `arrayExists(each -> each LIKE ${bind(likePattern(String(value)), 'String')}, ${name})`
           : `has(${name}, ${bind(value, 'String')})`;
       case 'words':
-        return `positionCaseInsensitiveUTF8(${name}, ${bind(value, 'String')}) > 0`;
+        // In this form the store uses its index over three characters each (migrations/0006_search.sql).
+        return `lowerUTF8(${name}) LIKE lowerUTF8(${bind(`%${escapedLike(String(value))}%`, 'String')})`;
       case 'live': {
         const live = `session_id IN ${bind(scope.liveIds, 'Array(String)')}`;
         if (value === 'live') return live;
@@ -168,9 +169,14 @@ function isPattern(value: string | number): boolean {
   return String(value).includes('*');
 }
 
-/** `*` stands for anything; what LIKE itself would read is escaped. */
+/** `*` stands for anything. */
 function likePattern(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%');
+  return escapedLike(text).replaceAll('*', '%');
+}
+
+/** What LIKE itself would read stands for itself. */
+function escapedLike(text: string): string {
+  return text.replace(/[\\%_]/g, '\\$&');
 }
 
 function all(conditions: string[]): string {

@@ -22,7 +22,7 @@ const YEAR_SECONDS = 31_536_000;
 const DAY_MS = 86_400_000;
 
 /** Commands from..to-1 of `all`, spread over the year before now: 300 people, 40 resources, and texts, columns and answers as they come. */
-function commandsSql(from: number, to: number, all: number): string {
+export function commandsSql(from: number, to: number, all: number): string {
   return `INSERT INTO sallyport.command_rows
   (session_id, seq, at, revision, agent, resource, protocol, principal, principal_kind, groups, client_address, kind, text, fingerprint, objects,
    columns_read, decision, rule, status, rows, bytes, masked_values, data_classes, duration_us, response_head, response_sha256, answered_at, role,
@@ -45,7 +45,7 @@ function commandsSql(from: number, to: number, all: number): string {
   SETTINGS max_threads = 1, max_insert_threads = 1, max_block_size = 32768, min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 0`;
 }
 
-const SESSIONS_SQL = `INSERT INTO sallyport.session_rows
+export const SESSIONS_SQL = `INSERT INTO sallyport.session_rows
   (session_id, revision, status, started_at, ended_at, agent, resource, protocol, principal, principal_kind, issuer, subject, groups, client_address, role, durability, commands)
   SELECT session_id, 3, 'ended', min(at), max(at), any(agent), any(resource), 'postgres', any(principal), any(principal_kind), 'https://idp.example', '',
     any(groups), any(client_address), 'support', 'strict', count() FROM sallyport.command_rows GROUP BY session_id`;
@@ -95,6 +95,8 @@ export async function run({ rows, rounds }: { rows: number; rounds: number }): P
       console.error(`  ${Math.min(count, from + CHUNK)} of ${count} commands made`);
     }
     await tables.command(SESSIONS_SQL);
+    // As the store does by itself with what is older than an hour: one part a month.
+    for (const table of ['command_rows', 'session_rows']) await tables.command(`OPTIMIZE TABLE sallyport.${table} FINAL`);
     const sizes = await tables.rows<{ bytes: string }>(
       "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'sallyport' AND table = 'command_rows' AND active",
     );
