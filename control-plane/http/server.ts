@@ -128,6 +128,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(accessReviewRoutes(context));
   await app.register(ticketRoutes(context));
   await app.register(tokenExchangeRoutes(context, verifyContext, address));
+  await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));
   await app.register(sshRoutes(context));
