@@ -37,6 +37,8 @@ const MOVES: Readonly<Record<State, readonly State[]>> = {
 /** The shell's own for a command that was found and may not be run. */
 export const REFUSED_STATUS = 126;
 
+/** The end of a command's output waits so long for its status. */
+const STATUS_MS = 100;
 const ENVIRONMENT_MAX = 64;
 const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 const ENVIRONMENT_VALUE_MAX = 4096;
@@ -67,6 +69,7 @@ export class SessionChannel extends ChannelPair {
   /** Requests to the host that it has not answered. */
   readonly #unanswered: ('terminal' | 'command')[] = [];
   #wantsReply = false;
+  #eofTimer: NodeJS.Timeout | null = null;
   #outcome: { status: 'ok' | 'error'; tag: string; errorCode?: string } | null = null;
 
   constructor(relay: Relay, open: { remoteId: number; window: number; packetMax: number }) {
@@ -363,6 +366,7 @@ export class SessionChannel extends ChannelPair {
         this.#outcome =
           status === 0 ? { status: 'ok', tag: 'exit 0' } : { status: 'error', tag: `exit ${status}`, errorCode: `EXIT_${status}` };
         this.client?.request(type, false, request.data);
+        this.#eofToClient();
         return true;
       }
       case 'exit-signal': {
@@ -371,6 +375,7 @@ export class SessionChannel extends ChannelPair {
         this.#outcome = { status: 'error', tag: `signal ${name}`, errorCode: `SIGNAL_${name}` };
         // Its text is the host's: nobody has looked at it.
         this.client?.request(type, false, new SshWriter().string(name).boolean(dumped).string('').string('').finish());
+        this.#eofToClient();
         return true;
       }
       case 'eow@openssh.com':
@@ -418,6 +423,15 @@ export class SessionChannel extends ChannelPair {
     }
     if (this.#state === 'ended') return;
     this.#output?.end();
+    // Some clients close the channel at the end of file, and a status behind it is lost on them: it goes first if it comes soon.
+    if (this.#outcome === null) this.#eofTimer = setTimeout(() => this.#relay.guard(() => this.#eofToClient()), STATUS_MS);
+    else this.client?.eof();
+  }
+
+  #eofToClient(): void {
+    if (this.#eofTimer === null) return;
+    clearTimeout(this.#eofTimer);
+    this.#eofTimer = null;
     this.client?.eof();
   }
 
@@ -429,6 +443,7 @@ export class SessionChannel extends ChannelPair {
       this.#input?.close();
       this.#sftp?.close('the host closed the channel', 'SSH_HOST_CLOSED');
       this.#output?.end();
+      this.#eofToClient();
       this.#command?.end(
         this.#outcome ?? { status: 'aborted', errorCode: 'SSH_NO_STATUS', errorText: 'the host closed the channel without an exit status' },
       );
@@ -450,6 +465,7 @@ export class SessionChannel extends ChannelPair {
   abort(reason: string, code: string): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
+    this.#eofToClient();
     this.#held?.withdraw(reason);
     this.#sftp?.close(reason, code);
     this.#input?.close();
