@@ -15,7 +15,17 @@ spec:
   resources: { names: [crm] }
   rules:
     - { name: deletes, match: { statements: [delete] }, action: hold, message: "Deleting needs a dba.", approval: { from: { groups: [dba] }, expiresIn: 10m } }
+    - { name: priced, match: { statements: [update], objects: ["*.customers"] }, action: hold, message: "Customers need a dba.", approval: { from: { groups: [dba] }, expiresIn: 10m, preview: true } }
     - { name: updates, match: { statements: [update] }, action: hold, message: "Changes need two.", approval: { from: { groups: [dba, privacy-office] }, expiresIn: 10m } }
+---
+apiVersion: sallyport.dev/v1
+kind: Role
+metadata: { name: oncall }
+spec:
+  members: {}
+  resources: { names: [crm] }
+  session: { idleTimeout: 10m }
+  requests: { by: { groups: [support] }, approval: { from: { groups: [dba] }, expiresIn: 1h }, maxDuration: 4h }
 `;
 
 before(async () => {
@@ -119,6 +129,47 @@ test('approving on a telephone', async () => {
   await bob.page.locator('.approval .badge', { hasText: 'approved' }).waitFor();
   await alice.end();
   await closed(bob);
+});
+
+test('the effect of a held command is shown, row by row, masked', async () => {
+  const alice = await demo.connect('alice');
+  const bob = await at('bob');
+  const held = alice.query("update customers set name = name || ' <b>!</b>' where id between 3 and 4");
+  await bob.open('/inbox');
+  await bob.page.locator('.item').first().click();
+  const rows = bob.page.getByRole('region', { name: 'Rows before and after' });
+  await rows.locator('ins', { hasText: '<b>!</b>' }).first().waitFor();
+  await bob.page.getByText('2 rows').first().waitFor();
+  assert.equal(await rows.locator('b').count(), 0);
+  assert.doesNotMatch(String(await rows.textContent()), /[a-z]{4,}@example/, 'addresses are masked');
+  assert.deepEqual(await bob.violations(), []);
+  await bob.screenshot('inbox-effect');
+  await bob.page.keyboard.press('a');
+  await bob.page.keyboard.press('Enter');
+  assert.equal((await held).rowCount, 2);
+  await alice.end();
+  await closed(bob);
+});
+
+test('access is asked for with a reason, given, and ended', async () => {
+  const [own, bob] = [await at('alice'), await at('bob')];
+  await own.open('/inbox');
+  await own.page.keyboard.press('r');
+  await own.page.keyboard.type('payroll');
+  await own.page.getByLabel('Why').fill('ticket 17');
+  await own.page.keyboard.press('Enter');
+  await own.page.getByText('There is no role on "payroll" that you may ask for.').waitFor();
+  await own.page.getByLabel('Resource').fill('crm');
+  await own.page.keyboard.press('Enter');
+  await own.page.getByRole('button', { name: 'Take it back' }).waitFor();
+  await bob.open('/inbox');
+  await bob.page.locator('.item', { hasText: 'ticket 17' }).click();
+  await bob.page.getByText('asks to use').waitFor();
+  await bob.page.keyboard.press('a');
+  await bob.page.keyboard.press('Enter');
+  await own.page.getByRole('button', { name: 'End the access' }).click();
+  await bob.page.getByText(/revoked, alice@example.com/).waitFor();
+  await closed(own, bob);
 });
 
 interface Page {

@@ -56,6 +56,7 @@ for (const theme of ['light', 'dark'] as const) {
           ['data-policy-yaml', '/policies/DataPolicy/customer-data?view=yaml', 'See what would change'],
           ['data-map', '/data', 'public.customers.email'],
           ['evidence', '/evidence/access', 'alice@example.com'],
+          ['start', '/start', 'We saw'],
           ['api', '/docs', 'Errors are RFC 9457'],
         ] as const) {
           await open(path);

@@ -42,13 +42,20 @@ export function commandsSql(from: number, to: number, all: number): string {
     concat(toString(h % 1000000), '\\tpe***@example.com\\t', toString(h % 7919)), lower(hex(SHA256(toString(number)))), at, 'support',
     'https://idp.example', 'app', ['select'], lower(hex(sipHash128(number))), concat('SELECT ', toString(h % 50))
   FROM (SELECT number, intDiv(number, ${COMMANDS_PER_SESSION}) AS s, cityHash64(number) AS h FROM numbers(${from}, ${to - from}))
-  SETTINGS max_threads = 1, max_insert_threads = 1, max_block_size = 32768, min_insert_block_size_rows = 262144, min_insert_block_size_bytes = 0`;
+  SETTINGS max_threads = 1, max_insert_threads = 1, max_block_size = 16384, min_insert_block_size_rows = 65536, min_insert_block_size_bytes = 0`;
 }
 
-export const SESSIONS_SQL = `INSERT INTO sallyport.session_rows
+export /** Their sessions, by the same rules. */
+function sessionsSql(count: number): string {
+  const at = (number: string) =>
+    `now64(6, 'UTC') - toIntervalMicrosecond(toUInt64((${count} - ${number}) * (${YEAR_SECONDS} * 1000000. / ${count})))`;
+  return `INSERT INTO sallyport.session_rows
   (session_id, revision, status, started_at, ended_at, agent, resource, protocol, principal, principal_kind, issuer, subject, groups, client_address, role, durability, commands)
-  SELECT session_id, 3, 'ended', min(at), max(at), any(agent), any(resource), 'postgres', any(principal), any(principal_kind), 'https://idp.example', '',
-    any(groups), any(client_address), 'support', 'strict', count() FROM sallyport.command_rows GROUP BY session_id`;
+  SELECT concat(lower(hex(toUInt32(number))), '-session'), 3, 'ended', ${at(`number * ${COMMANDS_PER_SESSION}`)}, ${at(`(number + 1) * ${COMMANDS_PER_SESSION}`)},
+    concat('agent', toString(number % 4)), concat('db', toString(number % 40)), 'postgres', concat('person', toString(cityHash64(number) % 300), '@example.com'),
+    if(number % 5 = 0, 'workload', 'person'), 'https://idp.example', '', ['support', 'staff'], '10.0.0.7:50000', 'support', 'strict', ${COMMANDS_PER_SESSION}
+  FROM numbers(${Math.ceil(count / COMMANDS_PER_SESSION)}) SETTINGS max_threads = 1, max_block_size = 32768`;
+}
 
 export async function run({ rows, rounds }: { rows: number; rounds: number }): Promise<void> {
   const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-bench-questions-'));
@@ -94,7 +101,7 @@ export async function run({ rows, rounds }: { rows: number; rounds: number }): P
       await tables.command(commandsSql(from, Math.min(count, from + CHUNK), count));
       console.error(`  ${Math.min(count, from + CHUNK)} of ${count} commands made`);
     }
-    await tables.command(SESSIONS_SQL);
+    await tables.command(sessionsSql(count));
     // As the store does by itself with what is older than an hour: one part a month.
     for (const table of ['command_rows', 'session_rows']) await tables.command(`OPTIMIZE TABLE sallyport.${table} FINAL`);
     const sizes = await tables.rows<{ bytes: string }>(

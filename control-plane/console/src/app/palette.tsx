@@ -69,6 +69,8 @@ export function Palette({
       { id: 'light', label: 'Light theme', icon: 'sun', run: () => applyTheme('light') },
       { id: 'dark', label: 'Dark theme', icon: 'moon', run: () => applyTheme('dark') },
       { id: 'help', label: 'Keyboard help', icon: 'info', keys: '?', run: onHelp },
+      { id: 'start', label: 'First steps', icon: 'route', run: go('/start') },
+      { id: 'invite', label: 'Invite an agent', icon: 'plus', run: go('/agents', { invite: '1' }) },
       { id: 'docs', label: 'API reference', icon: 'book', run: go('/docs') },
     ];
   }, [destinations, navigate, onHelp, resources.data, shortcuts, text]);

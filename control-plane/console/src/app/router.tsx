@@ -104,6 +104,11 @@ const question = createRoute({
       string
     >,
 });
+const start = createRoute({
+  getParentRoute: () => root,
+  path: '/start',
+  component: lazyRouteComponent(() => import('../pages/start.tsx'), 'StartPage'),
+});
 const docs = createRoute({
   getParentRoute: () => root,
   path: '/docs',
@@ -124,6 +129,7 @@ const routeTree = root.addChildren([
   workbench,
   data,
   evidence.addChildren([question]),
+  start,
   docs,
 ]);
 

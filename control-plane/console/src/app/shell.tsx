@@ -208,6 +208,11 @@ function Account({ me, onHelp, onPalette }: { me: Me; onHelp: () => void; onPale
       <button type="button" onClick={onHelp}>
         <Icon name="info" /> Keyboard help
       </button>
+      {may(me, ...readers) && (
+        <Link to="/start">
+          <Icon name="route" /> First steps
+        </Link>
+      )}
       <Link to="/docs">
         <Icon name="book" /> API reference
       </Link>

@@ -90,19 +90,19 @@ function Connect({ resource, onClose }: { resource: Resource; onClose: () => voi
   const [host = '', port = ''] = splitAddress(resource.address ?? '');
   return (
     <Dialog title={`Connect to ${resource.name}`} onClose={onClose} className="wide">
-      <p className="soft">The simplest way, on a machine with the command line:</p>
-      <Paste text={`sallyport connect ${shellWord(resource.name)}`} />
+      <p className="soft">
+        The simplest way, on a machine with the command line, after <code>sallyport login</code>. The{' '}
+        <a className="link" href="/ca.crt" download="sallyport-ca.crt">
+          CA certificate
+        </a>{' '}
+        proves the gateway to it.
+      </p>
+      <Paste text={connectLine(resource.name)} />
       {resource.protocol === 'postgres' && (
         <>
-          <p className="soft">
-            With your own client: a ticket is the password, for minutes and for this resource alone. The{' '}
-            <a className="link" href="/ca.crt" download="sallyport-ca.crt">
-              CA certificate
-            </a>{' '}
-            proves the gateway to it.
-          </p>
+          <p className="soft">With your own client: a ticket is the password, for minutes and for this resource alone.</p>
           <Paste
-            text={`PGPASSWORD=$(sallyport ticket ${shellWord(resource.name)}) psql "host=${host} port=${port} dbname=${resource.database ?? 'postgres'} user=me sslmode=verify-full sslrootcert=sallyport-ca.crt"`}
+            text={`PGPASSWORD=$(sallyport ticket ${shellWord(resource.name)} --api ${location.origin}) psql "host=${host} port=${port} dbname=${resource.database ?? 'postgres'} user=me sslmode=verify-full sslrootcert=sallyport-ca.crt"`}
           />
         </>
       )}
@@ -119,6 +119,11 @@ function Connect({ resource, onClose }: { resource: Resource; onClose: () => voi
 function splitAddress(address: string): [string, string] {
   const colon = address.lastIndexOf(':');
   return [address.slice(0, colon), address.slice(colon + 1)];
+}
+
+/** For a machine of one's own, with the CA certificate beside it. */
+export function connectLine(resource: string): string {
+  return `sallyport connect ${shellWord(resource)} --api ${location.origin} --ca sallyport-ca.crt`;
 }
 
 /** A name as a word of a shell: names that need quotes get them. */

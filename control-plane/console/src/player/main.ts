@@ -15,12 +15,18 @@ addEventListener('message', event => {
   if (event.source !== parent) return;
   const message = event.data as ToPlayer;
   if (message.type === 'load') load(message);
-  else if (message.type === 'seek') void player?.seek(message.seconds);
-  else if (message.type === 'toggle') void player?.pause();
+  else if (message.type === 'seek') void jump(message.seconds);
 });
+
+/** From there on it plays: who jumps wants to see. */
+async function jump(seconds: number): Promise<void> {
+  await player?.seek(seconds);
+  await player?.play();
+}
 
 function load({ cast, markers, dark }: Extract<ToPlayer, { type: 'load' }>): void {
   player?.dispose();
+  document.body.dataset['dark'] = String(dark);
   player = create({ data: cast }, document.body, {
     fit: 'both',
     preload: true,

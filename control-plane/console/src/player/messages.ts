@@ -5,9 +5,6 @@ export interface Mark {
   label: string;
 }
 
-export type ToPlayer =
-  | { type: 'load'; cast: string; markers: Mark[]; dark: boolean }
-  | { type: 'seek'; seconds: number }
-  | { type: 'toggle' };
+export type ToPlayer = { type: 'load'; cast: string; markers: Mark[]; dark: boolean } | { type: 'seek'; seconds: number };
 
 export type FromPlayer = { type: 'waiting' } | { type: 'ready' } | { type: 'ended' };

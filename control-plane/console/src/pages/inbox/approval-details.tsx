@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { type FormEvent, Fragment, type ReactNode, useEffect, useRef, useState } from 'react';
 import { ApiError, api, withQuery } from '../../api/client.ts';
 import type { Me } from '../../api/me.ts';
-import type { RecordedCommand } from '../../api/types.ts';
+import type { CommandDetails, RecordedCommand } from '../../api/types.ts';
 import { Badge, Button, ErrorNote, Loading, Note, QueryLink } from '../../ui/basics.tsx';
 import { Countdown, DecisionBadge, duration, Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
@@ -32,8 +32,33 @@ function Shown({ approval, me }: { approval: Approval; me: Me }) {
     ['Who', <Who key="who" name={approval.principal.name} kind={approval.principal.kind} delegation={approval.principal.delegation} />],
     ['Where', <Untrusted key="where" text={approval.resource} />],
   ];
-  if (approval.requestReason) facts.push(['Why', <Untrusted key="why" text={approval.requestReason} />]);
-  if (approval.seconds !== undefined) facts.push(['For', duration(approval.seconds * 1e6)]);
+  if (approval.access !== null) {
+    facts.push(
+      ['Why', <Untrusted key="why" text={approval.access.reason} />],
+      ['For', duration(approval.access.seconds * 1e6)],
+      ['As', <Untrusted key="as" text={approval.access.role} />],
+    );
+    if (approval.access.until !== null) facts.push(['Until', <Time key="until" at={approval.access.until} />]);
+    if (approval.access.ended !== null)
+      facts.push([
+        'Ended',
+        <Untrusted
+          key="ended"
+          text={[approval.access.ended.why, approval.access.ended.by, approval.access.ended.reason].filter(Boolean).join(', ')}
+        />,
+      ]);
+  }
+  if (approval.parameters.length > 0)
+    facts.push([
+      'Parameters',
+      <span key="parameters" className="row wrap" style={{ gap: 4 }}>
+        {approval.parameters.map((value, index) => (
+          <Badge key={index}>
+            <span className="softer">${index + 1}</span> <Untrusted text={value} />
+          </Badge>
+        ))}
+      </span>,
+    ]);
   if (approval.rule !== '') facts.push(['Rule', <Untrusted key="rule" text={approval.rule} />]);
   if (!access)
     facts.push([
@@ -75,7 +100,7 @@ function Shown({ approval, me }: { approval: Approval; me: Me }) {
           ))}
         </dl>
         {!access && <LastCommands approval={approval} />}
-        {approval.fingerprint && <Earlier fingerprint={approval.fingerprint} />}
+        {!access && <Earlier approval={approval} />}
       </div>
       <AnswerBar approval={approval} me={me} />
     </article>
@@ -162,25 +187,28 @@ function LastCommands({ approval }: { approval: Approval }) {
   );
 }
 
-/** What became of others of the same shape. */
-function Earlier({ fingerprint }: { fingerprint: string }) {
-  const query = `fingerprint:${fingerprint} decision:held`;
+/** What became of others of the same shape: the held command's own record says which shape it has. */
+function Earlier({ approval: { sessionId, commandSeq } }: { approval: Approval }) {
   const earlier = useQuery({
-    queryKey: ['commands', 'held', fingerprint],
-    queryFn: ({ signal }) => api<{ commands: RecordedCommand[] }>(withQuery('/v1/search/commands', { q: query, limit: 5 }), { signal }),
+    queryKey: ['commands', 'like', sessionId, commandSeq],
+    queryFn: async ({ signal }) => {
+      const { fingerprint } = await api<CommandDetails>(`/v1/sessions/${encodeURIComponent(sessionId)}/commands/${commandSeq}`, { signal });
+      const query = `fingerprint:${fingerprint} decision:held`;
+      const { commands } = await api<{ commands: RecordedCommand[] }>(withQuery('/v1/search/commands', { q: query, limit: 5 }), { signal });
+      return { query, commands: commands.filter(each => each.sessionId !== sessionId || each.seq !== commandSeq) };
+    },
     retry: false,
   });
-  const commands = (earlier.data?.commands ?? []).filter(({ status }) => status !== 'pending');
-  if (commands.length === 0) return null;
+  if (earlier.data === undefined || earlier.data.commands.length === 0) return null;
   return (
     <section className="col" style={{ gap: 4 }}>
       <h2 className="row spread">
         Others like it
-        <QueryLink to="/commands" query={query}>
+        <QueryLink to="/commands" query={earlier.data.query}>
           all
         </QueryLink>
       </h2>
-      <Commands commands={commands} approvers />
+      <Commands commands={earlier.data.commands} approvers />
     </section>
   );
 }
@@ -229,7 +257,10 @@ function AnswerBar({ approval, me }: { approval: Approval; me: Me }) {
         ]
       : [],
   );
-  if (approval.state !== 'pending') return null;
+  if (approval.state !== 'pending' || isOwn(approval, me)) {
+    if (approval.kind === 'access' && mayEnd(approval, me)) return <EndAccess approval={approval} />;
+    if (approval.state !== 'pending') return null;
+  }
   if (!may) {
     return (
       <div className="detail-bar">
@@ -312,4 +343,31 @@ function whyNot(approval: Approval, me: Me): string {
   if (me.kind !== 'person') return 'The administrator’s token says nothing about who holds it: an approval needs a person.';
   if (approval.approvedBy.includes(me.name)) return 'You have approved it; others are still needed.';
   return `Only people of ${approval.groups.join(', ')} answer it.`;
+}
+
+/** Whoever asked takes it back or ends it; whoever could give it ends it as well. */
+function mayEnd(approval: Approval, me: Me): boolean {
+  if (approval.state === 'pending') return isOwn(approval, me);
+  const isOver = approval.access?.until == null || approval.access.ended !== null;
+  return approval.state === 'approved' && !isOver && (isOwn(approval, me) || approval.groups.some(group => me.groups.includes(group)));
+}
+
+function EndAccess({ approval }: { approval: Approval }) {
+  const client = useQueryClient();
+  const end = async () => {
+    try {
+      client.setQueryData(['approval', approval.id], await api(`/v1/approvals/${approval.id}/revoke`, { method: 'POST', body: {} }));
+      await client.invalidateQueries({ queryKey: ['approvals'] });
+    } catch (error) {
+      toast(error instanceof Error ? error.message : String(error), true);
+    }
+  };
+  return (
+    <div className="detail-bar">
+      <Button look="danger" onClick={() => void end()}>
+        {approval.state === 'pending' ? 'Take it back' : 'End the access'}
+      </Button>
+      {approval.state === 'pending' && <span className="soft">This is yours: somebody else has to answer it.</span>}
+    </div>
+  );
 }

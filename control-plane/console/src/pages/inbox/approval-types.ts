@@ -1,33 +1,12 @@
-/** An approval as the console reads it: of a held command, or of an access request. */
+/** An approval as the console reads it: of a held command, or of a request for access. */
 
 import type * as schemas from '../../../../http/schemas.ts';
 import type { Me } from '../../api/me.ts';
 
-export interface RowSample {
-  columns: string[];
-  /** null is SQL's NULL. */
-  rows: (string | null)[][];
-}
+export type Preview = NonNullable<schemas.Approval['preview']>;
+export type RowSample = NonNullable<Preview['before']>;
 
-/** What a held command would change; shared/policy/preview.ts. */
-export interface Preview {
-  rowCount: number | null;
-  /** Why the effect is not known; empty: it is. */
-  unavailable: string;
-  before: RowSample | null;
-  after: RowSample | null;
-  notes: string[];
-}
-
-export type Approval = Omit<schemas.Approval, 'preview'> & {
-  kind?: string;
-  /** For an access request: how long. */
-  seconds?: number;
-  /** Why it is asked for. */
-  requestReason?: string;
-  fingerprint?: string;
-  preview?: unknown;
-};
+export type Approval = schemas.Approval;
 
 export function isAccess({ kind }: Pick<Approval, 'kind'>): boolean {
   return kind === 'access';
@@ -47,18 +26,6 @@ export function mayAnswer(approval: Approval, me: Me): boolean {
     approval.groups.some(group => me.groups.includes(group)) &&
     !approval.approvedBy.includes(me.name)
   );
-}
-
-export function previewOf(value: unknown): Preview | null {
-  if (typeof value !== 'object' || value === null) return null;
-  const { rowCount, unavailable, before, after, notes } = value as Partial<Preview>;
-  return {
-    rowCount: typeof rowCount === 'number' ? rowCount : null,
-    unavailable: typeof unavailable === 'string' ? unavailable : '',
-    before: before ?? null,
-    after: after ?? null,
-    notes: Array.isArray(notes) ? notes : [],
-  };
 }
 
 export interface DiffCell {

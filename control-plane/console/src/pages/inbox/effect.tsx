@@ -2,10 +2,9 @@
 import { Note } from '../../ui/basics.tsx';
 import { number } from '../../ui/format.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
-import { type DiffCell, type DiffRow, difference, previewOf } from './approval-types.ts';
+import { type DiffCell, type DiffRow, difference, type Preview } from './approval-types.ts';
 
-export function Effect({ preview }: { preview: unknown }) {
-  const known = previewOf(preview);
+export function Effect({ preview: known }: { preview: Preview | null }) {
   if (known === null) return null;
   const { columns, rows } = difference(known.before, known.after);
   return (
@@ -53,6 +52,12 @@ export function Effect({ preview }: { preview: unknown }) {
         <span className="softer">
           {number(rows.length)} of {number(known.rowCount)} rows are shown. Values are masked as in every record.
         </span>
+      )}
+      {known.replaces !== undefined && (
+        <Note tone="wait">
+          It was approved for {number(known.replaces.rowCount)} rows, and now changes another number: nothing of that was kept, and it is
+          asked for anew.
+        </Note>
       )}
       {known.notes.map(note => (
         <span key={note} className="softer">

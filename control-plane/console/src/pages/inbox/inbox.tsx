@@ -13,6 +13,7 @@ import { Sql } from '../../ui/sql.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { ApprovalDetails, StateBadge } from './approval-details.tsx';
 import { type Approval, isAccess, isOwn, mayAnswer } from './approval-types.ts';
+import { AskForAccess } from './ask-for-access.tsx';
 
 export function InboxPage() {
   const me = useMe();
@@ -51,7 +52,12 @@ function Inbox({ me }: { me: Me }) {
           Inbox
         </span>
       }
-      actions={<NotifyButton />}
+      actions={
+        <>
+          {me.kind === 'person' && <AskForAccess />}
+          <NotifyButton />
+        </>
+      }
     >
       {approvals.isPending ? (
         <Loading />
@@ -107,7 +113,7 @@ function Item({ approval, me, current, onOpen }: { approval: Approval; me: Me; c
         <StateBadge approval={approval} />
       </span>
       <span className="item-text">
-        {isAccess(approval) ? <Untrusted text={approval.requestReason ?? 'Access'} /> : <Sql text={approval.text} line />}
+        {isAccess(approval) ? <Untrusted text={approval.access?.reason ?? approval.text} /> : <Sql text={approval.text} line />}
       </span>
       <span className="row softer">
         <Untrusted text={approval.resource} />

@@ -28,6 +28,7 @@ export const kindTitles: Readonly<Record<Kind, { title: string; says: string }>>
   Credential: { title: 'Credentials', says: 'what agents sign in with' },
   IdentityProvider: { title: 'Identity providers', says: 'who vouches for people' },
   ServiceAccount: { title: 'Service accounts', says: 'programs with a name' },
+  Channel: { title: 'Channels', says: 'where approvals are told' },
 } as Record<Kind, { title: string; says: string }>;
 
 export const kinds = Object.keys(kindTitles) as Kind[];

@@ -117,27 +117,31 @@ export function SessionPage() {
                 ]}
               />
             )}
-            <Tabs
-              label="Which commands"
-              value={filter}
-              onChange={next => set({ only: next === 'all' ? '' : next })}
-              options={(Object.keys(filters) as Filter[]).map(name => ({
-                value: name,
-                label: (
-                  <>
-                    {filters[name].label} <span className="softer">{compact(count(name))}</span>
-                  </>
-                ),
-              }))}
-            />
-            <input
-              className="input find"
-              type="search"
-              aria-label="Find in this session"
-              placeholder="Find in this session"
-              value={find}
-              onChange={event => set({ find: event.target.value })}
-            />
+            {(terminal === undefined || view === 'commands') && (
+              <>
+                <Tabs
+                  label="Which commands"
+                  value={filter}
+                  onChange={next => set({ only: next === 'all' ? '' : next })}
+                  options={(Object.keys(filters) as Filter[]).map(name => ({
+                    value: name,
+                    label: (
+                      <>
+                        {filters[name].label} <span className="softer">{compact(count(name))}</span>
+                      </>
+                    ),
+                  }))}
+                />
+                <input
+                  className="input find"
+                  type="search"
+                  aria-label="Find in this session"
+                  placeholder="Find in this session"
+                  value={find}
+                  onChange={event => set({ find: event.target.value })}
+                />
+              </>
+            )}
           </div>
           {terminal !== undefined && view === 'terminal' ? (
             <Recording key={terminal.seq} shell={terminal} commands={commands ?? []} />

@@ -1,6 +1,6 @@
 /** The lists of sessions and of commands: what is typed is asked as it is typed, and the address holds the whole view. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { useNavigate, useSearch } from '@tanstack/react-router';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
 import { api, withQuery } from '../../api/client.ts';
 import { useIsLive } from '../../api/events.ts';
@@ -201,7 +201,12 @@ function NothingFound({ name, query, onClear }: { name: ListName; query: string;
   if (query.trim() === '') {
     return (
       <Empty icon="sessions" title={`No ${name} yet`}>
-        <p>As soon as somebody connects through the gateway, it is here.</p>
+        <p>
+          As soon as somebody connects through the gateway, it is here.{' '}
+          <Link className="link" to="/start">
+            First steps
+          </Link>
+        </p>
       </Empty>
     );
   }
