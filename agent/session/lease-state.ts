@@ -49,6 +49,7 @@ export class LeaseState {
   readonly #policy: CompiledPolicy;
   readonly #grants: readonly AccessGrant[];
   readonly #exemptGroups: ReadonlySet<string>;
+  readonly #blockedPeople: ReadonlySet<string>;
   readonly #known: KnownCredentials;
   /** Detector sets by their names: sessions with the same list share one. */
   readonly #detectors = new Map<string, DetectorSet>();
@@ -60,6 +61,7 @@ export class LeaseState {
     if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
     this.#grants = lease.bundle.grants ?? [];
     this.#policy = compilePolicy({ ...lease.bundle, roles: rolesWithGrants(lease.bundle.roles, this.#grants) });
+    this.#blockedPeople = new Set(lease.bundle.blockedPeople);
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
@@ -78,6 +80,9 @@ export class LeaseState {
 
   /** @param onlyRole the one role that may admit; absent: any. */
   admit(principal: Principal, resource: string, depth: EnforcementDepth, now: Date, onlyRole?: string): AccessAdmission {
+    if (principal.kind === 'person' && this.#blockedPeople.has(principal.name.toLowerCase())) {
+      return { admitted: false, code: 'PERSON_DEPROVISIONED', reason: `the directory has taken ${principal.name} out` };
+    }
     return admitWithGrants(this.#policy, this.#grants, principal, resource, depth, now, onlyRole);
   }
 

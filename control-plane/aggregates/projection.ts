@@ -20,6 +20,7 @@ import { type RetentionState, retentionAggregate } from './retention.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
+import { blockedNames, type UserState, userAggregate } from './user.ts';
 
 /** An event with its envelope, decoded. */
 export interface RecordedEvent {
@@ -71,6 +72,7 @@ const aggregates = new Map<string, Folding>(
     folding(timestampAggregate),
     folding(retentionAggregate),
     folding(administrationAggregate),
+    folding(userAggregate),
     folding(installationKeyAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
@@ -87,6 +89,8 @@ export class Projection {
   /** Who has changed each manifest, kept also when it is deleted. */
   readonly #authors = new Map<string, readonly Author[]>();
   readonly #agents = new Map<string, AgentState>();
+  readonly #users = new Map<string, UserState>();
+  #blockedPeople: readonly string[] = [];
   readonly #pendingApprovals = new Map<string, ApprovalState>();
   readonly #accesses = new Map<string, AccessGrant>();
   readonly #revokedTickets = new Map<string, number>();
@@ -158,6 +162,19 @@ export class Projection {
     return [...this.#issuedTickets.values()].filter(({ expiresAtMs }) => expiresAtMs > nowMs);
   }
 
+  user(id: string): UserState {
+    return this.#users.get(id) ?? { status: 'absent' };
+  }
+
+  users(): [id: string, state: UserState][] {
+    return [...this.#users];
+  }
+
+  /** Names, in lower case, of people whom a directory has taken out (user.ts). */
+  blockedPeople(): readonly string[] {
+    return this.#blockedPeople;
+  }
+
   /** The newest checkpoint of every ledger of evidence. */
   checkpoints(): CheckpointState {
     return this.stream(`${checkpointAggregate.name}/log`).state as CheckpointState;
@@ -185,7 +202,10 @@ export class Projection {
     const kind = kindOf.get(aggregate);
     if (kind !== undefined) this.#indexManifest(kind, id, state as ManifestState, event);
     else if (aggregate === agentAggregate.name) this.#agents.set(id, state as AgentState);
-    else if (aggregate === approvalAggregate.name) {
+    else if (aggregate === userAggregate.name) {
+      this.#users.set(id, state as UserState);
+      this.#blockedPeople = blockedNames(this.#users.values());
+    } else if (aggregate === approvalAggregate.name) {
       const approval = state as ApprovalState;
       if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);
       else this.#pendingApprovals.delete(id);

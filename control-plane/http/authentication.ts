@@ -58,6 +58,8 @@ export interface AuthenticationOptions {
   accessRoles: AccessRoles;
   signIn: SignIn;
   administration: AdministrationLog;
+  /** Whether a directory has taken the person out. */
+  isDeprovisioned: (principal: Principal) => boolean;
 }
 
 /** Reads with the administrator's token are events once in this time, for each address and route: a page that polls is one use. */
@@ -96,6 +98,10 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     if (need === 'public') return;
     if (need === undefined) throw new GatewayError('ROUTE_CLOSED', 'denied', 'This route is not open to anyone.');
     const caller = request.headers.authorization === undefined ? bySession(request, options) : await byToken(request, reply);
+    if (caller.type === 'principal' && options.isDeprovisioned(caller.principal)) {
+      request.log.info({ code: 'PERSON_DEPROVISIONED', ip: request.ip }, 'token refused');
+      throw tokenMissing();
+    }
     if (!suffices(need, caller.roles)) throw missingRole(need);
     request.caller = caller;
   });

@@ -30,6 +30,14 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /auth/backchannel-logout': 'public',
   'GET /v1/me': 'signed-in',
 
+  'GET /scim/v2/ServiceProviderConfig': ['admin'],
+  'GET /scim/v2/Users': ['admin'],
+  'POST /scim/v2/Users': ['admin'],
+  'GET /scim/v2/Users/:id': ['admin'],
+  'PUT /scim/v2/Users/:id': ['admin'],
+  'PATCH /scim/v2/Users/:id': ['admin'],
+  'DELETE /scim/v2/Users/:id': ['admin'],
+
   'POST /oauth/token': 'public',
   'GET /oauth/jwks': 'public',
   'GET /.well-known/oauth-authorization-server': 'public',

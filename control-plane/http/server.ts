@@ -6,6 +6,7 @@ import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
+import type { Principal } from '@sallyport/shared/policy/model.ts';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { useAuthentication } from './authentication.ts';
 import type { ApiContext } from './context.ts';
@@ -23,32 +24,33 @@ import { consoleRoutes } from './routes/console.ts';
 import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
-import { retentionRoutes } from './routes/retention.ts';
 import { historyRoutes } from './routes/history.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { overviewRoutes } from './routes/overview.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { questionRoutes } from './routes/questions.ts';
-import { requestRoutes } from './routes/requests.ts';
 import { recordingRoutes } from './routes/recordings.ts';
+import { requestRoutes } from './routes/requests.ts';
+import { retentionRoutes } from './routes/retention.ts';
+import { scimRoutes } from './routes/scim.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { sshRoutes } from './routes/ssh.ts';
-import { securityHeaders } from './security-headers.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
-import type { SignIn } from './sign-in/sign-in.ts';
+import { securityHeaders } from './security-headers.ts';
 import type { PublicAddress } from './sign-in/public-address.ts';
+import type { SignIn } from './sign-in/sign-in.ts';
 
 export interface HttpServerOptions {
   context: ApiContext;
   adminToken: string;
   verifyContext: VerifyContext;
   signIn: SignIn;
-  rateLimits?: RateLimits;
   address: PublicAddress;
+  rateLimits?: RateLimits;
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
 }
@@ -93,8 +95,17 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, problemOf(new GatewayError('ROUTE_UNKNOWN', 'notFound', 'There is nothing here.'))),
   );
-  const { clock, accessRoles, administration } = context;
-  useAuthentication(app as unknown as FastifyInstance, { adminToken, verifyContext, clock, accessRoles, signIn, administration });
+  const { clock, accessRoles, administration, control } = context;
+  const isDeprovisioned = ({ kind, name }: Principal) => kind === 'person' && control.state.blockedPeople().includes(name.toLowerCase());
+  useAuthentication(app as unknown as FastifyInstance, {
+    adminToken,
+    verifyContext,
+    clock,
+    accessRoles,
+    signIn,
+    administration,
+    isDeprovisioned,
+  });
 
   useOffsetTokens(app as unknown as FastifyInstance, context.control);
   useRateLimits(app as unknown as FastifyInstance, clock, rateLimits);
@@ -126,8 +137,9 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
   await app.register(accessReviewRoutes(context));
+  await app.register(scimRoutes(context));
   await app.register(ticketRoutes(context));
-  await app.register(tokenExchangeRoutes(context, verifyContext, address));
+  await app.register(tokenExchangeRoutes(context, verifyContext, address, isDeprovisioned));
   await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));

@@ -126,6 +126,7 @@ export class LeaseBuilder {
       knownCredentials: this.#knownCredentials(state),
       maskKeys,
       revokedTokens: state.revokedTickets(nowMs),
+      ...(state.blockedPeople().length === 0 ? {} : { blockedPeople: [...state.blockedPeople()] }),
       ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
       ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => resources.some(({ manifest }) => manifest.name === resource))),
       ...(Object.keys(hostCertificates).length === 0

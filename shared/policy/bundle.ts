@@ -38,6 +38,8 @@ export interface LeaseBundle {
   /** Sealed 32-byte key for `hash` and `fake` masks, base64: resource name → key. Stable per resource. */
   maskKeys: Record<string, string>;
   revokedTokens: string[];
+  /** Persons, by name in lower case, whom a directory has taken out: no token lets them in. Absent: nobody. */
+  blockedPeople?: string[];
   /** Roles that were given for a time; absent: none. */
   grants?: AccessGrant[];
   /** Base URL of the control plane's console, for people; absent: not known. */

@@ -15,7 +15,11 @@ export type Admission =
       budget?: { rows?: number; bytes?: number; perMs: number };
       ssh?: RoleSsh;
     }
-  | { admitted: false; code: 'NO_GRANT' | 'CONDITION_FALSE' | 'UNKNOWN_RESOURCE' | 'ENFORCEMENT_DEPTH'; reason: string };
+  | {
+      admitted: false;
+      code: 'NO_GRANT' | 'CONDITION_FALSE' | 'UNKNOWN_RESOURCE' | 'ENFORCEMENT_DEPTH' | 'PERSON_DEPROVISIONED';
+      reason: string;
+    };
 
 /** What a protocol is able to enforce; a session whose policy asks for more is refused at admission. */
 export interface EnforcementDepth {

@@ -10,6 +10,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type Verified, type VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
+import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { decodeJwt } from 'jose';
 import { Type } from 'typebox';
@@ -60,7 +61,12 @@ const Form = Type.Object(
   { additionalProperties: false },
 );
 
-export function tokenExchangeRoutes(context: ApiContext, verifyContext: VerifyContext, address: PublicAddress): FastifyPluginAsyncTypebox {
+export function tokenExchangeRoutes(
+  context: ApiContext,
+  verifyContext: VerifyContext,
+  address: PublicAddress,
+  isDeprovisioned: (principal: Principal) => boolean,
+): FastifyPluginAsyncTypebox {
   const { tickets, keys, clock } = context;
   return async app => {
     const failures = new FailureLimit(clock);
@@ -180,7 +186,8 @@ export function tokenExchangeRoutes(context: ApiContext, verifyContext: VerifyCo
         throw new OAuthError('invalid_request', `${whose}_token and ${whose}_token_type belong together.`);
       if (!tokenTypes.has(type)) throw new OAuthError('invalid_request', `${whose}_token_type is not one that is taken here.`);
       const outcome = await verifyToken(token, verifyContext);
-      if (outcome.ok && outcome.ticketResource === undefined && outcome.bounds === undefined) return outcome;
+      const isGood = outcome.ok && outcome.ticketResource === undefined && outcome.bounds === undefined;
+      if (isGood && !isDeprovisioned(outcome.principal)) return outcome;
       failures.failed(request.ip);
       request.log.info({ code: outcome.ok ? 'TOKEN_NOT_EXCHANGEABLE' : outcome.code, ip: request.ip, whose }, 'token exchange refused');
       throw new OAuthError('invalid_grant', `The ${whose} token is not valid here, or not any more.`);
