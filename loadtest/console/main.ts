@@ -18,7 +18,7 @@ import { openSessionStore } from '@sallyport/control-plane/ingest/session-store.
 import { spawnStore, writer } from '@sallyport/control-plane/session-store/spawn-process.ts';
 import pino from 'pino';
 import { startChromium } from '../../e2e/components/chromium.ts';
-import { commandsSql, SESSIONS_SQL } from '../evidence/questions.ts';
+import { commandsSql, sessionsSql } from '../evidence/questions.ts';
 import { figure, median, table } from '../harness/figures.ts';
 
 const { values } = parseArgs({ options: { commands: { type: 'string', default: '1000000' }, rounds: { type: 'string', default: '5' } } });
@@ -55,7 +55,7 @@ for (let from = 0; from < commands; from += chunk) {
   await tables.command(commandsSql(from, Math.min(commands, from + chunk), commands));
   console.error(`  ${Math.min(commands, from + chunk)} of ${commands} commands made`);
 }
-await tables.command(SESSIONS_SQL);
+await tables.command(sessionsSql(commands));
 const plane = await startControlPlane({
   ...{ dataDir: path.join(dir, 'data'), http: '127.0.0.1:0', grpc: '127.0.0.1:0', env: {}, version: 'bench' },
   clickhouse: { url: store.url, user: writer.name, password: writer.password },

@@ -46,7 +46,7 @@ export function commandsSql(from: number, to: number, all: number): string {
 }
 
 export /** Their sessions, by the same rules. */
-function sessionsSql(count: number): string {
+export function sessionsSql(count: number): string {
   const at = (number: string) =>
     `now64(6, 'UTC') - toIntervalMicrosecond(toUInt64((${count} - ${number}) * (${YEAR_SECONDS} * 1000000. / ${count})))`;
   return `INSERT INTO sallyport.session_rows
