@@ -175,3 +175,34 @@ test('the access review: what was used and what nobody needs', async () => {
   assert.match(unused, /service account +report-bot +0 +not since/);
   assert.doesNotMatch(unused, /credential +crm-app/);
 });
+
+test('a directory that deactivates a person ends their session, and lets them in again when it takes them back', async () => {
+  const { api, adminToken } = gateway.endpoints();
+  const scim = async (method: string, where: string, body: object) => {
+    const answer = await fetch(`${api}/scim/v2/Users${where}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/scim+json' },
+      body: JSON.stringify(body),
+    });
+    assert.ok(answer.ok, `${method} ${answer.status}`);
+    return (await answer.json()) as { id: string };
+  };
+  const token = await issuer.token(people.support);
+  const { id } = await scim('POST', '', { userName: people.support.email.toUpperCase(), active: true });
+  const child = spawn('psql', ['-XAt'], { env: psqlEnvironment(token), stdio: ['pipe', 'pipe', 'pipe'] });
+  let told = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (told += chunk.toString()));
+  const ended = new Promise<void>(resolve => child.once('close', () => resolve()));
+  child.stdin.write('select 40 + 2;\n');
+  while (!told.includes('42')) await new Promise(resolve => setTimeout(resolve, 20));
+  const active = (value: boolean) => ({ Operations: [{ op: 'replace', path: 'active', value }] });
+  child.stdin.write('select pg_sleep(60);\n');
+  await scim('PATCH', `/${id}`, active(false));
+  await ended;
+  assert.match(psql(token).error, /the token was not accepted/);
+  await refusals('PERSON_DEPROVISIONED', 1);
+  await scim('PATCH', `/${id}`, active(true));
+  const deadline = Date.now() + 30_000;
+  while (psql(token).answer !== '42' && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 100));
+  assert.equal(psql(token).answer, '42');
+});
