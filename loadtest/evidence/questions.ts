@@ -45,7 +45,7 @@ export function commandsSql(from: number, to: number, all: number): string {
   SETTINGS max_threads = 1, max_insert_threads = 1, max_block_size = 16384, min_insert_block_size_rows = 65536, min_insert_block_size_bytes = 0`;
 }
 
-export /** Their sessions, by the same rules. */
+/** Their sessions, by the same rules. */
 export function sessionsSql(count: number): string {
   const at = (number: string) =>
     `now64(6, 'UTC') - toIntervalMicrosecond(toUInt64((${count} - ${number}) * (${YEAR_SECONDS} * 1000000. / ${count})))`;
