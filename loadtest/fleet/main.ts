@@ -110,6 +110,9 @@ async function measure(count: number): Promise<void> {
     await joined;
     console.error(`  ${count} agents have joined`);
     const pid = () => plane.process.pid ?? 0;
+    // What the joins left behind is not what connected agents cost.
+    await ended(plane.process, 'SIGTERM');
+    plane = await startPlane(data, new URL(plane.http).host, plane.grpc);
     const before = memoryBytes(pid()).now;
     const connected = told(agents, 'connected');
     order({ order: 'connect' });
