@@ -232,7 +232,8 @@ export class Transport {
       run();
     } catch (error) {
       if (this.#closed) return;
-      this.disconnect(2, 'protocol error');
+      // Said before it fails: whoever listens hears of it once, by the failure.
+      this.#sayDisconnect(2, 'protocol error');
       this.#fail(error instanceof GatewayError ? error : new GatewayError('SSH_PROTOCOL', 'protocol', errorText(error)));
     }
   }
@@ -342,12 +343,19 @@ export class Transport {
   /** Says why and closes; what was sent before is delivered first. */
   disconnect(reason: number, text: string): void {
     if (this.#closed) return;
-    if (this.#isReady && this.#protocol._kexinit === undefined) {
-      this.send(new SshWriter().byte(Message.disconnect).uint32(reason).string(text).string('').finish());
-    }
+    this.#sayDisconnect(reason, text);
     this.#finish();
     this.#socket.end();
     this.#socket.setTimeout(5000, () => this.#socket.destroy());
+  }
+
+  #sayDisconnect(reason: number, text: string): void {
+    if (!this.#isReady || this.#protocol._kexinit !== undefined) return;
+    try {
+      this.send(new SshWriter().byte(Message.disconnect).uint32(reason).string(text).string('').finish());
+    } catch {
+      // What broke the connection may have broken its ciphers: then it ends without a word.
+    }
   }
 
   /** Closes at once. */
