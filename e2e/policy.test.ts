@@ -23,6 +23,24 @@ create function partner_key() returns text language plpgsql as $$ begin return '
 create function shout(t text) returns text language sql immutable as $$ select upper(t) $$;
 `;
 
+/** Detectors of one's own, and a gitleaks configuration beside the manifests, as a user would have it. */
+const gitleaks = `[[rules]]
+id = "acme-key"
+regex = '''\\bacme_([0-9a-f]{12})\\b'''
+secretGroup = 1
+entropy = 2
+keywords = ["acme_"]
+`;
+const ownDetectors = `
+---
+kind: DataPolicy
+metadata: { name: own-detectors }
+spec:
+  resources: { names: [crm] }
+  customDetectors: [{ name: registration, pattern: '\\bREG-[0-9]{4}\\b', keywords: [reg-] }]
+  gitleaks: { value: ${JSON.stringify(gitleaks)} }
+`;
+
 async function connected(who: (typeof people)[keyof typeof people]): Promise<pg.Client> {
   const { host, port } = gateway.address('crm');
   const ca = readFileSync(gateway.endpoints().ca, 'utf8');
@@ -35,7 +53,7 @@ async function connected(who: (typeof people)[keyof typeof people]): Promise<pg.
 before(async () => {
   [postgres, issuer] = await Promise.all([startPostgres({ sql: `${shopSql}${functionSql}` }), startIssuer()]);
   gateway = await startGateway({
-    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
+    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url, extra: ownDetectors }) },
     env: { CRM_PASSWORD: postgres.app.password },
   });
 });
@@ -100,6 +118,27 @@ test('explain: groups are those of the newest session, and the exempt see what t
   const bot = await sallyport('policy', 'explain', '--resource', 'crm', '--as', 'billing-bot', 'drop table orders');
   assert.match(bot.stdout, /^principal +billing-bot \(workload; bots\)/m);
   assert.match(bot.stdout, /^decision +deny by sql-safety\/no-ddl/m);
+});
+
+test('detectors of one’s own look into values, also of arrays and JSON, and records name them', async () => {
+  const client = await connected(people.support);
+  const key = ['acme_', '0a1b2c3d4e5f'].join('');
+  const { rows } = await client.query({
+    text: `select 'no REG-1234, yes'::text, array['a', 'REG-1234', '${key}'], '{"k": "${key}"}'::jsonb::text, 'acme_000000000000', convert_to('REG-1234', 'UTF8')`,
+    rowMode: 'array',
+  });
+  await client.end();
+  const [text, array, json, monotonous, bytes] = rows[0] as [string, string[], string, string, Buffer];
+  assert.deepEqual(
+    [text, array, json, monotonous],
+    ['no [redacted], yes', ['a', '[redacted]', 'acme_[redacted]'], '{"k": "acme_[redacted]"}', 'acme_000000000000'],
+  );
+  assert.equal(bytes.toString(), '[redacted]');
+  const [command] = await gateway.eventually<{ data_classes: string[] }>(
+    "select data_classes from sallyport.commands where text like '%convert_to%' and status = 'ok'",
+    found => found.length === 1,
+  );
+  assert.deepEqual(command?.data_classes.sort(), ['acme-key', 'registration']);
 });
 
 test('a catalog file judges offline as the installation does, and holds no secret', async () => {
