@@ -13,6 +13,7 @@ import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { AdministrationLog } from './aggregates/administration-log.ts';
 import { ControlLog } from './aggregates/control-log.ts';
+import { Channels } from './channels/channels.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
@@ -147,6 +148,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => fleet.close());
     const approvals = new ApprovalDesk({ control, fleet, logger, clock });
     closers.push(() => approvals.close());
+    const channels = new Channels({ control, keys, dataDir, logger, clock });
+    closers.push(() => channels.close());
     const enrolment = new Enrolment({
       control,
       authority,

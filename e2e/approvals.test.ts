@@ -8,7 +8,7 @@ import pg from 'pg';
 import { type Gateway, startGateway } from './components/gateway.ts';
 import { type Issuer, startIssuer } from './components/issuer.ts';
 import { type PostgresServer, startPostgres } from './components/postgres.ts';
-import { shopManifests, shopSql } from './components/shop.ts';
+import { canaries, shopManifests, shopSql } from './components/shop.ts';
 
 /** Sam works in support and is a dba too: that must not let him release his own commands. */
 const sam = { sub: 'u-1', email: 'sam@example.com', groups: ['support', 'dba'] };
@@ -29,6 +29,7 @@ spec:
   resources: { names: [crm] }
   rules:
     - { name: deletes, match: { statements: [delete] }, action: hold, message: "Deleting needs a dba.", approval: { from: { groups: [dba] }, expiresIn: 5m } }
+    - { name: inserts, match: { statements: [insert] }, action: hold, message: "Writing needs a dba.", approval: { from: { groups: [dba] }, expiresIn: 5m, preview: true } }
     - { name: updates, match: { statements: [update] }, action: hold, message: "Changing needs two dbas.", approval: { from: { groups: [dba] }, quorum: 2, expiresIn: 5m } }
 ---
 apiVersion: sallyport.dev/v1
@@ -49,7 +50,10 @@ spec:
 `;
 
 before(async () => {
-  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql }), startIssuer()]);
+  [postgres, issuer] = await Promise.all([
+    startPostgres({ sql: `${shopSql} create table notes (id int primary key, customer text);` }),
+    startIssuer(),
+  ]);
   gateway = await startGateway({
     manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url, extra: rules + batch(postgres.port) }) },
     env: { CRM_PASSWORD: postgres.app.password },
@@ -153,7 +157,10 @@ describe('a command that a rule holds', () => {
     const held = await psql('delete from orders where id = 1');
     const id = await held.approvalId();
     assert.match(held.told.stderr, /waiting for approval: Deleting needs a dba\./);
-    assert.match(held.told.stderr, new RegExp(`by dba, until .* UTC\\. Run: sallyport approvals show ${id}\\.`));
+    assert.match(
+      held.told.stderr,
+      new RegExp(`by dba, until .* UTC\\. Look at http://127\\.0\\.0\\.1:[0-9]+/\\S*${id} or run: sallyport approvals show ${id}\\.`),
+    );
     const list = await approvals(dan, 'list');
     assert.match(list.stdout, new RegExp(`${id}.*crm.*sam@example\\.com.*deletes.*dba.*delete from orders where id = 1`));
     assert.doesNotMatch((await approvals(sid, 'list')).stdout, new RegExp(id));
@@ -268,7 +275,9 @@ describe('a command that a rule holds', () => {
     process.kill(pid, 'SIGKILL');
     assert.equal((await held.ended).code, 2);
     await until(() => (gateway.endpoints().pids['agent'] === pid ? undefined : true), 'the agent is restarted');
-    await until(async () => ((await approvals(dan, 'approve', id)).stdout === '' ? undefined : true), 'an answer');
+    await until(async () => ((await stateOf(id)) === 'withdrawn' ? true : undefined), 'the approval ends with who asked for it');
+    const late = await approvals(dan, 'approve', id);
+    assert.deepEqual([late.code, /withdrawn already/.test(late.stderr)], [1, true], late.stderr);
     const next = await until(async () => {
       const again = await psql('select 1');
       const { code, stdout } = await again.ended;
@@ -277,6 +286,23 @@ describe('a command that a rule holds', () => {
     assert.equal(next, '1\n');
     assert.equal(await count('id = 9'), 1);
   });
+});
+
+test('a preview is shown by the CLI, with parameters, masked; what an agent takes with it when it is killed leaves nothing', async () => {
+  const { client, notices } = await driver();
+  const before = notices.length;
+  const run = client.query('insert into notes (id, customer) values ($1, $2)', [1, canaries.email]);
+  const id = (await until(() => notices.slice(before).map(idIn)[0], 'a notice')) ?? '';
+  const { stdout } = await approvals(dan, 'show', id);
+  assert.match(stdout, /\$1 = 1\n {2}\$2 = .*\n {2}changes 1 row\n {2}after:\n {4}id {2}customer/, stdout);
+  assert.equal(stdout.includes(canaries.email), false, stdout);
+  const pid = gateway.endpoints().pids['agent'];
+  assert.ok(pid);
+  client.on('error', () => undefined);
+  process.kill(pid, 'SIGKILL');
+  await assert.rejects(run);
+  await until(async () => ((await stateOf(id)) === 'withdrawn' ? true : undefined), 'the approval ends with who asked for it');
+  assert.equal(await count('(select count(*) from notes) > 0'), 0);
 });
 
 test('unknown: hold lets people release what cannot be resolved', async () => {

@@ -37,6 +37,7 @@ export const manifestKinds: Record<Kind, string> = {
   DataPolicy: 'data-policy',
   AuditPolicy: 'audit-policy',
   AccessPolicy: 'access-policy',
+  Channel: 'channel',
 };
 
 function manifestAggregate(kind: Kind): Aggregate<ManifestState, ManifestRequest, ManifestEvent> {
@@ -87,4 +88,5 @@ export const manifestAggregates: Record<Kind, Aggregate<ManifestState, ManifestR
   DataPolicy: manifestAggregate('DataPolicy'),
   AuditPolicy: manifestAggregate('AuditPolicy'),
   AccessPolicy: manifestAggregate('AccessPolicy'),
+  Channel: manifestAggregate('Channel'),
 };

@@ -5,7 +5,7 @@ import { type Static, Type } from 'typebox';
 const closed = { additionalProperties: false } as const;
 
 export const Kind = Type.Enum(
-  ['Resource', 'Credential', 'IdentityProvider', 'ServiceAccount', 'Role', 'Guard', 'DataPolicy', 'AuditPolicy', 'AccessPolicy'],
+  ['Resource', 'Credential', 'IdentityProvider', 'ServiceAccount', 'Role', 'Guard', 'DataPolicy', 'AuditPolicy', 'AccessPolicy', 'Channel'],
   {
     description: 'Kind of manifest',
   },

@@ -69,6 +69,7 @@ const order: Kind[] = [
   'Resource',
   'Role',
   'AccessPolicy',
+  'Channel',
 ];
 
 export class ManifestStore {

@@ -21,6 +21,7 @@ export function secretsOf(manifest: Manifest): { path: string; source: SecretSou
       ...(saml?.decryptionKey === undefined ? [] : [{ path: 'saml.decryptionKey', source: saml.decryptionKey }]),
     ];
   }
+  if (isKind(manifest, 'Channel')) return [{ path: 'webhook.secret', source: manifest.spec.webhook.secret }];
   return [];
 }
 
@@ -37,6 +38,7 @@ export function withoutSecrets(manifest: Manifest): Manifest {
     if (oidc?.console?.clientSecret !== undefined) oidc.console.clientSecret = shown(oidc.console.clientSecret);
     if (saml?.decryptionKey !== undefined) saml.decryptionKey = shown(saml.decryptionKey);
   }
+  if (isKind(copy, 'Channel')) copy.spec.webhook.secret = shown(copy.spec.webhook.secret);
   return copy;
 }
 

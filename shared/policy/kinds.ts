@@ -7,6 +7,7 @@ import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { customDetector, gitleaksConfig, ownDetectors } from './custom-detectors.ts';
 import type {
   AccessPolicySpec,
+  ChannelSpec,
   AccessRole,
   AuditPolicySpec,
   CredentialSpec,
@@ -517,6 +518,17 @@ const accessPolicy: Type<AccessPolicySpec> = mapped(
   },
 );
 
+const channel: Type<ChannelSpec> = object({
+  webhook: required(
+    object({
+      url: required(issuer(), 'Where messages are posted.'),
+      secret: required(secret(), 'What messages are signed with; shared with the far side.'),
+    }),
+    'Messages as JSON over HTTP.',
+  ),
+  groups: optional(groups(1), 'Only approvals that one of these groups answers. Absent: all.'),
+});
+
 /** The schema of every kind's `spec`. */
 export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {
   Resource: resource,
@@ -528,6 +540,7 @@ export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {
   DataPolicy: dataPolicy,
   AuditPolicy: auditPolicy,
   AccessPolicy: accessPolicy,
+  Channel: channel,
 };
 
 export const KINDS: readonly Kind[] = [
@@ -540,6 +553,7 @@ export const KINDS: readonly Kind[] = [
   'DataPolicy',
   'AuditPolicy',
   'AccessPolicy',
+  'Channel',
 ];
 
 export function isKind(word: string): word is Kind {

@@ -101,7 +101,7 @@ const wrong: [string, string, string[]][] = [
     'kind of Object.prototype',
     'kind: constructor\nmetadata: { name: a }\nspec: {}\n',
     [
-      '1:7: unknown kind `constructor`; known: `Resource`, `Credential`, `IdentityProvider`, `ServiceAccount`, `Role`, `Guard`, `DataPolicy`, `AuditPolicy`, `AccessPolicy`',
+      '1:7: unknown kind `constructor`; known: `Resource`, `Credential`, `IdentityProvider`, `ServiceAccount`, `Role`, `Guard`, `DataPolicy`, `AuditPolicy`, `AccessPolicy`, `Channel`',
     ],
   ],
   ['wrong version', `apiVersion: sallyport.dev/v2\n${credential.slice(4)}`, ['1:13: `apiVersion` must be `sallyport.dev/v1`']],

@@ -17,7 +17,8 @@ export type Kind =
   | 'Guard'
   | 'DataPolicy'
   | 'AuditPolicy'
-  | 'AccessPolicy';
+  | 'AccessPolicy'
+  | 'Channel';
 
 export interface Manifest<K extends Kind = Kind> {
   kind: K;
@@ -36,6 +37,7 @@ export interface SpecOf {
   DataPolicy: DataPolicySpec;
   AuditPolicy: AuditPolicySpec;
   AccessPolicy: AccessPolicySpec;
+  Channel: ChannelSpec;
 }
 
 /** Which resources something is about; all given must match, and an empty selector matches every resource. */
@@ -160,6 +162,14 @@ export interface RoleRequests {
   by: { groups: string[] };
   approval: ApprovalSpec;
   maxDurationMs: number;
+}
+
+/** Where approvals are told, beside the console and the CLI. */
+export interface ChannelSpec {
+  /** Signed with the secret (control-plane/channels/signature.ts). */
+  webhook: { url: string; secret: SecretSource };
+  /** Only approvals that one of these answers; absent: all. */
+  groups?: string[];
 }
 
 /** What a role may do over SSH beside commands (`exec`), which are always possible where the role admits. */
