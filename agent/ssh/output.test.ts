@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compileDetectors } from '@sallyport/shared/detectors/engine.ts';
+import { escapeEnd, MaskingStream, maskWhole } from './output.ts';
+
+const detectors = compileDetectors(['email', 'aws-access-key']);
+const options = { detectors, kind: 'redact' as const, key: new Uint8Array(32) };
+const key = ['AKIA', 'QX5ZT7CANARYKEY2'].join('');
+
+/** What comes out of pieces that come at once, and what of them was said to be done with. */
+function through(pieces: readonly Buffer[]): { text: string; credit: number; found: string[] } {
+  let text = Buffer.alloc(0);
+  let credit = 0;
+  const found: string[] = [];
+  const stream = new MaskingStream(
+    options,
+    (bytes, done) => {
+      text = Buffer.concat([text, bytes]);
+      credit += done;
+    },
+    detector => found.push(detector),
+  );
+  for (const piece of pieces) stream.push(piece);
+  stream.end();
+  return { text: text.toString(), credit, found };
+}
+
+test('a value is found wherever it is cut, also inside of escape sequences and characters', () => {
+  const input = Buffer.from(`caf\u00e9 \u001b[1mada@exam\u001b[0mple.org\u001b[K and ${key} end\r\n`);
+  for (let at = 0; at <= input.length; at++) {
+    const { text, credit, found } = through([input.subarray(0, at), input.subarray(at)]);
+    assert.ok(!text.includes('ada@') && !text.includes('ple.org') && !text.includes('CANARY'), `cut at ${at}: ${JSON.stringify(text)}`);
+    assert.match(text, /^caf\u00e9 .*\[redacted\].* and \[redacted\] end\r\n$/s, `cut at ${at}`);
+    assert.deepEqual(found, ['email', 'aws-access-key']);
+    assert.equal(credit, input.length);
+  }
+  assert.equal(through([...input].map(byte => Buffer.of(byte))).found.length, 2);
+});
+
+test('what holds nothing comes out byte for byte, and all of it is done with', () => {
+  const input = Buffer.concat([
+    Buffer.from('plain \u001b]0;title\u0007text \u2713\n'),
+    Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * 7) % 256)),
+  ]);
+  for (const size of [11, 100, 4096]) {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < input.length; at += size) pieces.push(input.subarray(at, at + size));
+    let out = Buffer.alloc(0);
+    let credit = 0;
+    const stream = new MaskingStream(
+      options,
+      (bytes, done) => {
+        out = Buffer.concat([out, bytes]);
+        credit += done;
+      },
+      () => assert.fail('nothing is to be found'),
+    );
+    for (const piece of pieces) stream.push(piece);
+    stream.end();
+    assert.ok(out.equals(input), `pieces of ${size}`);
+    assert.equal(credit, input.length);
+  }
+});
+
+test('what is echoed passes at once, unless something waits in front of it', () => {
+  const out: string[] = [];
+  const stream = new MaskingStream(
+    options,
+    bytes => out.push(bytes.toString()),
+    () => undefined,
+  );
+  assert.ok(stream.passEcho(Buffer.from('l')));
+  assert.deepEqual(out, ['l']);
+  stream.push(Buffer.from('waits'));
+  assert.ok(!stream.passEcho(Buffer.from('s')));
+  stream.end();
+  assert.equal(out.join(''), 'lwaits');
+});
+
+test('where escape sequences end', () => {
+  for (const [text, end] of [
+    ['\u001b[1;31mx', 7],
+    ['\u001b[', -1],
+    ['\u001b]0;t\u0007x', 6],
+    ['\u001b]0;t\u001b\\x', 7],
+    ['\u001b(Bx', 3],
+    ['\u001b7x', 2],
+    ['\u001b', -1],
+  ] as const)
+    assert.equal(escapeEnd(Buffer.from(text), 0), end, JSON.stringify(text));
+});
+
+test('texts as a whole', () => {
+  assert.equal(maskWhole(`send ${key} home`, options), 'send [redacted] home');
+  assert.equal(maskWhole('nothing', options), 'nothing');
+});
