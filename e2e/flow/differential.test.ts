@@ -11,70 +11,18 @@ import { FlowAnalyser } from '@sallyport/shared/sql/flow/analyse-flow.ts';
 import { buildCatalog } from '@sallyport/shared/sql/flow/build-catalog.ts';
 import { CATALOG_SETUP, type CatalogQueryName, catalogQueries } from '@sallyport/shared/sql/flow/catalog-queries.ts';
 import { NO_SESSION } from '@sallyport/shared/sql/flow/session.ts';
-import { type ColumnType, type FuzzTable, generateQuery } from '@sallyport/shared/sql/fuzz/generate.ts';
+import { generateQuery } from '@sallyport/shared/sql/fuzz/generate.ts';
 import { seeded } from '@sallyport/shared/sql/fuzz/random.ts';
 import { loadParser } from '@sallyport/shared/sql/parser.ts';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../components/postgres.ts';
-
-const QUERIES = Number(process.env.SALLYPORT_FLOW_QUERIES ?? 2000);
-const SEED = Number(process.env.SALLYPORT_FLOW_SEED ?? 20260101);
-
-const PROTECTED = new Set([
-  'public.customers.email',
-  'public.customers.ssn',
-  'public.events.actor',
-  'public.employees.phone',
-  'sales.accounts.secret',
-]);
-
-const ROWS = `
-insert into customers (id, name, email, ssn, notes, home)
-  select i, 'name' || i, 'CANARY' || i || 'a@x', 'CANARY' || i, 'note' || i, ('(st' || i || ',city)')::address from generate_series(1, 5) i;
-insert into orders select i, i, i * 2, 'contact' || i, array['t' || i] from generate_series(1, 4) i;
-insert into plain select i, 'b' || i, '{"a":"v"}' from generate_series(1, 3) i;
-insert into sales.accounts values (1, 'own', 'CANARYsec'), (2, 'o2', 'CANARYs2');
-insert into sales.customers values (1, 'harmless@x');
-insert into events values (1, '{}', 'CANARYactor'), (2, '{"a":2}', 'CANARYactor2');
-insert into people values ('p', '555');
-insert into employees values ('e', 'CANARYphone', 5);
-refresh materialized view mv_emails;
-analyze;
-`;
-
-const TYPES: Readonly<Record<string, ColumnType>> = { i: 'int', t: 'text', s: 'texts' };
-const table = (name: string, columns: string): FuzzTable => ({
-  name,
-  columns: columns.split(' ').map(column => {
-    const [short = '', type = ''] = column.split(':');
-    return { name: short, type: TYPES[type] ?? 'text' };
-  }),
-});
-const SCHEMA = {
-  tables: [
-    table('customers', 'id:i name:t email:t ssn:t notes:t email_lower:t'),
-    table('orders', 'id:i customer_id:i contact:t tags:s'),
-    table('sales.accounts', 'id:i owner:t secret:t'),
-    table('sales.customers', 'id:i email:t'),
-    table('public.events', 'id:i actor:t'),
-    table('events_1', 'id:i actor:t'),
-    table('people', 'name:t phone:t'),
-    table('employees', 'name:t phone:t salary:i'),
-    table('v_emails', 'id:i e:t n:t'),
-    table('v_nested', 'ee:t l:i'),
-    table('v_all', 'id:i name:t email:t ssn:t'),
-    table('mv_emails', 'id:i email:t'),
-    table('v_union', 'x:t'),
-    table('v_plain', 'a:i b:t'),
-  ],
-};
+import { PROTECTED, QUERIES, ROWS, SCHEMA, SEED, schemaSql } from './schema.ts';
 
 let postgres: PostgresServer;
 let client: pg.Client;
 let analyser: FlowAnalyser;
 
 before(async () => {
-  const schema = readFileSync(new URL('../../shared/sql/flow/fixtures/schema.sql', import.meta.url), 'utf8');
   postgres = await startPostgres({});
   client = new pg.Client({
     host: postgres.host,
@@ -84,7 +32,7 @@ before(async () => {
     ssl: { ca: readFileSync(postgres.ca, 'utf8'), servername: 'localhost' },
   });
   await client.connect();
-  await client.query(schema);
+  await client.query(schemaSql());
   await client.query(ROWS);
   const version = Number((await client.query<{ server_version_num: string }>('show server_version_num')).rows[0]?.server_version_num);
   const texts: Partial<Record<CatalogQueryName, string>> = {};
