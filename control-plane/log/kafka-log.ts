@@ -26,6 +26,8 @@ const readBytesMax = 8 * 1024 * 1024;
 /** A long poll that nobody waits for any more ends after this. */
 const pollMsMax = 1_000;
 const retryPauseMs = 200;
+/** How much later others' entries are seen right after an append of our own. */
+const quietMs = 15;
 
 /** Opens a topic that exists and was checked (kafka/topics.ts). Whether Kafka answers shows at the first call. */
 export function openKafkaLog(options: KafkaLogOptions): EventLog {
@@ -61,6 +63,9 @@ class KafkaLogReader implements LogReader {
   #end = 0n;
   /** The one fetch that is under way. */
   #fetching: Promise<void> | null = null;
+  /** Where the last append of our own ended that joined on to what was known, and when. */
+  #ownEnd = -1n;
+  #ownAtMs = 0;
   /** Resolves when this process has appended something. */
   #arrival = Promise.withResolvers<void>();
   #closed = false;
@@ -101,6 +106,7 @@ class KafkaLogReader implements LogReader {
       try {
         // Far behind the end of the log there is nothing to poll for: the offset itself may not exist.
         if (first && offset > this.#end + 1n) await this.endOffset();
+        else if (await this.#isQuietAfterOwn(offset, signal)) continue;
         else {
           const fetched = this.#fetch(this.#readable(offset), Math.max(0, Math.min(left, pollMsMax)));
           await this.#interruptible(Promise.race([fetched, this.#arrival.promise]), signal);
@@ -123,10 +129,26 @@ class KafkaLogReader implements LogReader {
       for (const [place, { key, value }] of entries.entries()) {
         this.#buffer.push({ offset: offset + BigInt(place), key, value, timestampMs });
       }
+      if (offset === this.#end) {
+        this.#ownEnd = offset + BigInt(entries.length);
+        this.#ownAtMs = timestampMs;
+      }
     }
     this.#appended(offset + BigInt(entries.length));
     this.#arrival.resolve();
     this.#arrival = Promise.withResolvers();
+  }
+
+  /**
+   * An append of our own that joined on to what is known says that nobody else has written up to there. Asking again at once would make
+   * the broker answer twice for each append: the next poll waits a moment, or for the next append.
+   * @returns whether it waited.
+   */
+  async #isQuietAfterOwn(offset: bigint, signal: AbortSignal | undefined): Promise<boolean> {
+    const left = this.#ownAtMs + quietMs - Date.now();
+    if (left <= 0 || offset !== this.#ownEnd) return false;
+    await this.#interruptible(Promise.race([this.#arrival.promise, new Promise(resolve => setTimeout(resolve, left))]), signal);
+    return true;
   }
 
   /** What we know to be there without asking. */
