@@ -153,7 +153,11 @@ export class OverviewDesk {
           parameters,
         ),
         history.rows<{ next: string }>(
-          `SELECT toString(max(next_offset)) AS next FROM sallyport.ingest_progress WHERE topic = {topic:String} GROUP BY topic`,
+          // In Kafka each partition has a place of its own, TOPIC/NUMBER; the log counts entries over all of them.
+          `SELECT toString(sum(next)) AS next FROM (
+             SELECT topic, max(next_offset) AS next FROM sallyport.ingest_progress
+             WHERE topic = {topic:String} OR startsWith(topic, concat({topic:String}, '/')) GROUP BY topic
+           ) HAVING count() > 0`,
           { topic: recordsTopic },
         ),
       ]);
