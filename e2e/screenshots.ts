@@ -52,12 +52,10 @@ try {
   };
   await bob.open('/overview');
   await picture(bob, 'overview');
-  await bob.open('/sessions');
-  await picture(bob, 'sessions');
   await bob.open('/sessions?q=who:alice@example.com');
   await bob.page.locator('.vrow').first().click();
   await bob.page.locator('.cmd', { hasText: 'card_number' }).click();
-  await bob.page.getByRole('region', { name: 'Rows of the answer' }).waitFor();
+  await bob.page.getByRole('region', { name: 'Rows of the answer' }).scrollIntoViewIfNeeded();
   await picture(bob, 'session');
   await bob.open('/inbox');
   await bob.page.keyboard.press('j');
