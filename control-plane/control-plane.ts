@@ -114,15 +114,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const lock = lockDirectory(dataDir);
     closers.push(() => lock.release());
 
-    const pkiDir = join(dataDir, 'pki');
-    const authority = await openAuthority(pkiDir, clock);
     const logs = await openLogs({ dataDir, kafka: options.kafka ?? null, clock, logger, onOpened: closer => closers.push(closer) });
     const { control: controlTopic, records, relay } = logs;
-    const keys = await openKeys(pkiDir);
+    const pkiDir = join(dataDir, 'pki');
     const makeAdminToken = () => Buffer.from(`spa_${randomBytes(32).toString('base64url')}\n`);
     // Files have one control plane; with Kafka there may be others.
     if (options.kafka)
       await shareKeys({ log: controlTopic, dataDir, kekFile: options.kekFile ?? join(pkiDir, 'kek'), clock, makeAdminToken });
+    const authority = await openAuthority(pkiDir, clock);
+    const keys = await openKeys(pkiDir);
     const adminToken = (await secretFile(join(dataDir, 'admin-token'), makeAdminToken)).toString('utf8').trim();
     if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
 
@@ -173,20 +173,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     });
     closers.push(() => retention.close());
     retention.start();
-    const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
-    closers.push(() => issuerKeys.close());
-    const administration = new AdministrationLog(control);
-    const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
     if (options.timestamps !== undefined) {
       const timeStamping = new TimeStamping({ control, tree, logger, ...options.timestamps });
       closers.push(() => timeStamping.close());
       timeStamping.start();
     }
+    const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
+    closers.push(() => issuerKeys.close());
+    const administration = new AdministrationLog(control);
+    const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
     const refreshing = keepSecretsFresh(manifests, logger, options.secretsRefreshMs ?? secretsRefreshMs);
     closers.push(() => clearInterval(refreshing));
+    const admission = new AdmissionDesk(control);
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
-    const admission = new AdmissionDesk(control);
     const context: ApiContext = {
       control,
       administration,
