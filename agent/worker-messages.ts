@@ -20,7 +20,10 @@ export interface WorkerData {
 /** A lease with its secrets opened. */
 export interface OpenedLease {
   bundle: LeaseBundle;
-  credentials: Record<string, { username: string; password: string; privateKey?: string; authorityKey?: string; dynamic?: { grants: string[] } }>;
+  credentials: Record<
+    string,
+    { username: string; password: string; privateKey?: string; authorityKey?: string; dynamic?: { grants: string[] } }
+  >;
   maskKeys: Record<string, Uint8Array>; // 32 bytes each
   /** resource → PEM chain and key that clients see; `*` is the agent's own from the control plane's CA. */
   serving: Record<string, { certificate: string; key: string }>;

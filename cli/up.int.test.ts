@@ -149,7 +149,17 @@ describe('sallyport up --demo', () => {
 
   test('endpoints.json: what DESIGN.md promises, for its owner only', async () => {
     assert.equal((await stat(path.join(data, 'endpoints.json'))).mode & 0o777, 0o600);
-    assert.deepEqual(Object.keys(first).sort(), ['adminToken', 'api', 'ca', 'clickhouse', 'clickhouseReader', 'console', 'grpc', 'pids', 'resources']);
+    assert.deepEqual(Object.keys(first).sort(), [
+      'adminToken',
+      'api',
+      'ca',
+      'clickhouse',
+      'clickhouseReader',
+      'console',
+      'grpc',
+      'pids',
+      'resources',
+    ]);
     assert.match(first.console, /^http:\/\/127\.0\.0\.1:\d+$/);
     assert.match(first.grpc, /^127\.0\.0\.1:\d+$/);
     assert.match(first.resources.crm ?? '', /^127\.0\.0\.1:\d+$/);

@@ -156,7 +156,7 @@ test('a real bash completes commands and the names of what is there; profiles na
         printf '%s\n' "\${COMPREPLY[@]}"`;
       const env = environment({ NODE: process.execPath, COMMAND: command });
       execFile('bash', ['-c', script, 'bash', ...words], { env }, (error, stdout, stderr) =>
-        error === null && stderr === '' ? resolve(stdout.trim().split('\n')) : reject(new Error(`${stderr} ${String(error)}`)),
+        error === null && stderr === '' ? resolve(stdout.trim().split('\n')) : reject(new Error(`${stderr} ${error?.message ?? ''}`)),
       );
     });
   assert.deepEqual(await complete('connect', ''), ['crm']);

@@ -44,7 +44,9 @@ test('Vault: the field of a secret, with the control plane’s token and namespa
   const asked: string[] = [];
   await withServer(
     (request, _body, response) => {
-      asked.push(`${request.method} ${request.url} ${String(request.headers['x-vault-token'])} ${String(request.headers['x-vault-namespace'] ?? '-')}`);
+      asked.push(
+        `${request.method} ${request.url} ${String(request.headers['x-vault-token'])} ${String(request.headers['x-vault-namespace'] ?? '-')}`,
+      );
       if (request.url === '/v1/secret/data/away') response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end();
       else if (request.url === '/v1/secret/data/huge') response.end(`"${'x'.repeat(2_000_000)}"`);
       else if (request.url === '/v1/secret/data/rubbish') response.end('<html>');

@@ -43,7 +43,13 @@ export async function startIssuer(): Promise<Issuer> {
       );
     else if (where === '/device')
       response.end(
-        JSON.stringify({ device_code: 'device-1', user_code: 'WDJB-MJHT', verification_uri: `${url}/activate`, interval: 1, expires_in: 300 }),
+        JSON.stringify({
+          device_code: 'device-1',
+          user_code: 'WDJB-MJHT',
+          verification_uri: `${url}/activate`,
+          interval: 1,
+          expires_in: 300,
+        }),
       );
     else if (where === '/token') {
       if (signedIn === null) response.statusCode = 400;

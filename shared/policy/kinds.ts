@@ -7,9 +7,9 @@ import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { customDetector, gitleaksConfig, ownDetectors } from './custom-detectors.ts';
 import type {
   AccessPolicySpec,
-  ChannelSpec,
   AccessRole,
   AuditPolicySpec,
+  ChannelSpec,
   CredentialSpec,
   DataPolicySpec,
   GuardRule,
@@ -317,7 +317,9 @@ const role: Type<RoleSpec> = mapped(
         ...(idleTimeout === undefined ? {} : { idleTimeoutMs: idleTimeout }),
       },
       ...(budget === undefined ? {} : { budget: withoutPer(budget) }),
-      ...(requests === undefined ? {} : { requests: { by: requests.by, approval: requests.approval, maxDurationMs: requests.maxDuration } }),
+      ...(requests === undefined
+        ? {}
+        : { requests: { by: requests.by, approval: requests.approval, maxDurationMs: requests.maxDuration } }),
       ...(ssh === undefined ? {} : { ssh }),
     };
   },

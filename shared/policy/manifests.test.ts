@@ -150,7 +150,11 @@ const wrong: [string, string, string[]][] = [
     ['3:67: `bytes` is not a size: `50 megs`; write it like `50MB`'],
   ],
   ['empty budget', role('{ members: { groups: [a] }, resources: {}, budget: { per: 1h } }'), ['3:7: `budget` needs `rows` or `bytes`']],
-  ['nobody', role('{ members: {}, resources: {} }'), ['3:7: `members` names nobody; give `groups`, `serviceAccounts` or `principals`, or `requests`']],
+  [
+    'nobody',
+    role('{ members: {}, resources: {} }'),
+    ['3:7: `members` names nobody; give `groups`, `serviceAccounts` or `principals`, or `requests`'],
+  ],
   ['empty list', role('{ members: { groups: [a] }, resources: { names: [] } }'), ['3:55: `names` must have at least one entry']],
   ['the same twice in a list', role('{ members: { groups: [a, b, a] }, resources: {} }'), ['3:35: `groups` has `a` twice']],
   [
