@@ -42,6 +42,9 @@ const INTERRUPT = 0x03;
 const END_OF_FILE = 0x04;
 /** Interrupt, quit, suspend: they must not wait. */
 const SIGNALS = new Set([INTERRUPT, 0x1c, 0x1a]);
+/** Enter, in its forms; every other key that stops is one whose effect on the line nobody has seen yet. */
+const ENDS_LINE: ReadonlySet<number> = new Set([0x0d, 0x0a, 0x0f]);
+
 /** Programs that ask for a password where nothing is echoed. What is typed elsewhere without an echo is opaque. */
 const ASKS_FOR_PASSWORDS = new Set([
   'sudo',
@@ -156,8 +159,8 @@ export class GovernedInput {
         this.#settled(false);
       }
       let end = follower.endOfLine(bytes);
-      // At the end of file a shell runs what it has of a line that is not whole.
-      if (follower.continues) {
+      // At the end of file a shell runs what it has of a line that is not whole; one without an editor at the second in a row.
+      if (follower.continues || (!follower.editorReads && follower.begun)) {
         const eof = bytes.indexOf(END_OF_FILE);
         if (eof >= 0 && (end < 0 || eof < end)) end = eof;
       }
@@ -191,7 +194,9 @@ export class GovernedInput {
       this.#recordOnly('text' in line ? line.text : null);
       return;
     }
-    if (this.#queue[0]?.[0] === END_OF_FILE) this.#judgeUncertain('the line is ended before it is whole');
+    const key = this.#queue[0]?.[0] ?? 0;
+    if (key === END_OF_FILE) this.#judgeUncertain('the line is ended before it is whole');
+    else if (!ENDS_LINE.has(key)) this.#judgeUncertain('a key that can run a line or part of it');
     else if ('text' in line) this.#judgeLine(line.text);
     else if ('hidden' in line && follower.programReads && this.#passwords > 0) {
       this.#passwords--;

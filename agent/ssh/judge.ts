@@ -64,7 +64,7 @@ export class Judge {
    * @returns `incomplete`: the shell will ask for more of it; what can be seen so far is judged.
    */
   line(text: string, directories: ShellAnalysis['directories'] | undefined): { judged: Judged; incomplete: boolean } {
-    const shell = analyseShell(text, { interactive: true, ...(directories === undefined ? {} : { directories }) });
+    const shell = withTerminal(analyseShell(text, { interactive: true, ...(directories === undefined ? {} : { directories }) }));
     const incomplete = shell.error !== undefined && shell.incomplete === true;
     const judged = this.#decide({
       ...NOTHING,
@@ -178,6 +178,20 @@ export class Judge {
     }
     return { facts: complete, decision, objects: [...objects] };
   }
+}
+
+/** What turns the shell's line editor or the echo off takes away what the next lines are known by. */
+function withTerminal(shell: ShellAnalysis): ShellAnalysis {
+  const blinding = shell.commands.find(({ program, argv }) =>
+    program === 'stty'
+      ? argv.slice(1).some(word => !/^(?:-a|--all|-g|--save|size|speed|sane)$/.test(word))
+      : program === 'set' && argv.some(word => /emacs|vi/.test(word)),
+  );
+  if (blinding === undefined) return shell;
+  return {
+    ...shell,
+    opaque: [...shell.opaque, { reason: 'it changes how the terminal shows what is typed', text: blinding.argv.join(' ').slice(0, 200) }],
+  };
 }
 
 function command(

@@ -10,7 +10,7 @@
  * A person counts once for a group, and once in all when several groups must approve: two groups need two people.
  */
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import { type Author, isAuthor } from './authors.ts';
+import { type Author, isAuthor, sameName } from './authors.ts';
 import { type Aggregate, type DomainEvent, grant, reject } from './decider.ts';
 import { impossible } from './impossible.ts';
 
@@ -132,7 +132,8 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
             'Who has changed the policy that asks for this approval does not give it: ask somebody else of the group.',
           );
         }
-        if (state.approvers.some(earlier => samePerson(earlier, request.approver))) return grant();
+        if (state.approvers.some(earlier => samePerson(earlier, request.approver) || sameName(earlier.name, request.approver.name)))
+          return grant();
         const complete = quorumReached(state.question, [...state.approvers, request.approver]);
         return grant({ type: 'ApprovalGiven', payload: { approver: request.approver, complete } });
       }
@@ -253,8 +254,8 @@ function mayAnswer(approver: Approver, state: ApprovalState) {
   const author = question.principal;
   const own =
     samePerson(approver, author) ||
-    author.delegation.some(actor => actor === approver.subject || actor === approver.name) ||
-    approver.name === author.name;
+    author.delegation.some(actor => actor === approver.subject || sameName(actor, approver.name)) ||
+    sameName(approver.name, author.name);
   if (own) return reject('APPROVAL_OWN', 'denied', 'Nobody approves or denies their own command.');
   if (!approver.groups.some(group => question.groups.includes(group))) return hidden;
   if (state.status === 'pending' && approver.atMs >= question.expiresAtMs) return closed('expired');

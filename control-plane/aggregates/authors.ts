@@ -41,7 +41,12 @@ export function authorsInForce(authors: readonly Author[], nowMs: number): Autho
 
 /** By subject where both have the same issuer, and by name wherever they signed in: one person may have two providers. */
 export function isAuthor(person: { name: string; issuer: string; subject: string }, author: Author): boolean {
-  return (person.issuer === author.issuer && person.subject === author.subject) || person.name === author.name;
+  return (person.issuer === author.issuer && person.subject === author.subject) || sameName(person.name, author.name);
+}
+
+/** Directories do not tell names by case. */
+export function sameName(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
 }
 
 function isSame(a: Author, b: Author): boolean {

@@ -3,7 +3,7 @@
  * (which choose the rules), and the identity provider that says which groups the approver is in.
  */
 import type { IdentityProviderSpec, Kind } from '@sallyport/shared/policy/model.ts';
-import type { Author } from './authors.ts';
+import { type Author, isAuthor } from './authors.ts';
 import type { Projection } from './projection.ts';
 
 export function policyAuthors(state: Projection, approvalId: string, approver: { issuer: string }, nowMs: number): Author[] {
@@ -22,6 +22,13 @@ export function policyAuthors(state: Projection, approvalId: string, approver: {
       .map(({ manifest }): [Kind, string] => ['IdentityProvider', manifest.name]),
   ];
   return manifests.flatMap(([kind, name]) => state.authorsOf(kind, name, nowMs));
+}
+
+/** Whether a person has had a hand in how a resource is audited: who has does not come under that audit, by a role or by asking. */
+export function shapesAudit(state: Projection, person: { name: string; issuer: string; subject: string }, resource: string, nowMs: number) {
+  return [...state.authorsOf('Resource', resource, nowMs), ...state.authorsOfKind('AuditPolicy', nowMs)].some(author =>
+    isAuthor(person, author),
+  );
 }
 
 function issuerOf({ oidc, saml }: IdentityProviderSpec): string | undefined {

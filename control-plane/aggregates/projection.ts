@@ -124,6 +124,11 @@ export class Projection {
     return this.#manifests.get(kind)?.get(name);
   }
 
+  /** Everyone who has had a hand in any manifest of a kind, also one that is gone. */
+  authorsOfKind(kind: Kind, nowMs: number): Author[] {
+    return [...this.#authors].flatMap(([key, authors]) => (key.startsWith(`${kind}/`) ? authorsInForce(authors, nowMs) : []));
+  }
+
   /** Everyone who has had a hand in a manifest as it is, or was until lately (authors.ts). */
   authorsOf(kind: Kind, name: string, nowMs: number): Author[] {
     return authorsInForce(this.#authors.get(`${kind}/${name}`) ?? [], nowMs);

@@ -41,6 +41,9 @@ const catalogsMax = 16;
 const catalogTimeoutMs = 90_000;
 const sessionsMax = 100_000;
 
+/** The last moment that a Date can be. */
+const timeMsMax = 8_640_000_000_000_000;
+
 export class AgentConnection {
   readonly identity: AgentIdentity;
   readonly connectedAtMs: number;
@@ -179,7 +182,8 @@ export class AgentConnection {
       principal: session.principal,
       principalKind: session.principalKind,
       clientAddress: session.clientAddress,
-      startedAtMs: Number(session.startedUnixUs / 1000n),
+      // What cannot be a time is none: an agent's word breaks no listing.
+      startedAtMs: Math.min(Math.max(0, Number(session.startedUnixUs / 1000n)), timeMsMax),
       role: session.role,
       issuer: session.issuer,
     };

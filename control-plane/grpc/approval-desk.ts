@@ -39,7 +39,7 @@ export class ApprovalDesk {
   async requested(identity: AgentIdentity, request: ApprovalRequested): Promise<void> {
     const { approvalId } = request;
     if (!isApprovalId(approvalId)) throw invalid('its id is not a UUID');
-    const question = questionOf(identity.agentId, request);
+    const question = questionOf(identity.agentId, request, this.#clock());
     const waiting = this.#control.state
       .pendingApprovals()
       .filter(([, state]) => state.status === 'pending' && state.question.agentId === identity.agentId);
@@ -135,11 +135,16 @@ function isApprovalId(id: string): boolean {
   return /^[0-9a-f-]{36}$/.test(id);
 }
 
-function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuestion {
+/** The longest `expiresIn` of an approval, and what clocks may differ by. */
+const expiryMsMax = 8 * 24 * 60 * 60 * 1000;
+
+function questionOf(agentId: string, request: ApprovalRequested, nowMs: number): ApprovalQuestion {
   const { principal } = request;
   if (principal === undefined) throw invalid('it names no principal');
   if (request.binding.length !== 32) throw invalid('its binding is not a SHA-256');
   const { groups, quorum } = approvalOf(request.approvalJson);
+  const expiresAtMs = Number(request.expiresUnixUs / 1000n);
+  if (!(expiresAtMs > 0 && expiresAtMs <= nowMs + expiryMsMax)) throw invalid('its expiry is out of range');
   return {
     agentId,
     sessionId: request.sessionId,
@@ -161,7 +166,7 @@ function questionOf(agentId: string, request: ApprovalRequested): ApprovalQuesti
     quorum,
     preview: previewOf(request.previewJson),
     fingerprint: request.fingerprint,
-    expiresAtMs: Number(request.expiresUnixUs / 1000n),
+    expiresAtMs,
   };
 }
 

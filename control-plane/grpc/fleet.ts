@@ -11,12 +11,13 @@ import {
   RevocationsSchema,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
+import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { certificateIsGood } from '../aggregates/agent.ts';
 import type { ApprovalState } from '../aggregates/approval.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { RecordedEvent } from '../aggregates/projection.ts';
-import { LeaseBuilder } from '../leases/lease-bundle.ts';
+import { LeaseBuilder, serves } from '../leases/lease-bundle.ts';
 import { signLease } from '../leases/signed-lease.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { AgentConnection, LiveSessionView } from './agent-connection.ts';
@@ -111,7 +112,7 @@ export class Fleet {
 
   /** A connected agent that serves the resource, if there is one. */
   servingAgent(resource: string): AgentConnection | undefined {
-    return this.connections().find(connection => (connection.listeners[resource] ?? '') !== '');
+    return this.#servingConnections(resource)[0];
   }
 
   liveSessions(): LiveSessionView[] {
@@ -132,22 +133,29 @@ export class Fleet {
 
   /** @returns whether an agent has this session and was told to end it. */
   killSession(sessionId: string, reason: string): boolean {
-    for (const { connection } of this.#connected.values()) {
-      if (!connection.sessions.has(sessionId)) continue;
-      connection.send({ case: 'killSession', value: create(KillSessionSchema, { sessionId, reason }) });
-      this.counters.kills++;
-      return true;
-    }
-    return false;
+    // To each that says it has it: one that lies must not keep the message from the one that does.
+    const claiming = this.connections().filter(connection => connection.sessions.has(sessionId));
+    for (const connection of claiming) connection.send({ case: 'killSession', value: create(KillSessionSchema, { sessionId, reason }) });
+    if (claiming.length > 0) this.counters.kills++;
+    return claiming.length > 0;
   }
 
   /** Addresses where a resource can be reached now, as its agents report them. */
   addressesOf(resource: string): { agent: string; address: string }[] {
-    return [...this.#connected.values()].flatMap(({ connection }) => {
-      const address = connection.listeners[resource];
-      return address === undefined || address === '' || connection.draining
-        ? []
-        : [{ agent: connection.identity.agent.details.name, address }];
+    return this.#servingConnections(resource).flatMap(connection => {
+      const address = connection.listeners[resource] ?? '';
+      return connection.draining ? [] : [{ agent: connection.identity.agent.details.name, address }];
+    });
+  }
+
+  /** Agents that listen for a resource and may: what an agent says of others' resources would lead people and their tickets to it. */
+  #servingConnections(resource: string): AgentConnection[] {
+    const { state } = this.#options.control;
+    const manifest = state.manifest('Resource', resource)?.manifest as Manifest<'Resource'> | undefined;
+    if (manifest === undefined) return [];
+    return this.connections().filter(connection => {
+      const agent = state.agent(connection.identity.agentId);
+      return (connection.listeners[resource] ?? '') !== '' && agent.status === 'active' && serves(agent, manifest);
     });
   }
 

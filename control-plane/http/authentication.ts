@@ -78,6 +78,7 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     if (caller.session !== undefined) {
       if (options.signIn.sessions.lasting(caller.session.id) === undefined) return null;
     } else if (!(await verifyToken(bearer(request) ?? '', options.verifyContext)).ok) return null;
+    if (options.isDeprovisioned(caller.principal)) return null;
     return { ...caller, roles: options.accessRoles.of(caller.principal) };
   });
   // A route that nobody thought about does not start up, let alone open.

@@ -184,6 +184,12 @@ function named<K extends Kind>({ manifest }: Stored<K>): Named<SpecOf[K]> {
   return { name: manifest.name, spec: manifest.spec };
 }
 
+/** Whether an agent is one of those that a resource's `agents.labels` name. */
+export function serves(agent: Extract<AgentState, { status: 'active' }>, resource: Manifest<'Resource'>): boolean {
+  const { labels, everyResource } = agent.invitation;
+  return everyResource || matches(resource.spec.agents.labels, labels);
+}
+
 function matches(wanted: Record<string, string>, labels: Record<string, string>): boolean {
   return Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }

@@ -8,10 +8,10 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Problem, parseManifests, problemText } from '@sallyport/shared/policy/manifests.ts';
 import type { Kind, Manifest, Principal, SecretSource } from '@sallyport/shared/policy/model.ts';
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
-import { isAuthor } from '../aggregates/authors.ts';
 import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
 import { reject } from '../aggregates/decider.ts';
 import { manifestAggregates, manifestKinds, type SealedSecret } from '../aggregates/manifest.ts';
+import { shapesAudit } from '../aggregates/policy-authors.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { secretContext } from '../leases/secret-context.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
@@ -223,7 +223,13 @@ export class ManifestStore {
       before,
       after: [...before.filter(({ kind, name }) => !gone.has(`${kind}/${name}`)), ...applied],
       existed: name => state.stream(`resource/${name}`).version > 0n,
-      audits: policy => state.authorsOf('AuditPolicy', policy, Date.now()).some(author => isAuthor(editor, author)),
+      shaped: name => shapesAudit(state, editor, name, Date.now()),
+      granted: name =>
+        state
+          .accessGrants(Date.now())
+          .some(
+            ({ resource, principal }) => resource === name && principal.issuer === editor.issuer && principal.subject === editor.subject,
+          ),
     });
     if (own.length === 0) return;
     throw new GatewayError(

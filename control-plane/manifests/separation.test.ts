@@ -12,12 +12,16 @@ const audit = (responses = 'full', resources: object = { labels: { env: 'prod' }
 const role = (members: object = { groups: ['dba'] }, when?: string) =>
   manifest('Role', 'dba', { members: { groups: [], serviceAccounts: [], principals: [], ...members }, resources: {}, when });
 const inForce = [crm(), audit(), role()];
-const changed = (after: Manifest[], options: { before?: Manifest[]; existed?: boolean; audits?: boolean; editor?: Principal } = {}) =>
+const changed = (
+  after: Manifest[],
+  options: { before?: Manifest[]; existed?: boolean; shaped?: boolean; granted?: boolean; editor?: Principal } = {},
+) =>
   ownAuditChanged(options.editor ?? ann, {
     before: options.before ?? inForce,
     after,
     existed: () => options.existed ?? true,
-    audits: () => options.audits ?? false,
+    shaped: () => options.shaped ?? false,
+    granted: () => options.granted ?? false,
   });
 
 test('who may use a resource changes nothing about its audit, by whatever way', () => {
@@ -36,11 +40,24 @@ test('who may use a resource changes nothing about its audit, by whatever way', 
   assert.deepEqual(changed([crm(), audit('none'), role({ principals: ['ann'] })], { before: [crm(), audit()] }), ['crm'], 'into the role');
 });
 
+test('a role again, for who has done away with the audit policy meanwhile', () => {
+  assert.deepEqual(changed([crm(), role()], { before: [crm()], shaped: true }), ['crm'], 'the policy is gone');
+  assert.deepEqual(
+    changed([crm('dev'), audit(), role()], { before: [crm('dev'), audit()], shaped: true }),
+    ['crm'],
+    'or selects it no more',
+  );
+});
+
+test('access that is given for a time counts like a role', () => {
+  assert.deepEqual(changed([crm(), audit('none')], { before: [crm(), audit()], granted: true }), ['crm']);
+});
+
 test('a role again, for who has shaped the audit policy meanwhile', () => {
-  assert.deepEqual(changed(inForce, { before: [crm(), audit()], audits: true }), ['crm']);
+  assert.deepEqual(changed(inForce, { before: [crm(), audit()], shaped: true }), ['crm']);
   assert.deepEqual(changed(inForce, { before: [crm(), audit()] }), []);
   assert.deepEqual(
-    changed([...inForce, manifest('Guard', 'g', {})], { audits: true }),
+    changed([...inForce, manifest('Guard', 'g', {})], { shaped: true }),
     [],
     'who is in the role already changes other things',
   );

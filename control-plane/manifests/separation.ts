@@ -6,7 +6,8 @@
  * before the change or after it, is enough, so that nobody steps out of a role and changes the policy in one go.
  *
  * What it cannot see: two changes, one that takes the editor out of a role and one that brings them back. The second is refused to who
- * has changed the audit policy (`audits` below), so that it takes a second person.
+ * has shaped the audit meanwhile (`shaped` below), by an audit policy, also one that is gone, or by the resource's labels: it takes a
+ * second person. Access that is given for a time counts like a role.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { AuditPolicySpec, Manifest, Principal, RoleSpec } from '@sallyport/shared/policy/model.ts';
@@ -17,21 +18,24 @@ export interface Change {
   after: readonly Manifest[];
   /** Whether there ever was a resource of this name: what is new has nothing recorded yet. */
   existed: (resource: string) => boolean;
-  /** Whether the editor has had a hand in this audit policy. */
-  audits: (policy: string) => boolean;
+  /** Whether the editor has had a hand in how this resource is audited: in an audit policy, also one that is gone, or its labels. */
+  shaped: (resource: string) => boolean;
+  /** Whether the editor has access to it for a time. */
+  granted: (resource: string) => boolean;
 }
 
 /** Resources whose audit the editor would change, or would come under with an audit policy that they have shaped; sorted. Pure. */
-export function ownAuditChanged(editor: Principal, { before, after, existed, audits }: Change): string[] {
+export function ownAuditChanged(editor: Principal, { before, after, existed, shaped, granted }: Change): string[] {
   const names = new Set([...before, ...after].filter(({ kind }) => kind === 'Resource').map(({ name }) => name));
   return [...names]
     .filter(existed)
     .filter(name => {
-      const [was, is] = [mayUse(editor, before, name), mayUse(editor, after, name)];
+      const given = granted(name);
+      const [was, is] = [given || mayUse(editor, before, name), given || mayUse(editor, after, name)];
       if (!was && !is) return false;
       const [policiesBefore, policiesAfter] = [auditPoliciesOf(before, name), auditPoliciesOf(after, name)];
       if (!isDeepStrictEqual(policiesBefore, policiesAfter)) return true;
-      return !was && policiesAfter.some(policy => audits(policy.name));
+      return !was && shaped(name);
     })
     .sort();
 }

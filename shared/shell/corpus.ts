@@ -237,6 +237,8 @@ export const EVASIONS: Readonly<Record<string, readonly string[]>> = {
     'opaque gzip -dc x.gz | sh',
     'opaque openssl enc -d -base64 -in x | sh',
     'opaque cat x | xargs -I{} sh -c {}',
+    'opaque /usr/lib/openssh/sftp-server',
+    'opaque internal-sftp',
     'shadow find /etc -name shadow -print0 | xargs -0 cat',
     'shadow find /srv -print | xargs -0 cat',
     'shadow find /srv -print0 | xargs cat',

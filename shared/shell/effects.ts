@@ -2,7 +2,7 @@
  * What a program does with the paths among its words, from its line in the table of programs; for one that is not there,
  * everything its words could name.
  */
-import { ANY, constant, type Glob, literalPrefix, UNKNOWN } from './glob.ts';
+import { ANY, constant, type Glob, literalPrefix, SEGMENT, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type Host } from './host.ts';
 import { readArguments } from './options.ts';
 import type { Program } from './programs.ts';
@@ -42,6 +42,16 @@ export function applyProgram(host: Host, program: Program, words: readonly Field
   host.emit(words, context, effects);
 }
 
+/** Where the last word is a folder, each of the others gets its name there. */
+function intoFolder(effects: Effects, folder: Glob, sources: readonly Glob[]): void {
+  for (const source of sources) {
+    const end = source.at(-1) === '/' ? source.length - 1 : source.length;
+    const name = source.slice(source.lastIndexOf('/', end - 1) + 1, end);
+    const known = name.every(token => typeof token === 'string') && name.length > 0 && name.join('') !== '.' && name.join('') !== '..';
+    effects.write([...folder, '/', ...(known ? name : [SEGMENT])]);
+  }
+}
+
 function usePaths(effects: Effects, program: Program, paths: readonly Glob[], tree: boolean, targeted: boolean, inplace: boolean): void {
   paths.forEach((path, index) => {
     const last = index === paths.length - 1 && paths.length > 1 && !targeted;
@@ -62,12 +72,16 @@ function usePaths(effects: Effects, program: Program, paths: readonly Glob[], tr
         effects.both(path, tree);
         return;
       case 'copy':
-        if (last) effects.write(path, tree);
-        else effects.read(path, tree);
+        if (last) {
+          effects.write(path, tree);
+          intoFolder(effects, path, paths.slice(0, -1));
+        } else effects.read(path, tree);
         return;
       case 'link':
-        if (last) effects.write(path, tree);
-        else effects.both(path, tree);
+        if (last) {
+          effects.write(path, tree);
+          intoFolder(effects, path, paths.slice(0, -1));
+        } else effects.both(path, tree);
         return;
       default:
         program.operands satisfies never;

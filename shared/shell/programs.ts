@@ -81,6 +81,7 @@ shutdown|reboot|halt|poweroff|init|telinit: none; is kernel
 crontab: both; values u; opaque *
 ftp|lftp: both; connect; opaque *
 newgrp: none; opaque *
+sftp-server|internal-sftp|rdiff-backup|unison|mosh-server|svnserve|git-shell: both; opaque *
 at|batch: read; values qft; reads f; opaque *
 gpg|gpg2: both; values oruk; writes o output; opaque exec-path
 openssl: both

@@ -253,6 +253,13 @@ const scp: Special = (host, words, context) => {
   if (has(args, 'S', 'D', 'F') || values(args, 'o').some(isRisky) || args.unsure !== null || mayBeOption(args))
     host.opaque('an option of scp runs what is not known', 'scp');
   if (has(args, 'J')) connectOnly(host, args);
+  // What the other end of an old scp starts here: -t takes files, -f gives them.
+  if (has(args, 't')) {
+    const effects = new Effects();
+    for (const path of all(args)) effects.both(path, true);
+    host.emit(words, context, effects);
+    return;
+  }
   transfer(host, words, context, args, has(args, 'r'), false);
 };
 

@@ -215,6 +215,9 @@ test('how UPDATE, DELETE and MERGE are limited: the weakest counts', () => {
 test('what cannot be judged says so', () => {
   assert.deepEqual(analyse("do $$begin execute 'x'; end$$").facts.opaque, ['dynamic SQL']);
   assert.deepEqual(analyse('do $$begin perform 1; end$$').facts.opaque, []);
+  assert.deepEqual(analyse("do $$declare c refcursor := 'x'; r text; begin fetch c into r; raise notice '%', r; end$$").facts.opaque, [
+    'dynamic SQL',
+  ]);
   assert.ok(analyse('do $$declare x int[]; begin x[f(g(1))] := 2; end$$').facts.functions.includes('*.g'));
   assert.deepEqual(analyse("do language plperl 'x'").facts.opaque, ['a DO block in plperl']);
   assert.deepEqual(analyse("create function f() returns int language c as 'a', 'b'").facts.opaque, ['a function body in c']);

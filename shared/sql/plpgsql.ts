@@ -33,6 +33,7 @@ export function plpgsqlStatements(
   return undefined;
 }
 
+/** A cursor's name is data: FETCH reads what anybody in the session has opened under it, as text that is run reads anything. */
 function walk(value: unknown, found: { statements: string[]; dynamic: boolean }): void {
   if (Array.isArray(value)) {
     for (const item of value) walk(item, found);
@@ -40,7 +41,8 @@ function walk(value: unknown, found: { statements: string[]; dynamic: boolean })
   }
   if (!isTree(value)) return;
   for (const key in value) {
-    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery') found.dynamic = true;
+    if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery' || key === 'PLpgSQL_stmt_fetch')
+      found.dynamic = true;
     if (key === 'PLpgSQL_expr') {
       const expr = value[key];
       if (!isTree(expr) || typeof expr.query !== 'string') continue;

@@ -208,7 +208,10 @@ export class SftpRelay {
         const size = sizeIn(reader);
         this.#knownHandle(request, handle, file => {
           if (size !== null && !file.maySize(size)) this.#tooLarge(request, file);
-          else this.#pass(request);
+          else
+            this.#judged(request, 'sftp-change', `attributes of ${file.path}`, [], [file.path], command =>
+              this.#finishing(payload, request, command),
+            );
         });
         return;
       }

@@ -7,6 +7,11 @@
 const LINE_MAX = 65_536;
 
 const ENTER = new Set([0x0d, 0x0a, 0x0f]); // CR, LF, and Control-O, which accepts a line as well
+/**
+ * Behind Escape, in the line editors' own bindings: `#` runs the line as a comment or takes the mark away, Control-E runs what is
+ * substituted in it, `a` runs and keeps it, digits and `-` begin a number that changes what `#` does.
+ */
+const ESCAPED_ENDS = new Set([0x05, ...Buffer.from('#aA-0123456789')]);
 const PASTE_BEGINS = '\u001b[200~';
 const PASTE_ENDS = '\u001b[201~';
 
@@ -57,6 +62,7 @@ export class Keys {
       else if (tail === PASTE_ENDS) pasting = false;
       if (pasting && marked) continue;
       if (ENTER.has(byte) || (controlX && byte === 0x05)) return i;
+      if (marked && tail.at(-2) === '\u001b' && ESCAPED_ENDS.has(byte)) return i;
       controlX = byte === 0x18;
     }
     return -1;

@@ -102,6 +102,11 @@ export class LineFollower {
     return this.#screen.bracketedPaste;
   }
 
+  /** Something of a line was typed. */
+  get begun(): boolean {
+    return this.#line.state === 'begun';
+  }
+
   /** Counts the lines that the editor has asked for. */
   get linesAskedFor(): number {
     return this.#screen.pasteModeBegun;

@@ -9,6 +9,7 @@ import type { Manifest, Principal } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
 import { type ApprovalQuestion, approvalAggregate } from '../../aggregates/approval.ts';
 import { action } from '../../aggregates/control-log.ts';
+import { shapesAudit } from '../../aggregates/policy-authors.ts';
 import type { Projection } from '../../aggregates/projection.ts';
 import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
@@ -70,6 +71,12 @@ export function requestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           throw new GatewayError('ACCESS_TOO_MANY', 'conflict', `You have ${mine.length} requests waiting already; withdraw some first.`);
         const id = randomUUID();
         const nowMs = clock();
+        if (shapesAudit(control.state, principal, resource, nowMs))
+          throw new GatewayError(
+            'AUDIT_OWN',
+            'denied',
+            'You have had a hand in how this resource is audited: whoever is audited does not decide how, so access for you takes a role that somebody else gives.',
+          );
         const { kind, name, issuer, subject, groups } = principal;
         const question: ApprovalQuestion = {
           access: { role: found.name, seconds, reason },

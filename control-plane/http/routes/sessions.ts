@@ -88,15 +88,17 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
             `The session is not live, and past ones cannot be read. ${store.detail ?? ''}`.trim(),
           );
         }
-        const visible =
-          live !== undefined
-            ? isVisible(caller, live, row?.issuer)
-            : row !== null && isVisible(caller, { principal: row.principal }, row.issuer);
+        // Whose it is, the records say; what an agent says now counts only while there are none.
+        const owner = row ?? live;
+        const visible = owner !== undefined && isVisible(caller, { principal: owner.principal }, owner.issuer);
         if (!visible) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'There is no such session.');
         const session = live !== undefined ? shownLive(live, row ?? undefined) : row !== null ? shownPast(row) : null;
         if (session === null) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'There is no such session.');
         // Who runs the place sees that a session is there; what was done in it is for its owner and the auditor.
-        const seesCommands = caller.type === 'admin' || hasRole(caller, 'auditor') || isOwn(caller.principal, session, row?.issuer);
+        const seesCommands =
+          caller.type === 'admin' ||
+          hasRole(caller, 'auditor') ||
+          (owner !== undefined && isOwn(caller.principal, { principal: owner.principal }, owner.issuer));
         return { session, commands: seesCommands ? commands.map(shownCommand) : [], store };
       },
     });

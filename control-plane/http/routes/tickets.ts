@@ -12,6 +12,9 @@ import { Next, PageQuery, pageOf } from '../pages.ts';
 import * as schemas from '../schemas.ts';
 import { ticketDefaultSeconds, ticketMaxSeconds } from '../ticket.ts';
 
+/** For so long an identity provider's token stays revoked. */
+const foreignTokenMsMax = 30 * 24 * 60 * 60 * 1000;
+
 const TicketShown = Type.Object({
   id: Type.String(),
   resource: schemas.Name,
@@ -117,8 +120,8 @@ export function ticketRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         if (!hasRole(caller, 'operator') && (ticket === undefined || !isOwn(caller, ticket))) {
           throw new GatewayError('TICKET_UNKNOWN', 'notFound', 'There is no such ticket of yours; those of others are for operators.');
         }
-        // The end of a token that is not ours is not known here; no ticket lasts longer than this.
-        const expiresAtMs = ticket?.expiresAtMs ?? clock() + ticketMaxSeconds * 1000;
+        // The end of a token that is not ours is not known here; identity providers' own last hours, seldom days.
+        const expiresAtMs = ticket?.expiresAtMs ?? clock() + foreignTokenMsMax;
         await control.execute(
           [action(ticketAggregate, id, { type: 'revoke', expiresAtMs })],
           provenanceOf(request, request.body.reason ?? 'ticket revoked'),

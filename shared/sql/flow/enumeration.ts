@@ -11,7 +11,7 @@ import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import { type Context, Found } from './context.ts';
 import { expression } from './expressions.ts';
 import type { Env } from './scope.ts';
-import { type Labels, UNLABELLED, type Value } from './value.ts';
+import { UNLABELLED, type Value } from './value.ts';
 
 /** The result differs from call to call, so that rows with a matching one can be waited for. */
 const VOLATILE: ReadonlySet<string> = new Set(
@@ -40,7 +40,7 @@ export function enumerates(node: Node, env: Env, ctx: Context): boolean {
       return false;
   }
   if ('SubLink' in node && node.SubLink.subLinkType === 'ANY_SUBLINK' && membership(node.SubLink, env, ctx)) return false;
-  return meetsOtherRows(node, tablesOf(value.labels), env, ctx);
+  return meetsOtherRows(node, ownTables(node, env, ctx), env, ctx);
 }
 
 const COMPARISONS: ReadonlySet<string> = new Set([
@@ -137,16 +137,50 @@ function membership(link: Extract<Node, { SubLink: unknown }>['SubLink'], env: E
   });
 }
 
-/** `schema.table` of labels. Names may hold dots: then the table is not found again, and a comparison counts as one with others. */
-function tablesOf(labels: Labels): ReadonlySet<string> {
-  return new Set([...labels].map(label => label.slice(0, label.lastIndexOf('.'))));
+/**
+ * The tables whose row a condition is about: those of the protected columns that it names, as they are. Not one that stands in the
+ * query twice, which is then other rows of it as well, nor one that only a subquery reads.
+ */
+function ownTables(node: Node, env: Env, ctx: Context): ReadonlySet<string> {
+  const own = new Set<string>();
+  let unclear = false;
+  const visit = (part: unknown): void => {
+    if (Array.isArray(part)) for (const item of part) visit(item);
+    else if (isTree(part)) {
+      for (const key in part) {
+        if (key === 'SubLink') unclear ||= expression(part as unknown as Node, env, ctx).labels.size > 0;
+        else if (key === 'ColumnRef') {
+          const value = expression(part as unknown as Node, env, ctx);
+          if (value.labels.size === 0) continue;
+          if (value.plains === null) unclear = true;
+          else for (const origin of value.plains) own.add(tableOf(origin));
+        } else visit(part[key]);
+      }
+    }
+  };
+  visit(node);
+  if (unclear) return new Set();
+  for (const table of own) if (instances(table, env) !== 1) own.delete(table);
+  return own;
+}
+
+const tableOf = (origin: { schema: string; table: string }): string => `${origin.schema}.${origin.table}`;
+
+/** How many items of the query, on all its levels, show rows of a table. */
+function instances(table: string, env: Env): number {
+  let count = 0;
+  for (let scope = env.names; scope !== null; scope = scope.outer)
+    for (const item of scope.items)
+      if (item.qualified && item.columns.some(column => column.value.plains?.some(origin => tableOf(origin) === table) === true))
+        count += 1;
+  return count;
 }
 
 function meetsOtherRows(node: Node, own: ReadonlySet<string>, env: Env, ctx: Context): boolean {
   const isOther = (value: Value): boolean => {
     if (value.labels.size > 0) return value.mixed === true;
     if (value.plains === null) return true; // made rows: a series, a VALUES list, something computed
-    return value.plains.some(origin => !own.has(`${origin.schema}.${origin.table}`));
+    return value.plains.some(origin => !own.has(tableOf(origin)));
   };
   const visit = (part: unknown, inSublink: boolean): boolean => {
     if (Array.isArray(part)) return part.some(item => visit(item, inSublink));

@@ -293,6 +293,12 @@ const TABLE: readonly (readonly [what: string, statements: readonly (readonly [s
       ['select id from customers where length(email) > (select avg(id) from orders)', '- inf:email'],
       ['select w from customers, regexp_split_to_table(email, $$@$$) w', '~email inf:email'],
       // Every character against every code.
+      ['select a.id from customers a, customers c where ascii(c.email) = a.id', '- enum:email'],
+      ['select p.id, a.id from customers p, customers a, customers c where ascii(substr(c.email, p.id, 1)) = a.id', '- - enum:email'],
+      ['select a.id from customers a where a.id in (select ascii(email) from customers)', '- enum:email'],
+      ['select a.id from customers a where exists (select 1 from customers c where ascii(c.email) = a.id)', '- enum:email'],
+      ['update customers a set name = $$x$$ from customers c where ascii(c.email) = a.id', '() enum:email'],
+      ['select v.id from v_emails v, customers c where ascii(c.email) = v.id', '- enum:email'],
       ['select a from generate_series(32, 126) a, customers c where ascii(c.email) = a', '- enum:email'],
       ['select a from generate_series(32, 126) a where exists (select 1 from customers where ascii(email) = a)', '- enum:email'],
       ['select a from generate_series(32, 126) a where a in (select ascii(email) from customers)', '- enum:email'],
