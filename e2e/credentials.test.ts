@@ -134,7 +134,7 @@ test('each session has a role of its own, with nothing but what it was given, an
   await until(async () => ((await sessionRoles()).includes(first) ? undefined : true), 'the end of the first role');
   assert.deepEqual(await sessionRoles(), [second], 'the other one lives');
   const owner = await admin.query(`SELECT tableowner FROM pg_tables WHERE tablename = 'made_by_a_session'`);
-  assert.equal(owner.rows[0]?.tableowner, 'gate', 'what it made stays');
+  assert.equal(owner.rows[0]?.tableowner, 'reader', 'what it made stays');
   await two.end();
   await noneLeft();
   const log = gateway.output();

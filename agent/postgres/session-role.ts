@@ -44,13 +44,13 @@ export async function createSessionRole(
   const name = `${prefix}${sessionId.replaceAll('-', '')}`;
   const password = randomBytes(32).toString('base64url');
   try {
-    await simpleQuery(admin, database, [
+    await asAdmin(admin, database, [
       block(
-        `EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT 1` +
-          ` PASSWORD %L VALID UNTIL %L', ${literal(name)}, ${literal(await verifierOf(password))}, now() + interval '${loginSeconds} seconds');\n` +
+        `EXECUTE pg_catalog.format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT CONNECTION LIMIT 1` +
+          ` PASSWORD %L VALID UNTIL %L', ${literal(name)}, ${literal(await verifierOf(password))}, pg_catalog.now() + interval '${loginSeconds} seconds');\n` +
           // So that what it owns can be taken over, and what it runs be ended.
-          `EXECUTE format('GRANT %I TO CURRENT_USER', ${literal(name)});\n` +
-          grants.map(grant => `EXECUTE format('GRANT %I TO %I', ${literal(grant)}, ${literal(name)});`).join('\n'),
+          `EXECUTE pg_catalog.format('GRANT %I TO CURRENT_USER', ${literal(name)});\n` +
+          grants.map(grant => `EXECUTE pg_catalog.format('GRANT %I TO %I', ${literal(grant)}, ${literal(name)});`).join('\n'),
       ),
     ]);
   } catch (cause) {
@@ -75,7 +75,7 @@ export async function reapSessionRoles(
   database: string,
   onProblem: (role: string, error: unknown) => void,
 ): Promise<string[]> {
-  const [rows = []] = await simpleQuery(admin, database, [
+  const [rows = []] = await asAdmin(admin, database, [
     `SELECT rolname FROM pg_catalog.pg_roles r WHERE rolname ~ '^${prefix}[0-9a-f]{32}$' AND rolvaliduntil < now()` +
       ` AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) ORDER BY rolvaliduntil LIMIT ${reapedMax}`,
   ]);
@@ -92,19 +92,32 @@ export async function reapSessionRoles(
   return dropped;
 }
 
-/** What the session has made stays, and belongs to the credential's own role from now on. */
+/**
+ * What the session has made stays, and belongs to a role that it was given: never to the credential's own, which may more than the
+ * session might, so that a view or function of one session would lend it to the next. Where no such role can take it, it goes.
+ */
 async function dropRole(admin: UpstreamTarget, database: string, name: string): Promise<void> {
   const role = literal(name);
-  await simpleQuery(admin, database, [
+  const run = (statement: string, names: string): string => `EXECUTE pg_catalog.format('${statement}', ${names});`;
+  await asAdmin(admin, database, [
     `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = ${role}`,
-    block(
-      `IF EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ${role}) THEN\n` +
-        ['REASSIGN OWNED BY %I TO CURRENT_USER', 'DROP OWNED BY %I', 'DROP ROLE %I']
-          .map(statement => `EXECUTE format('${statement}', ${role});`)
-          .join('\n') +
-        '\nEND IF;',
-    ),
+    `DO $sallyport$ DECLARE heir pg_catalog.name; BEGIN
+IF EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ${role}) THEN
+  SELECT g.rolname INTO heir FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+    JOIN pg_catalog.pg_roles s ON s.oid = m.member WHERE s.rolname = ${role} ORDER BY 1 LIMIT 1;
+  IF heir IS NOT NULL THEN
+    BEGIN ${run('REASSIGN OWNED BY %I TO %I', `${role}, heir`)} EXCEPTION WHEN insufficient_privilege THEN NULL; END;
+  END IF;
+  ${run('DROP OWNED BY %I', role)}
+  ${run('DROP ROLE %I', role)}
+END IF;
+END $sallyport$`,
   ]);
+}
+
+/** With nothing in reach by name that users have made. */
+function asAdmin(admin: UpstreamTarget, database: string, statements: readonly string[]): ReturnType<typeof simpleQuery> {
+  return simpleQuery(admin, database, statements, [['search_path', 'pg_catalog, pg_temp']]);
 }
 
 function block(body: string): string {

@@ -15,11 +15,17 @@ const QUERY_MS = 30_000;
  * @returns per statement its rows, values as text.
  * @throws {GatewayError} PG_SIDE_QUERY and what connectUpstream throws.
  */
-export async function simpleQuery(target: UpstreamTarget, database: string, statements: readonly string[]): Promise<(string | null)[][][]> {
+export async function simpleQuery(
+  target: UpstreamTarget,
+  database: string,
+  statements: readonly string[],
+  startup: readonly [string, string][] = [],
+): Promise<(string | null)[][][]> {
   const upstream = await connectUpstream(target, [
     ['database', database],
     ['application_name', 'sallyport catalog'],
     ['client_encoding', 'UTF8'],
+    ...startup,
   ]);
   const timer = setTimeout(() => upstream.socket.destroy(), QUERY_MS);
   try {
