@@ -149,10 +149,10 @@ class Verifier:
         walk['hash'], walk['next'] = digest, seq + 1
         if head and seq == head[2] - 1 and digest != head[3]: found('RECORD_ALTERED', seq)
         if head and seq >= head[2]: walk['added' if head.get(4) else 'open'] += 1
-        if 15 in said: walk['gaps'].update(range(fields(said[15]).get(1, 0), fields(said[15]).get(2, 0) + 1))
+        if 15 in said: walk['gaps'] = walk['gaps'] | {(fields(said[15]).get(1, 0), fields(said[15]).get(2, 0), seq)}
     def end_session(self):
         walk, self.walk = self.walk, None
-        session, head, holes = walk['id'], walk['head'], walk['holes'] - walk['gaps']
+        session, head, top = walk['id'], walk['head'], max(walk['holes'], default=-1); holes = {seq for seq in walk['holes'] if not any(first <= seq <= last and at > top for first, last, at in walk['gaps'])}
         for first in sorted(seq for seq in holes if seq - 1 not in holes):
             self.find('RECORDS_MISSING', session=session, seq=first, toSeq=next(seq for seq in range(first, walk['next']) if seq + 1 not in holes))
         if not head: self.unproven(walk['at'], 'SESSION_UNPROVEN', session=session)

@@ -50,7 +50,8 @@ class Walk implements SessionWalk {
   #any = false;
   /** Holes, as [from, to]. */
   readonly #holes: [number, number][] = [];
-  readonly #gaps: [number, number][] = [];
+  /** From, to, and the number of the record that says so. */
+  readonly #gaps: [number, number, number][] = [];
   #added = 0;
   #uncovered = 0;
   #who = '';
@@ -95,8 +96,10 @@ class Walk implements SessionWalk {
 
   end(): void {
     const { id, expected, isFresh, note } = this.#options;
+    const highest = Math.max(-1, ...this.#holes.map(([, to]) => to));
     for (const [from, to] of this.#holes) {
-      const declared = this.#gaps.find(([first, last]) => first <= from && to <= last);
+      // An agent declares what it lost when it goes on, so behind every hole: only there the record is chained to what was signed.
+      const declared = this.#gaps.find(([first, last, at]) => first <= from && to <= last && at > highest);
       if (declared === undefined) this.#missing(from, to, false);
     }
     if (expected === null) {
@@ -182,7 +185,7 @@ class Walk implements SessionWalk {
       else if (field === 2) to = value;
       else if (field === 3) reason = decoder.decode(record.subarray(start, end));
     });
-    this.#gaps.push([from, to]);
+    this.#gaps.push([from, to, this.#next - 1]);
     this.#options.note({
       code: 'GAP_DECLARED',
       session: this.#options.id,
