@@ -26,8 +26,13 @@ const FILE_BYTES_MAX = 1_000_000;
  */
 export async function readManifestFiles(source: string): Promise<ManifestFile[]> {
   const root = path.resolve(source);
-  const info = await stat(root).catch(() => null);
-  if (!info) throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', `there is no file or folder ${source} to read manifests from.`);
+  const info = await stat(root).catch((cause: NodeJS.ErrnoException) => {
+    const what =
+      cause.code === 'ENOENT'
+        ? `there is no file or folder ${source} to read manifests from.`
+        : `${source} cannot be read: ${cause.message}`;
+    throw new GatewayError('MANIFESTS_UNREADABLE', 'invalid', what, { cause });
+  });
   const paths = info.isDirectory() ? await pathsBelow(root, name => /\.ya?ml$/.test(name) && !TEST_FILE.test(name)) : [root];
   if (paths.length === 0) throw new GatewayError('MANIFESTS_MISSING', 'invalid', `the folder ${source} has no .yaml files in it.`);
   return readTexts(paths);

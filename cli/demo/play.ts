@@ -24,7 +24,10 @@ const EVIDENCE_TIMEOUT_MS = 30_000;
 /** Plays the whole session. `terminal.out` gets the result; throws when something is not as it should be. */
 export async function play(terminal: Terminal): Promise<void> {
   const folder = dataFolder(undefined, terminal.env);
-  const running = await readEndpoints(folder).catch(() => undefined);
+  const running = await readEndpoints(folder).catch((error: unknown) => {
+    if (error instanceof GatewayError && error.code === 'NOT_RUNNING') return undefined;
+    throw error;
+  });
   const stop = running ? undefined : await startDemo(folder, terminal);
   try {
     await new Play(terminal, folder, running ?? (await readEndpoints(folder))).run();
