@@ -45,32 +45,72 @@ async function tunnel(flags: string[], as: 'operator' | 'auditor' = 'operator'):
   return { child, stderr: () => stderr };
 }
 
-/** Sends text to a port once it listens; what comes back until `size` bytes, or the end. */
-async function exchange(port: number, text: string, size = text.length, before?: (socket: net.Socket) => Promise<void>): Promise<string> {
+/** A connection to a port, once something listens there. */
+async function connected(port: number): Promise<net.Socket> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return await new Promise<string>((resolve, reject) => {
-        let back = '';
+      return await new Promise<net.Socket>((resolve, reject) => {
         const socket = net.connect(port, '127.0.0.1', () => {
-          const send = () => {
-            socket.on('data', chunk => {
-              back += chunk.toString();
-              if (back.length >= size) socket.end();
-            });
-            socket.write(text);
-          };
-          if (before === undefined) send();
-          else before(socket).then(send, reject);
+          socket.removeListener('error', reject);
+          resolve(socket);
         });
-        socket.on('close', () => resolve(back));
-        socket.on('error', reject);
+        socket.once('error', reject);
       });
     } catch (error) {
-      if (attempt > 100) throw error;
+      const isEarly = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
+      if (!isEarly || attempt > 300) throw error;
       await new Promise(resolve => setTimeout(resolve, 100));
     }
   }
 }
+
+/** Sends text to a port once it listens; what comes back until as much has come, or the end. */
+async function exchange(port: number, text: string, before?: (socket: net.Socket) => Promise<void>): Promise<string> {
+  const socket = await connected(port);
+  try {
+    await before?.(socket);
+    return await new Promise<string>((resolve, reject) => {
+      let back = '';
+      socket.on('data', chunk => {
+        back += chunk.toString();
+        if (back.length >= text.length) socket.end();
+      });
+      socket.once('close', () => resolve(back));
+      socket.once('error', reject);
+      socket.write(text);
+    });
+  } finally {
+    socket.destroy();
+  }
+}
+
+/**
+ * That a connection through a forward ends without a byte. It ends by FIN, or by RST: the client that listens closes a socket from which
+ * it has not read what was sent already, and TCP says so with a reset (RFC 2525, 2.17).
+ */
+async function endsWithNothing(port: number): Promise<void> {
+  const socket = await connected(port);
+  let bytes = 0;
+  let fault: Error | null = null;
+  socket.on('data', chunk => {
+    bytes += chunk.length;
+  });
+  socket.once('error', error => {
+    fault = error;
+  });
+  const ended = new Promise(resolve => socket.once('close', resolve));
+  socket.write('x');
+  await ended;
+  assert.equal(bytes, 0);
+  const code = fault === null ? 'FIN' : ((fault as NodeJS.ErrnoException).code ?? '');
+  assert.ok(['FIN', 'ECONNRESET', 'EPIPE'].includes(code), code);
+}
+
+const refusals = (text: string, rule: string) =>
+  bastion.gateway.eventually(
+    `select 1 from sallyport.commands where kind = 'ssh-forward' and text = '${text}' and status = 'refused' and rule = '${rule}'`,
+    rows => rows.length > 0,
+  );
 
 test('a local forward to where the role permits it, with its bytes in the record', async () => {
   const port = await freePort();
@@ -87,18 +127,28 @@ test('a local forward to where the role permits it, with its bytes in the record
 
 test('elsewhere it is refused, whatever the way, and so it is by a guard', async () => {
   const other = await freePort();
-  const port = await freePort();
-  const { child } = await tunnel(['-L', `${port}:127.0.0.1:${other}`]);
-  assert.equal(await exchange(port, 'x'), '');
-  child.kill();
-  await bastion.gateway.eventually(
-    `select 1 from sallyport.commands where kind = 'ssh-forward' and text = 'connection to 127.0.0.1:${other}' and status = 'refused' and rule = 'role'`,
-    rows => rows.length > 0,
-  );
+  // Something does listen there: nothing but the refusal ends the connection.
+  let reached = 0;
+  const listener = net.createServer(socket => {
+    reached++;
+    socket.pipe(socket);
+  });
+  await new Promise<void>(resolve => listener.listen(other, '127.0.0.1', resolve));
+  try {
+    const port = await freePort();
+    const { child } = await tunnel(['-L', `${port}:127.0.0.1:${other}`]);
+    await endsWithNothing(port);
+    child.kill();
+    await refusals(`connection to 127.0.0.1:${other}`, 'role');
+    assert.equal(reached, 0);
+  } finally {
+    listener.close();
+  }
   const guarded = await freePort();
   const denied = await tunnel(['-L', `${guarded}:127.0.0.1:${echoPort}`], 'auditor');
-  assert.equal(await exchange(guarded, 'x'), '');
+  await endsWithNothing(guarded);
   denied.child.kill();
+  await refusals(`connection to 127.0.0.1:${echoPort}`, 'hosts/no-two');
 });
 
 test('a dynamic forward is judged by where each connection goes', async () => {
@@ -107,13 +157,20 @@ test('a dynamic forward is judged by where each connection goes', async () => {
   const socks = (target: number) => (socket: net.Socket) =>
     new Promise<void>((resolve, reject) => {
       socket.once('data', () => {
-        socket.once('data', reply => (reply[1] === 0 ? resolve() : reject(Object.assign(new Error('refused'), { refused: true }))));
+        socket.once('data', reply => (reply[1] === 0 ? resolve() : reject(new Error('refused'))));
         socket.write(Buffer.from([5, 1, 0, 1, 127, 0, 0, 1, target >> 8, target & 255]));
       });
+      socket.once('close', () => reject(new Error('reset')));
+      socket.once('error', () => reject(new Error('reset')));
       socket.write(Buffer.from([5, 1, 0]));
     });
-  assert.equal(await exchange(port, 'by socks', undefined, socks(echoPort)), 'by socks');
+  assert.equal(await exchange(port, 'by socks', socks(echoPort)), 'by socks');
+  const closed = await freePort();
+  const asked = await connected(port);
+  await assert.rejects(socks(closed)(asked), /refused|reset/);
+  asked.destroy();
   child.kill();
+  await refusals(`connection to 127.0.0.1:${closed}`, 'role');
 });
 
 test('the host listens for the client where the role permits it, and nowhere else', async () => {
