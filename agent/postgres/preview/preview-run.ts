@@ -150,11 +150,12 @@ export class PreviewRun {
         ...plain(PURITY_PATH_SQL),
         {
           text: PURITY_SQL,
-          types: [OID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOLEAN],
+          types: [OID_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, TEXT_ARRAY, BOOLEAN, OID_ARRAY],
           values: [
             arrayLiteral([target, ...others.filter(oid => oid !== null)]),
             ...[functions, operators, attributes, types].map(arrayLiteral),
             String(statements.usesDefaults),
+            arrayLiteral(this.#parameterTypes.map(String)),
           ],
           onRow: row => found.push(row),
         },
@@ -243,7 +244,7 @@ export class PreviewRun {
       return null;
     }
     const bytes = Buffer.from(text);
-    const verdict = verdictOf(view.policy.hasColumnRules ? relay.judge.text(bytes, 0, bytes.length, inForce) : null, 0);
+    const verdict = verdictOf(view.policy.hasColumnRules ? relay.judge.text(bytes, 0, bytes.length, view) : null, 0);
     if (view.policy.hasColumnRules && verdict.kind !== 'columns') {
       this.#notes.push('rows are not shown: it cannot be told where their values come from');
       return null;

@@ -226,6 +226,106 @@ describe('a preview', () => {
     client.close();
   });
 
+  test('is not made where a type, a cast, a partition key or a nested check may act', async () => {
+    await direct(
+      `
+      create function acts(text) returns boolean language plpgsql immutable as $$ begin perform pg_advisory_lock(4712); return true; end $$;
+      create function acts_number(int) returns int language plpgsql immutable as $$ begin perform pg_advisory_lock(4712); return $1; end $$;
+      create domain inner_text as text check (acts(value));
+      create domain outer_text as inner_text;
+      create domain numbered as int default nextval('serial_id_seq');
+      create domain locking as int check (pg_advisory_lock(4712) is not null);
+      create type pair as (a inner_text, b int);
+      create type duo as (a int, b int);
+      create domain pair_of as duo;
+      create type mood as enum ('good', 'bad');
+      create function to_mood(text) returns mood language plpgsql immutable as $$ begin perform pg_advisory_lock(4712); return 'good'; end $$;
+      create cast (text as mood) with function to_mood(text);
+      create table nested (n int, w outer_text);
+      create table pairs (n int, p pair, many outer_text[]);
+      create table with_default (n int, v numbered);
+      create table locks (n int, check (pg_advisory_lock(4712) is not null));
+      create table plain (n int, v text);
+      insert into plain values (1, 'a'), (2, 'b');
+      create table parted (n int) partition by list (acts_number(n));
+      create table part_1 partition of parted for values in (1);
+      create function peek(record) returns int language plpgsql as $$ begin perform pg_advisory_lock(4712); return 1; end $$;
+      create function look(pair_of) returns int language plpgsql as $$ begin perform pg_advisory_lock(4712); return 1; end $$;
+      create table holder (n int, p pair_of);
+      create table ruled (n int, v text);
+      create policy p on ruled using (pg_advisory_lock(4712) is not null);
+      alter table ruled enable row level security, force row level security;
+      create function acts_difference(int, int) returns float8 language plpgsql immutable as $$ begin perform pg_advisory_lock(4712); return 1; end $$;
+      create type range_of as range (subtype = int, subtype_diff = acts_difference);
+    `,
+    );
+    const cases: [string, RegExp][] = [
+      ["update plain set v = v where v::inner_text <> ''", /(function|calls) (public\.)?acts\b/],
+      ["update plain set v = ('x'::outer_text)::text", /(function|calls) (public\.)?acts\b/],
+      ["update plain set v = (array['x']::outer_text[])[1]", /(function|calls) (public\.)?acts\b/],
+      ["update plain set v = (row('x', 1)::pair).a", /(function|calls) (public\.)?acts\b/],
+      ['update plain set v = (json_populate_record(null::pair, \'{"a":"x"}\')).a', /(function|calls) (public\.)?acts\b/],
+      ["insert into nested values (1, 'x')", /(function|calls) (public\.)?acts\b/],
+      ["insert into pairs values (1, row('x', 1), null)", /(function|calls) (public\.)?acts\b/],
+      ["update pairs set many = '{x}'", /(function|calls) (public\.)?acts\b/],
+      ['update plain set v = v::mood::text', /cast from text/],
+      ['insert into with_default (n) values (1)', /sequence/],
+      ['update plain set n = n::locking', /pg_advisory_lock/],
+      ['insert into locks values (1)', /pg_advisory_lock/],
+      ['insert into parted values (1)', /function acts_number/],
+      ['insert into part_1 values (1)', /function acts_number/],
+      ['update plain set n = plain.peek', /function peek/],
+      ['update holder set n = (p).look', /function look/],
+      ['update ruled set n = 1', /pg_advisory_lock/],
+      ['update plain set n = 2 where n in (select n from ruled)', /pg_advisory_lock/],
+      ["update plain set n = 2 where '[1,2]'::range_of is not null", /function acts_difference/],
+    ];
+    for (const [sql, why] of cases) {
+      const { client, request, preview } = await oneOf(sql);
+      assert.match(preview.unavailable, why, sql);
+      decide(request, 'denied');
+      await answer(client);
+      client.close();
+    }
+    const client = await connect();
+    const at = requests().length;
+    client.send(
+      message.parse('', "update plain set v = 'z' where $1::outer_text is not null"),
+      message.bind('', '', ['x']),
+      message.execute(''),
+      message.sync(),
+    );
+    const request = await asked(at);
+    assert.match(previewOf(request).unavailable, /(function|calls) (public\.)?acts\b/);
+    decide(request, 'denied');
+    await answer(client);
+    client.close();
+    assert.deepEqual(await values("select count(*)::int from pg_locks where locktype = 'advisory'"), [0]);
+    await direct('drop cast (text as mood); drop function peek(record)');
+  });
+
+  test('is made of lists, casts to pure types, domains and checks of built-ins', async () => {
+    await direct(`
+      create domain short_text as text check (length(value) < 100);
+      create table usual (n int primary key check (n > 0), v short_text, at timestamptz default now(), label text generated always as ('n' || n::text) stored);
+      insert into usual (n, v) select i, 'v' || i from generate_series(1, 9) i;
+    `);
+    const cases: [string, number][] = [
+      ['update usual set v = null where n in (3, 4)', 2],
+      ['update usual set v = null where n = any (array[3, 4, 5]) and v::text <> all (array[]::text[])', 3],
+      ['delete from usual where n not in (1, 2, 3) and at between now() - interval $$1 day$$ and now()', 6],
+      ["insert into usual (n, v) values (20, 'x'::short_text), (21, cast(7 as varchar(3)))", 2],
+      ["update usual set v = case when n in (1,2) then 'a' else coalesce(v, 'b') end where (n, v) in ((1, 'v1'), (2, 'v2'))", 2],
+    ];
+    for (const [sql, count] of cases) {
+      const { client, request, preview } = await oneOf(sql);
+      assert.deepEqual([preview.unavailable, preview.rowCount], ['', count], sql);
+      decide(request, 'denied');
+      await answer(client);
+      client.close();
+    }
+  });
+
   test('an error is shown to approvers, not to the client, and a transaction goes on', async () => {
     const client = await connect();
     await client.simple('begin; select 1');
@@ -519,6 +619,17 @@ describe('a preview', () => {
         assert.equal(sample.rows[0]?.[0], '7');
         assert.doesNotMatch(JSON.stringify(sample), /user7@/);
       }
+      decide(masked.request, 'denied');
+      masked.client.close();
+    }
+    await direct("create table derived (n int, email text, copy text generated always as ('mail ' || email) stored)");
+    await direct("insert into derived (n, email) values (1, 'user8@example.com')");
+    const ofDerived = [{ match: 'public.derived.email', action: 'mask' as const, as: 'partial' as const, predicates }];
+    for (const groups of [[], ['staff']]) {
+      gateway.use({ guards, data: [{ columns: ofDerived, exempt: { groups } }] });
+      const masked = await oneOf('update derived set n = 2 where n = 1');
+      assert.equal(masked.preview.rowCount, 1, masked.preview.unavailable);
+      assert.doesNotMatch(masked.request.previewJson, /user8@/);
       decide(masked.request, 'denied');
       masked.client.close();
     }

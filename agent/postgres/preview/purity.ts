@@ -22,9 +22,14 @@ const OWN_FUNCTION = (oid: string) => `
    FROM pg_proc own WHERE own.oid = ${oid})`;
 
 /**
- * What could act outside of the transaction: rows of a kind and a name; `default` rows hold an expression to be judged.
- * $1 oids of all relations named, the changed one first; $2 functions, $3 operators, $4 attributes, $5 types;
- * $6 are defaults evaluated?
+ * What could act outside of the transaction: rows of a kind and a name; `default` and `expression` rows hold an expression to be
+ * judged. The catalog records no dependency on what PostgreSQL itself brings, so that built-ins that act are found in those.
+ *
+ * $1 oids of all relations named, the changed one first; $2 functions, $3 operators, $4 attributes, $5 types, by name in
+ * whatever schema; $6 are defaults evaluated? $7 oids of the parameters' types.
+ *
+ * `reach` follows what may be called: from the tables to their columns' types, constraints, indexes, policies and partition keys,
+ * from types to what they are made of, what checks, reads, writes and compares them, to functions.
  */
 export const PURITY_SQL = `
 WITH RECURSIVE touched(oid) AS (
@@ -36,14 +41,52 @@ WITH RECURSIVE touched(oid) AS (
     SELECT conrelid FROM pg_constraint WHERE confrelid = t.oid AND contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
   ) x
 ), named(oid) AS (
-  SELECT unnest($1::oid[]) UNION SELECT oid FROM touched
-), pieces(classid, objid) AS (
-  SELECT 'pg_attrdef'::regclass::oid, d.oid FROM pg_attrdef d JOIN touched ON adrelid = touched.oid
-  UNION ALL SELECT 'pg_constraint'::regclass::oid, c.oid FROM pg_constraint c JOIN touched ON conrelid = touched.oid
-  UNION ALL SELECT 'pg_constraint'::regclass::oid, c.oid FROM pg_constraint c
-    WHERE contypid <> 0 AND contypid IN (SELECT atttypid FROM pg_attribute a JOIN named ON attrelid = named.oid)
-  UNION ALL SELECT 'pg_class'::regclass::oid, indexrelid FROM pg_index JOIN touched ON indrelid = touched.oid
-  UNION ALL SELECT 'pg_policy'::regclass::oid, p.oid FROM pg_policy p JOIN named ON polrelid = named.oid
+  SELECT n.oid FROM (SELECT unnest($1::oid[]) AS oid UNION SELECT oid FROM touched) n
+  UNION
+  SELECT x.oid FROM named n CROSS JOIN LATERAL (
+    SELECT inhrelid AS oid FROM pg_inherits WHERE inhparent = n.oid
+    UNION ALL
+    SELECT refobjid FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+      WHERE polrelid = n.oid AND refclassid = 'pg_class'::regclass
+  ) x
+), parts(oid) AS (
+  SELECT oid FROM touched UNION SELECT a.relid FROM touched CROSS JOIN LATERAL pg_partition_ancestors(touched.oid) a(relid)
+), spelled(oid) AS (
+  SELECT t.oid FROM pg_type t WHERE typname = ANY ($5::name[]) OR typname = ANY ($2::name[])
+  UNION SELECT unnest($7::oid[])
+), reach(classid, objid) AS (
+  SELECT s.classid, s.objid FROM (
+    SELECT 'pg_attrdef'::regclass::oid AS classid, d.oid AS objid FROM pg_attrdef d JOIN touched ON adrelid = touched.oid
+    UNION ALL SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c JOIN touched ON touched.oid IN (conrelid, confrelid)
+    UNION ALL SELECT 'pg_class'::regclass, indexrelid FROM pg_index JOIN touched ON indrelid = touched.oid
+    UNION ALL SELECT 'pg_class'::regclass, oid FROM parts
+    UNION ALL SELECT 'pg_class'::regclass, oid FROM named
+    UNION ALL SELECT 'pg_policy'::regclass, p.oid FROM pg_policy p JOIN named ON polrelid = named.oid
+    UNION ALL SELECT 'pg_type'::regclass, oid FROM spelled
+    UNION ALL SELECT 'pg_type'::regclass, atttypid FROM pg_attribute JOIN named ON attrelid = named.oid WHERE attnum > 0 AND NOT attisdropped
+    UNION ALL SELECT 'pg_opclass'::regclass, o.oid FROM pg_opclass o WHERE opcdefault AND opcnamespace <> 'pg_catalog'::regnamespace AND opcintype < 16384
+  ) s
+  UNION
+  SELECT x.classid, x.objid FROM reach r CROSS JOIN LATERAL (
+    SELECT refclassid AS classid, refobjid AS objid FROM pg_depend d WHERE d.classid = r.classid AND d.objid = r.objid
+      AND refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass, 'pg_opclass'::regclass)
+    UNION ALL
+    SELECT 'pg_type'::regclass, m.oid FROM pg_type t
+      CROSS JOIN LATERAL (VALUES (t.typbasetype), (t.typelem)) m(oid) WHERE r.classid = 'pg_type'::regclass AND t.oid = r.objid AND m.oid <> 0
+    UNION ALL
+    SELECT 'pg_type'::regclass, atttypid FROM pg_type t JOIN pg_attribute ON attrelid = t.typrelid
+      WHERE r.classid = 'pg_type'::regclass AND t.oid = r.objid AND t.typtype = 'c' AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c WHERE r.classid = 'pg_type'::regclass AND contypid = r.objid
+    UNION ALL
+    SELECT 'pg_opclass'::regclass, o.oid FROM pg_opclass o WHERE r.classid = 'pg_type'::regclass AND opcintype = r.objid AND opcintype >= 16384
+    UNION ALL
+    SELECT 'pg_proc'::regclass, amproc::oid FROM pg_opclass o JOIN pg_amproc ON amprocfamily = opcfamily
+      WHERE r.classid = 'pg_opclass'::regclass AND o.oid = r.objid
+    UNION ALL
+    SELECT 'pg_operator'::regclass, amopopr FROM pg_opclass o JOIN pg_amop ON amopfamily = opcfamily
+      WHERE r.classid = 'pg_opclass'::regclass AND o.oid = r.objid
+  ) x WHERE r.classid <> 'pg_proc'::regclass
 )
 SELECT 'no table' AS what, '' AS name WHERE ($1::oid[])[1] IS NULL
 UNION ALL
@@ -64,19 +107,29 @@ SELECT 'default', pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN touched ON ad
   WHERE attgenerated <> '' OR $6::boolean
     OR EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = touched.oid AND (confdeltype = 'd' OR confupdtype = 'd'))
 UNION ALL
-SELECT 'function', p.proname FROM pieces JOIN pg_depend d USING (classid, objid) JOIN pg_proc p ON p.oid = d.refobjid
-  WHERE d.refclassid = 'pg_proc'::regclass AND ${OWN_FUNCTION('p.oid')}
+SELECT 'default', pg_get_expr(typdefaultbin, 0) FROM pg_type t JOIN reach ON classid = 'pg_type'::regclass AND objid = t.oid
+  WHERE typdefaultbin IS NOT NULL
+UNION ALL
+SELECT 'expression', pg_get_expr(conbin, conrelid) FROM pg_constraint c JOIN reach ON classid = 'pg_constraint'::regclass AND objid = c.oid
+  WHERE conbin IS NOT NULL
+UNION ALL
+SELECT 'expression', pg_get_expr(e.tree, polrelid) FROM pg_policy p JOIN reach ON classid = 'pg_policy'::regclass AND objid = p.oid
+  CROSS JOIN LATERAL (VALUES (polqual), (polwithcheck)) e(tree) WHERE e.tree IS NOT NULL
+UNION ALL
+SELECT 'function', p.proname FROM reach JOIN pg_proc p ON p.oid = objid WHERE classid = 'pg_proc'::regclass AND ${OWN_FUNCTION('p.oid')}
+UNION ALL
+SELECT 'operator', oprname FROM reach JOIN pg_operator o ON o.oid = objid WHERE classid = 'pg_operator'::regclass AND ${OWN_FUNCTION('oprcode')}
 UNION ALL
 SELECT 'function', proname FROM pg_proc WHERE proname = ANY ($2::name[]) AND ${OWN_FUNCTION('pg_proc.oid')}
 UNION ALL
 SELECT 'operator', oprname FROM pg_operator WHERE oprname = ANY ($3::name[]) AND ${OWN_FUNCTION('oprcode')}
 UNION ALL
 SELECT 'function', proname FROM pg_proc JOIN pg_type t ON t.oid = proargtypes[0]
-  WHERE proname = ANY ($4::name[]) AND pronargs = 1 AND typtype = 'c' AND pronamespace <> 'pg_catalog'::regnamespace
+  WHERE proname = ANY ($4::name[]) AND (typtype IN ('c', 'd', 'p') OR provariadic <> 0) AND ${OWN_FUNCTION('pg_proc.oid')}
 UNION ALL
-SELECT 'type', typname FROM pg_type t WHERE typname = ANY ($5::name[]) AND typnamespace <> 'pg_catalog'::regnamespace AND typtype NOT IN ('e', 'b', 'm', 'r')
-UNION ALL
-SELECT 'cast', format_type(castsource, NULL) FROM pg_cast WHERE castfunc <> 0 AND castcontext IN ('i', 'a') AND ${OWN_FUNCTION('castfunc')}
+SELECT 'cast', format_type(castsource, NULL) FROM pg_cast
+  WHERE castfunc <> 0 AND ${OWN_FUNCTION('castfunc')}
+    AND (castcontext <> 'e' OR EXISTS (SELECT FROM reach WHERE classid = 'pg_type'::regclass AND objid = casttarget))
 LIMIT 100`;
 
 const REASONS: Readonly<Record<string, (name: string) => string>> = {
@@ -88,15 +141,28 @@ const REASONS: Readonly<Record<string, (name: string) => string>> = {
   identity: name => `the column ${name} draws from a sequence, which does not roll back`,
   function: name => `the function ${name} is not known to be pure`,
   operator: name => `the operator ${name} calls a function that is not known to be pure`,
-  type: name => `the type ${name} may call a function that is not known to be pure`,
   cast: name => `a cast from ${name} calls a function that is not known to be pure`,
 };
 
-/** @param expression judges a default: why it may not be evaluated; null: it may. @returns why there is no preview; null: there can be. */
-export function impurity(rows: readonly (readonly (string | null)[])[], expression: (text: string) => string | null): string | null {
+const EXPRESSIONS: Readonly<Record<string, string>> = {
+  default: 'a column default',
+  expression: 'a check or a policy',
+};
+
+/**
+ * @param expression judges an expression that tables or types bring: why it may not be evaluated; null: it may.
+ * @returns why there is no preview; null: there can be.
+ */
+export function impurity(
+  rows: readonly (readonly (string | null)[])[],
+  expression: (text: string, what: string) => string | null,
+): string | null {
   for (const [what, name] of rows) {
+    const brought = EXPRESSIONS[what ?? ''];
     const reason =
-      what === 'default' ? expression(name ?? '') : (REASONS[what ?? '']?.(name ?? '') ?? 'it cannot be told whether it is pure');
+      brought === undefined
+        ? (REASONS[what ?? '']?.(name ?? '') ?? 'it cannot be told whether it is pure')
+        : expression(name ?? '', brought);
     if (reason !== null) return reason;
   }
   return null;

@@ -38,6 +38,11 @@ test('everything that is named is looked at, wherever it stands', () => {
   assert.ok(named.types.includes('thing'));
 });
 
+test('places in the text do not count: lists and arrays', () => {
+  for (const where of ['n in (3, 4)', 'n = any (array[1, 2])', 'n not in (1) and a[1:2] = array[[1], [2]]'])
+    assert.match(made(`update t set v = 1 where ${where}`).before ?? '', /^\nSELECT "t"/);
+});
+
 test('what may act outside of the transaction is not tried out', () => {
   assert.match(refused("update t set a = nextval('s')"), /nextval/);
   assert.match(refused('delete from t where own.f(a)'), /own\.f/);

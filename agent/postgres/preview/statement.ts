@@ -95,15 +95,19 @@ function returning(fields: Tree): boolean {
   return Array.isArray(fields['returningList']) || isTree(fields['returningClause']);
 }
 
-/** Does an expression of a column's default do nothing that outlives a rollback? @returns why not. */
-export function impurityOfExpression(expression: string): string | null {
+/**
+ * Does an expression that tables or types bring do nothing that outlives a rollback?
+ * @param what it is, for the reason.
+ * @returns why not.
+ */
+export function impurityOfExpression(expression: string, what = 'a column default'): string | null {
   const outcome = parse(Buffer.from(`SELECT ${expression}`));
-  if (!outcome.ok) return 'a column default that cannot be parsed';
+  if (!outcome.ok) return `${what} that cannot be parsed`;
   const found = { ...emptyNames(), changes: 0, cursor: false, setsDefault: false };
   for (const { node } of outcome.statements) collect(node, found);
   const impure = found.functions.find(name => !isPureBuiltin(name));
   if (impure === undefined) return null;
-  return impure === 'nextval' ? 'a column default draws from a sequence, which does not roll back' : `a column default calls ${impure}`;
+  return impure === 'nextval' ? `${what} draws from a sequence, which does not roll back` : `${what} calls ${impure}`;
 }
 
 function isPureBuiltin(name: string): boolean {
@@ -270,6 +274,17 @@ function beforeOf(fields: Tree, relation: Tree, body: Buffer, clauses: Clauses, 
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
+/** Fields of the tree that say where in the text something stands. */
+const PLACES: ReadonlySet<string> = new Set([
+  'location',
+  'name_location',
+  'list_start',
+  'list_end',
+  'rexpr_list_start',
+  'rexpr_list_end',
+  'stmt_location',
+  'stmt_len',
+]);
 const RETURNS: ReadonlySet<string> = new Set(['returningList', 'returningClause']);
 
 /** Are two trees the same but for where their words stand, and for the fields in `left`? */
@@ -280,7 +295,7 @@ function sameBut(a: unknown, b: unknown, left: ReadonlySet<string>): boolean {
 function stable(value: unknown, left: ReadonlySet<string>): string {
   return (
     JSON.stringify(value, (key, inner: unknown) => {
-      if (key === 'location' || key.endsWith('_location') || left.has(key)) return undefined;
+      if (PLACES.has(key) || left.has(key)) return undefined;
       if (!isTree(inner)) return inner;
       return Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)));
     }) ?? ''
