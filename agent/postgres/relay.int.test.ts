@@ -267,4 +267,18 @@ describe('the client\u2019s messages', () => {
     assert.ok(!got.some(each => each.includes('canary') && !each.startsWith('B')), got.join('\n'));
     client.close();
   });
+
+  test('what is refused is recorded as refused, also when the client does not wait for the end of the answer', async () => {
+    gateway.use({ guards: [{ resources: {}, priority: 0, rules: [{ name: 'no', match: { statements: ['drop'] }, action: 'deny' }] }] });
+    const client = await connect();
+    upstream.onFrame = (type, _, socket) => {
+      if (type === 'Q') socket.write(frame('E', Buffer.from('SERROR\0C42601\0Mx\0\0')));
+    };
+    const before = gateway.sink.responses.length;
+    client.send(message.query('drop table canary'));
+    await client.until('E');
+    client.close();
+    while (gateway.sink.responses.length === before) await immediate();
+    assert.equal(gateway.sink.responses.at(-1)?.status, Status.REFUSED);
+  });
 });

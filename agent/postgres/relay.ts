@@ -622,7 +622,8 @@ export class Relay {
         if (entry === undefined) break;
         this.pipeline.shift();
         if (entry.run !== null) {
-          entry.run.status = 'aborted';
+          // What was refused or failed stays so, though the client did not wait for the end of the answer.
+          if (entry.run.status === 'ok') entry.run.status = 'aborted';
           this.recordResponse(entry.run);
         }
       }
