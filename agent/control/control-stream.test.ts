@@ -143,6 +143,32 @@ test('sessions are told in one message; those that came and went are not; a reco
   stream.stop();
 });
 
+test('a question that is taken back is taken back until the control plane says that it is decided', async () => {
+  const { stream, heard, told, streams, last, say } = setUp();
+  const taken = () => heard.filter(body => body.case === 'approvalWithdrawn').map(body => body.value.approvalId);
+  stream.start();
+  stream.requestApproval({ ...approval, expiresUnixMs: Date.now() + 60_000 });
+  stream.requestApproval({ ...approval, approvalId: 'over', expiresUnixMs: Date.now() - 1 });
+  stream.withdrawApproval('ap1', 'the client left');
+  stream.withdrawApproval('over', 'expired');
+  await until(() => taken().length === 2);
+  heard.length = 0;
+  last().fail(14);
+  await until(() => streams.length === 2 && heard.length === 3);
+  assert.deepEqual(taken(), ['ap1']);
+  assert.ok(heard.every(body => body.case !== 'approvalRequested'));
+  const decided = { approvalId: 'ap1', by: [], reason: '', binding: new Uint8Array(32), state: 'withdrawn' };
+  say({ case: 'approvalDecided', value: { $typeName: 'sallyport.agent.v1.ApprovalDecided', ...decided } });
+  say({ case: 'revocations', value: { $typeName: 'sallyport.agent.v1.Revocations', tokenIds: ['t'] } });
+  await until(() => told.length === 1);
+  assert.deepEqual(told, [['revoked', ['t']]], 'nobody waits for this answer');
+  heard.length = 0;
+  last().fail(14);
+  await until(() => streams.length === 3 && heard.length === 2);
+  assert.deepEqual(taken(), []);
+  stream.stop();
+});
+
 test('an approval request is repeated until it is decided; an unknown word decides nothing', async () => {
   const { stream, heard, told, streams, last, say } = setUp();
   stream.start();

@@ -78,8 +78,8 @@ export class ControlStream {
   #silence: NodeJS.Timeout | null = null;
   /** Approval requests without a decision, to be repeated. */
   readonly #approvals = new Map<string, Fields<ApprovalRequested>>();
-  /** What was withdrawn while nobody could be told. */
-  readonly #withdrawals = new Map<string, string>();
+  /** What was withdrawn, until the control plane has said that it is decided, or it would have expired anyway. */
+  readonly #withdrawals = new Map<string, { reason: string; expiresUnixUs: bigint }>();
   /** The newest checkpoint of each ledger (one per spool) that is not in the control plane's log yet. */
   readonly #checkpoints = new Map<string, { number: number; statement: Uint8Array; signature: Uint8Array }>();
 
@@ -172,10 +172,16 @@ export class ControlStream {
     for (const [approvalId, request] of this.#approvals) if (request.sessionId === sessionId) this.withdrawApproval(approvalId, reason);
   }
 
+  /** Takes a question back, now and after every reconnect, until the control plane has said that it is decided. */
   withdrawApproval(approvalId: string, reason: string): void {
-    this.#approvals.delete(approvalId);
-    if (this.#established) this.#tellWithdrawn(approvalId, reason);
-    else if (this.#withdrawals.size < APPROVALS_MAX) this.#withdrawals.set(approvalId, reason);
+    const request = this.#approvals.get(approvalId);
+    if (request !== undefined) {
+      this.#approvals.delete(approvalId);
+      const oldest = this.#withdrawals.size >= APPROVALS_MAX ? this.#withdrawals.keys().next() : null;
+      if (oldest?.done === false) this.#withdrawals.delete(oldest.value);
+      this.#withdrawals.set(approvalId, { reason, expiresUnixUs: request.expiresUnixUs });
+    }
+    this.#tellWithdrawn(approvalId, reason);
   }
 
   #tellWithdrawn(approvalId: string, reason: string): void {
@@ -191,8 +197,6 @@ export class ControlStream {
       if (!this.#established) {
         this.#established = true;
         this.#options.onConnected?.(true);
-        for (const [approvalId, reason] of this.#withdrawals) this.#tellWithdrawn(approvalId, reason);
-        this.#withdrawals.clear();
         if (this.#silence !== null) clearTimeout(this.#silence);
         this.#backoff.reset();
         this.#options.log.info({}, 'connected to the control plane');
@@ -209,6 +213,11 @@ export class ControlStream {
     this.#send({ case: 'hello', value: this.#hello() });
     for (const message of this.#approvals.values()) {
       this.#send({ case: 'approvalRequested', value: { $typeName: 'sallyport.agent.v1.ApprovalRequested', ...message } });
+    }
+    const nowUs = BigInt(Date.now()) * 1000n;
+    for (const [approvalId, { reason, expiresUnixUs }] of this.#withdrawals) {
+      if (expiresUnixUs <= nowUs) this.#withdrawals.delete(approvalId);
+      else this.#tellWithdrawn(approvalId, reason);
     }
     for (const { statement, signature } of this.#checkpoints.values()) {
       this.#send({ case: 'checkpointed', value: { $typeName: 'sallyport.agent.v1.Checkpointed', statement, signature } });
@@ -299,6 +308,7 @@ export class ControlStream {
         return;
       case 'approvalDecided': {
         const { approvalId, state, by, reason, binding } = body.value;
+        this.#withdrawals.delete(approvalId);
         // An unknown word is no approval.
         if (state !== 'approved' && state !== 'denied' && state !== 'expired') return;
         this.#approvals.delete(approvalId);

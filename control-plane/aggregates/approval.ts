@@ -151,8 +151,10 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
         return grant({ type: 'ApprovalExpired', payload: {} });
 
       case 'withdraw':
+        // A replica that is behind may not know the question yet: the agent repeats this until it hears that it is decided.
+        if (state.status === 'unknown' || state.question.agentId !== request.agentId)
+          return reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
         if (state.status !== 'pending') return grant();
-        if (state.question.agentId !== request.agentId) return reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
         return grant({ type: 'ApprovalWithdrawn', payload: { reason: request.reason } });
 
       case 'endAccess': {

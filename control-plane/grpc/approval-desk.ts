@@ -25,6 +25,8 @@ export class ApprovalDesk {
   readonly #logger: Logger;
   readonly #clock: () => number;
   readonly #timer: NodeJS.Timeout;
+  /** Questions on their way into the log: who takes one back right away must not overtake it. */
+  readonly #asking = new Map<string, Promise<unknown>>();
 
   constructor(options: { control: ControlLog; fleet: Fleet; logger: Logger; clock: () => number }) {
     this.#control = options.control;
@@ -46,27 +48,32 @@ export class ApprovalDesk {
     if (waiting.length >= pendingPerAgentMax && !waiting.some(([id]) => id === approvalId)) {
       throw new GatewayError('APPROVALS_TOO_MANY', 'unavailable', `This agent has ${pendingPerAgentMax} commands waiting already.`);
     }
-    const outcome = await this.#control.execute(
+    const asking = this.#control.execute(
       [action(approvalAggregate, approvalId, { type: 'request', question, nowMs: this.#clock() })],
       this.#provenance(identity, 'approval requested'),
     );
+    this.#asking.set(approvalId, asking);
+    const outcome = await asking.finally(() => {
+      if (this.#asking.get(approvalId) === asking) this.#asking.delete(approvalId);
+    });
     if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
     // A repeat may come after the decision: then the agent has not heard it.
     if (outcome.events.length === 0) this.#fleet.tellApproval(approvalId, this.#control.state.approval(approvalId));
   }
 
+  /** @throws {GatewayError} APPROVAL_INVALID, APPROVAL_UNKNOWN. */
   async withdrawn(identity: AgentIdentity, request: ApprovalWithdrawn): Promise<void> {
-    if (!isApprovalId(request.approvalId)) throw invalid('its id is not a UUID');
-    await this.#control.execute(
-      [
-        action(approvalAggregate, request.approvalId, {
-          type: 'withdraw',
-          agentId: identity.agentId,
-          reason: request.reason.slice(0, 500),
-        }),
-      ],
+    const { approvalId } = request;
+    if (!isApprovalId(approvalId)) throw invalid('its id is not a UUID');
+    // A failure is told to whoever asked; this one finds then that there is no such question.
+    await this.#asking.get(approvalId)?.catch(() => undefined);
+    const outcome = await this.#control.execute(
+      [action(approvalAggregate, approvalId, { type: 'withdraw', agentId: identity.agentId, reason: request.reason.slice(0, 500) })],
       this.#provenance(identity, 'approval withdrawn'),
     );
+    if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+    // It was decided before: the agent repeats itself until it knows.
+    if (outcome.events.length === 0) this.#fleet.tellApproval(approvalId, this.#control.state.approval(approvalId));
   }
 
   /**

@@ -161,7 +161,7 @@ export class Fleet {
 
   /** Tells the outcome of an approval to the agent that asked. */
   tellApproval(approvalId: string, state: ApprovalState): void {
-    if (state.status !== 'approved' && state.status !== 'denied' && state.status !== 'expired') return;
+    if (state.status === 'unknown' || state.status === 'pending') return;
     const { question } = state;
     this.#connected.get(question.agentId)?.connection.send({
       case: 'approvalDecided',
