@@ -57,7 +57,8 @@ export interface ChildEvents {
   looping(name: string, why: string): void;
 }
 
-const READY_TIMEOUT_MS = 60_000;
+/** Of a slow machine that starts several installations at once. */
+const READY_TIMEOUT_MS = 180_000;
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
 /** A child that was ready this long has earned a fresh start of the backoff. */

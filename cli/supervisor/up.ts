@@ -19,13 +19,14 @@ import { checkManifests, checkSecrets, type ManifestFile, readManifestFiles } fr
 import { shownPath } from '../shown-path.ts';
 import type { Terminal } from '../terminal.ts';
 import { Child, type ChildPlan, type ReadyLine, signalGroup } from './child.ts';
+import { PortClaims } from './port-claims.ts';
 import { choosePorts, type HeldPort, holdPort, isFree, takenOf } from './ports.ts';
 import { NAMES, SAMPLE_PASSWORD_VARIABLE, sampleDatabasePlan, sampleIdentityProviderPlan, stackPlans } from './stack.ts';
 import { startScreen } from './start-screen.ts';
 import { endLeftovers, openState, processStart, type SupervisorState } from './state.ts';
 import { listenForStop, type StopSignal } from './stop-signal.ts';
 
-const SERVING_TIMEOUT_MS = 45_000;
+const SERVING_TIMEOUT_MS = 120_000;
 /** All children together have this long to stop; what is left then is killed. */
 const STOP_MS = 8_500;
 /** Of a start whose ports others take. */
@@ -61,6 +62,7 @@ class Supervisor {
   /** In the order of their start. */
   readonly #children: Child[] = [];
   #endpoints: Endpoints | undefined;
+  readonly #claims = new PortClaims();
   /** Kept until the agent takes it. */
   #gatewayPort: HeldPort | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -178,15 +180,16 @@ class Supervisor {
   }
 
   /**
-   * Starts on free ports. When another program takes one of them between the choice and the child's own bind (two starts in the same
-   * moment prefer the same ports), everything is started once more on others.
+   * Starts on free ports. Other starts of the same moment keep off what was claimed here; when another program takes one of them
+   * between the choice and the child's own bind, everything is started once more on others.
    */
   async #onFreePorts<Started>(
     withGatewayPort: boolean,
     start: (ports: Record<string, number>) => Promise<Started>,
   ): Promise<{ ports: Record<string, number>; started: Started }> {
+    const avoid = new Set<number>();
     for (let attempt = 1; ; attempt++) {
-      const ports = await this.#choosePorts(withGatewayPort);
+      const ports = await this.#choosePorts(withGatewayPort, avoid);
       Object.assign(this.#state.ports, ports);
       await this.#save();
       if (attempt === 1) this.#terminal.err(this.#terminal.errStyle.dim(`Starting on ${shownPath(this.#folder) || '.'} …`));
@@ -200,12 +203,13 @@ class Supervisor {
         await this.#stopChildren();
         const lost = await takenOf(ports);
         if (lost.length === 0) throw error;
+        for (const port of lost) avoid.add(port);
         this.#say('yellow', `another program took port ${lost.join(', ')} in the same moment; starting on other ports`);
       }
     }
   }
 
-  async #choosePorts(withGatewayPort: boolean): Promise<Record<string, number>> {
+  async #choosePorts(withGatewayPort: boolean, avoid: ReadonlySet<number>): Promise<Record<string, number>> {
     const { ports: kept } = this.#state;
     const wish = (name: string, preferred: number, demanded?: number, flag?: string) => ({
       name,
@@ -214,13 +218,14 @@ class Supervisor {
       ...(flag === undefined ? {} : { flag }),
       ...(kept[name] === undefined ? {} : { kept: kept[name] }),
     });
-    return choosePorts([
+    const wishes = [
       wish('console', 8420, this.#flags.consolePort, '--console-port'),
       wish('grpc', 8421, this.#flags.grpcPort, '--grpc-port'),
       wish('clickhouse', 8123, this.#flags.clickhousePort, '--clickhouse-port'),
       ...(this.#flags.demo ? [wish('database', PREFERRED_PORTS.database), wish('identityProvider', PREFERRED_PORTS.identityProvider)] : []),
       ...(withGatewayPort ? [wish('gateway', PREFERRED_PORTS.gateway)] : []),
-    ]);
+    ];
+    return choosePorts(wishes, this.#claims, avoid);
   }
 
   #demoPorts(): DemoPorts {
@@ -398,6 +403,7 @@ class Supervisor {
     this.#stop.onForce(force);
     await this.#gatewayPort?.release();
     await this.#stopChildren();
+    this.#claims.release();
     this.#endpoints = undefined;
     await this.#writing.catch(() => {});
     await removeEndpoints(this.#folder);
