@@ -12,6 +12,7 @@ interface Due {
   before: string | null;
   sessions: number;
   held: number;
+  open: number;
 }
 
 interface Hold {
@@ -49,6 +50,7 @@ export function addRetention(evidence: Command, terminal: Terminal): void {
             { title: 'BY', value: ({ policies }) => policies.join(', ') },
             { title: options.run ? 'DELETED' : 'DUE', value: ({ sessions }) => sessions, align: 'right' },
             { title: 'ON HOLD', value: ({ held }) => held, align: 'right' },
+            { title: 'NO END', value: ({ open }) => open, align: 'right' },
           ],
           terminal.style,
           'no sessions yet',

@@ -44,13 +44,10 @@ export const checkpointAggregate: Aggregate<CheckpointState, CheckpointRequest, 
     const claimed = new Set<string>();
     for (const checkpoint of request.checkpoints) {
       const known = ledgers[checkpoint.ledger];
-      // A ledger is the agent's that came first.
-      if (claimed.has(checkpoint.ledger)) {
-        conflicts.push(checkpoint);
-        continue;
-      }
+      // A ledger is the agent's that came first: what another says of it is no evidence against that one.
+      if (claimed.has(checkpoint.ledger) || (known !== undefined && known.agentId !== checkpoint.agentId)) continue;
       claimed.add(checkpoint.ledger);
-      if (known === undefined || (checkpoint.number > known.number && known.agentId === checkpoint.agentId)) checkpoints.push(checkpoint);
+      if (known === undefined || checkpoint.number > known.number) checkpoints.push(checkpoint);
       else if (checkpoint.statement !== known.statement && checkpoint.statement !== known.conflict) conflicts.push(checkpoint);
     }
     return checkpoints.length + conflicts.length === 0

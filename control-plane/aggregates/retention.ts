@@ -29,6 +29,12 @@ export interface Expiry {
   sessions: number;
 }
 
+/** A deletion as it is logged. */
+export interface LoggedExpiry extends Expiry {
+  /** Ids of the legal holds in force: what they are about was not deleted. */
+  holds: string[];
+}
+
 export interface RetentionState {
   holds: Readonly<Record<string, LegalHold>>;
   /** resource → the last deletion. */
@@ -40,7 +46,7 @@ export type RetentionRequest = { type: 'place'; hold: LegalHold } | { type: 'rel
 export type RetentionEvent =
   | { type: 'LegalHoldPlaced'; payload: LegalHold }
   | { type: 'LegalHoldReleased'; payload: { id: string } }
-  | { type: 'EvidenceExpired'; payload: Expiry };
+  | { type: 'EvidenceExpired'; payload: LoggedExpiry };
 
 const HOLDS_MAX = 10_000;
 
@@ -64,7 +70,7 @@ export const retentionAggregate: Aggregate<RetentionState, RetentionRequest, Ret
           ? grant({ type: 'LegalHoldReleased', payload: { id: request.id } })
           : reject('HOLD_UNKNOWN', 'notFound', 'There is no such legal hold.');
       case 'expire':
-        return grant({ type: 'EvidenceExpired', payload: request.expiry });
+        return grant({ type: 'EvidenceExpired', payload: { ...request.expiry, holds: Object.keys(holds) } });
     }
   },
 

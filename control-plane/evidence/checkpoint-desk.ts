@@ -57,6 +57,7 @@ export class CheckpointDesk {
     if (!verifyEd25519(key, signedBytes(message.statement), message.signature))
       throw invalid('its signature is not by the key that the agent enrolled with');
     const { ledger, number } = statement;
+    if ((this.#owner(ledger) ?? identity.agentId) !== identity.agentId) throw invalid('it speaks for the ledger of another agent');
     // An agent cannot stand in the way of another's ledger.
     const place = `${identity.agentId}/${ledger}`;
     const waiting = this.#pending.get(place);
@@ -74,6 +75,12 @@ export class CheckpointDesk {
       logged,
     });
     this.#timer ??= setTimeout(() => void this.flush(), this.#options.gatherMs ?? GATHER_MS);
+  }
+
+  /** The agent whose ledger it is: the first that had a checkpoint of it logged. */
+  #owner(ledger: string): string | undefined {
+    const { ledgers } = this.#options.control.state.checkpoints();
+    return Object.hasOwn(ledgers, ledger) ? ledgers[ledger]?.agentId : undefined;
   }
 
   /** Logs what waits, at once. Never rejects: what could not be logged comes again. */
@@ -110,7 +117,11 @@ export class CheckpointDesk {
             'an agent’s evidence was set back or copied: this checkpoint does not follow the last one',
           );
       }
-      for (const { checkpoint, logged } of pending) logged(checkpoint.ledger, checkpoint.number);
+      for (const { checkpoint, logged } of pending) {
+        const { agentId, ledger, number } = checkpoint;
+        if (this.#owner(ledger) === agentId) logged(ledger, number);
+        else logger.error({ agentId, ledger, number }, 'two agents claimed one ledger at once: this one’s checkpoint was not logged');
+      }
     } catch (error) {
       logger.warn({ err: errorText(error) }, 'checkpoints were not logged; agents repeat them');
       // They are not lost: a newer one covers them, and until then they wait here.

@@ -46,6 +46,8 @@ export interface EvidenceExportOptions {
 }
 
 const PAGE = 500;
+/** Of these also the ones that are older than every session of a file. */
+const EARLY_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'LegalHoldPlaced', 'LegalHoldReleased']);
 /** How long the store may be behind the log. */
 const STORE_WAIT_MS = 10_000;
 const STORE_POLL_MS = 200;
@@ -151,8 +153,8 @@ export class EvidenceExport {
   }
 
   /**
-   * What of the control log the sessions may rest on: each agent's key, and everything from well before the first of them; of the rest
-   * the hashes that lead to the head.
+   * What of the control log the sessions may rest on: each agent's key, legal holds, and everything from well before the first of them;
+   * of the rest the hashes that lead to the head.
    */
   async *#logLines(scope: EvidenceScope, size: number): AsyncGenerator<unknown> {
     const { tree } = this.#options;
@@ -161,10 +163,11 @@ export class EvidenceExport {
       const proof = high - low === size ? [] : tree.tree.rangeProof(low, high, size).map(base64);
       return { type: 'range', from: low, to: high, proof };
     };
-    for (const stream of from === 0 ? [] : tree.streams('agent/')) {
+    const streams = from === 0 ? [] : [...tree.streams('agent/'), 'retention/log'];
+    for (const stream of streams) {
       for (const index of tree.entriesOf(stream).filter(each => each < from)) {
         for await (const { line, event } of this.#entries(index, index + 1)) {
-          if (event !== 'AgentJoined') continue;
+          if (!EARLY_ENTRIES.has(event)) continue;
           yield range(index, index + 1);
           yield line;
         }

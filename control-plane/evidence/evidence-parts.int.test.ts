@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { sha256, signEd25519, verifyEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { base64, fromBase64 } from '@sallyport/shared/evidence/base64.ts';
+import { decodeStatement } from '@sallyport/shared/evidence/checkpoint.ts';
 import { controlLeaf } from '@sallyport/shared/evidence/control-leaf.ts';
 import { checkKeptHeads } from '@sallyport/shared/evidence/kept-heads.ts';
 import { MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
@@ -230,16 +231,8 @@ test('a witness finds it without any file: what is shown now against what was sh
 
 test('sessions that were deleted by right, as the log says, are noted; others are missing', async () => {
   const { installation, ids } = fortyDays();
-  const expiry = { resource: 'agent-one', policies: ['keep'], beforeMs: START + 10 * DAY, sessions: 10 };
+  const expiry = { resource: 'agent-one', policies: ['keep'], beforeMs: START + 10 * DAY, sessions: 10, holds: [] };
   const of = ids.filter((_id, at) => at % 2 === 0);
-  const without = (lines: Line[], gone: readonly string[]) => {
-    let isGone = false;
-    return lines.filter(line => {
-      if (line.type === 'session') isGone = gone.includes(String(line['session']));
-      else if (line.type !== 'record') isGone = false;
-      return !isGone;
-    });
-  };
   const early = await verified(installation, without(await installation.lines({}), of.slice(0, 10)));
   assert.deepEqual(codes(early), ['SESSION_MISSING']);
   installation.log('retention/log', 'EvidenceExpired', expiry);
@@ -255,4 +248,205 @@ test('sessions that were deleted by right, as the log says, are noted; others ar
       [['SESSION_MISSING', taken]],
     );
   }
+});
+
+/** Lines without some sessions, as somebody would leave them out who can write the store and the file. */
+function without(lines: Line[], gone: readonly string[]): Line[] {
+  let isGone = false;
+  return lines.filter(line => {
+    if (line.type === 'session') isGone = gone.includes(String(line['session']));
+    else if (line.type !== 'record') isGone = false;
+    return !isGone;
+  });
+}
+
+test('what says that it is of the future is not new, and what began long ago is not either', async () => {
+  const installation = new Installation(START);
+  const agent = installation.agent('one');
+  installation.session(agent, 'sam@example.com', 'crm');
+  const madeMs = START + 30 * DAY;
+  // A session that no checkpoint names, put into the store: with times of next year.
+  installation.nowMs = madeMs + 365 * DAY;
+  const future = installation.record('sam@example.com', 'crm', 'select 1').sessionId;
+  // One whose id is old, and whose records say that they are of now.
+  installation.nowMs = START + DAY;
+  const old = installation.record('sam@example.com', 'crm', 'select 1', 1, madeMs).sessionId;
+  // One that is new indeed.
+  installation.nowMs = madeMs - 1000;
+  installation.record('sam@example.com', 'crm', 'select 1');
+  installation.nowMs = madeMs;
+  const verdict = await verified(installation, await installation.lines({}));
+  assert.deepEqual(
+    verdict.findings.map(({ code, session }) => `${code} ${session}`).sort(),
+    [`SESSION_UNPROVEN ${old}`, `SESSION_UNPROVEN ${future}`].sort(),
+  );
+  assert.equal(verdict.notes.filter(({ code }) => code === 'NOT_YET_COVERED').length, 1);
+  // Nor can a checkpoint of the future wait for its entry for ever.
+  installation.nowMs = madeMs + 365 * DAY;
+  installation.checkpoint(agent, [], false);
+  const other = installation.agent('two');
+  installation.checkpoint(other, [], false);
+  installation.nowMs = madeMs;
+  assert.ok(codes(await verified(installation, await installation.lines({}))).includes('CHECKPOINT_UNLOGGED'));
+});
+
+test('records behind the last checkpoint: all of them must be new, not only the last', async () => {
+  const installation = new Installation(START);
+  const agent = installation.agent('one');
+  const head = installation.record('sam@example.com', 'crm', 'select 1', 3);
+  installation.checkpoint(agent, [{ ...installation.headAt(head.sessionId, 4), ended: false }]);
+  installation.nowMs += 10_000;
+  assert.deepEqual(codes(await verified(installation, await installation.lines({}))), []);
+  installation.nowMs += DAY;
+  assert.deepEqual(codes(await verified(installation, await installation.lines({}))), ['SESSION_UNPROVEN']);
+  const lines = await installation.lines({});
+  const last = lines.findLastIndex(({ type }) => type === 'record');
+  const forged = installation.restamped(String(lines[last]?.['bytes']), installation.nowMs);
+  assert.deepEqual(codes(await verified(installation, lines.with(last, { type: 'record', bytes: forged }))), ['SESSION_UNPROVEN']);
+});
+
+test('legal holds: what one is about has not expired, whatever the log says was deleted', async () => {
+  const about: [string, Record<string, string>, number[]][] = [
+    ['a person', { person: 'sam@example.com' }, [0, 4]],
+    ['a resource', { resource: 'agent-one' }, [0, 2, 4]],
+    ['a person on a resource', { person: 'pia@example.com', resource: 'agent-one' }, [2]],
+    ['another resource', { resource: 'agent-two' }, []],
+  ];
+  for (const [what, subject, held] of about) {
+    const { installation, ids } = fortyDays();
+    const gone = [0, 2, 4].map(at => ids[at] ?? '');
+    installation.log('retention/log', 'LegalHoldPlaced', { id: 'h', ...subject, reason: 'x', placedAtMs: 0 });
+    installation.log('retention/log', 'EvidenceExpired', expired(START + 10 * DAY, ['h']));
+    const verdict = await verified(installation, without(await installation.lines({}), gone));
+    assert.deepEqual(
+      verdict.findings.map(({ code, session }) => `${code} ${session}`).sort(),
+      held.map(at => `SESSION_MISSING ${ids[at]}`),
+      what,
+    );
+  }
+});
+
+const expired = (beforeMs: number, holds: string[]) => ({ resource: 'agent-one', policies: ['keep'], beforeMs, sessions: 1, holds });
+
+test('a hold on one session; released, it frees; one that the deletion does not name counts all the same', async () => {
+  const { installation, ids } = fortyDays();
+  const gone = [ids[0] ?? ''];
+  const missing = async () => codes(await verified(installation, without(await installation.lines({}), gone)));
+  installation.log('retention/log', 'LegalHoldPlaced', { id: 'h', session: gone[0], reason: 'x', placedAtMs: 0 });
+  installation.log('retention/log', 'EvidenceExpired', expired(START + 10 * DAY, []));
+  assert.deepEqual(await missing(), ['SESSION_MISSING']);
+  // An entry that lost its race releases nothing.
+  installation.log('retention/log', 'LegalHoldReleased', { id: 'h' }, 1n);
+  installation.log('retention/log', 'EvidenceExpired', expired(START + 10 * DAY, ['h']));
+  assert.deepEqual(await missing(), ['SESSION_MISSING']);
+  // A deletion in a stream where holds do not count is none.
+  installation.log('retention/other', 'EvidenceExpired', expired(START + 10 * DAY, []));
+  assert.deepEqual(await missing(), ['SESSION_MISSING']);
+  installation.log('retention/log', 'LegalHoldReleased', { id: 'h' });
+  assert.deepEqual(await missing(), ['SESSION_MISSING'], 'it was deleted while the hold was in force');
+  installation.log('retention/log', 'EvidenceExpired', expired(START + 10 * DAY, []));
+  assert.deepEqual(await missing(), []);
+});
+
+test('holds from before the entries that a file has are in it, and are missed when they are taken out', async () => {
+  const installation = new Installation(START);
+  const agent = installation.agent('one');
+  installation.log('retention/log', 'LegalHoldPlaced', { id: 'h', person: 'sam@example.com', reason: 'x', placedAtMs: 0 });
+  installation.log('role/support', 'RoleApplied', {});
+  installation.nowMs += 10 * DAY;
+  installation.session(agent, 'pia@example.com', 'agent-one');
+  installation.nowMs += 10 * DAY;
+  const from = new Date(installation.nowMs - 1000).toISOString();
+  const sam = installation.session(agent, 'sam@example.com', 'agent-one');
+  const pia = installation.session(agent, 'pia@example.com', 'agent-one');
+  installation.nowMs += 10 * DAY;
+  installation.log('retention/log', 'EvidenceExpired', expired(installation.nowMs - DAY, ['h']));
+  const lines = without(await installation.lines({ from }), [sam, pia]);
+  assert.ok(count(lines, 'entry') < installation.tree.size);
+  const verdict = await verified(installation, lines);
+  assert.deepEqual(
+    verdict.findings.map(({ code, session }) => [code, session]),
+    [['SESSION_MISSING', sam]],
+  );
+  const placed = lines.findIndex(({ value }) => typeof value === 'string' && Buffer.from(value, 'base64').includes('LegalHoldPlaced'));
+  assert.deepEqual(codes(await verified(installation, lines.toSpliced(placed - 1, 2))), ['ENTRY_ALTERED']);
+});
+
+test('what ended later than a deletion says, or never, was not deleted by it', async () => {
+  const installation = new Installation(START);
+  const agent = installation.agent('one');
+  const long = installation.record('sam@example.com', 'agent-one', 'select 1', 5);
+  const never = installation.record('sam@example.com', 'agent-one', 'select 1', 5);
+  installation.checkpoint(
+    agent,
+    [long, never].map(({ sessionId }) => ({ ...installation.headAt(sessionId, 3), ended: false })),
+  );
+  installation.nowMs += 50 * DAY;
+  installation.checkpoint(agent, [long]);
+  installation.nowMs += DAY;
+  installation.log('retention/log', 'EvidenceExpired', expired(START + 20 * DAY, []));
+  const verdict = await verified(installation, without(await installation.lines({}), [long.sessionId, never.sessionId]));
+  assert.deepEqual(
+    verdict.findings.map(({ code, session }) => [code, session]),
+    [
+      ['SESSION_MISSING', long.sessionId],
+      ['SESSION_MISSING', never.sessionId],
+    ],
+  );
+});
+
+test('a session has one ledger: another agent cannot give it another history, nor its own agent take one back', async () => {
+  const setUp = () => {
+    const installation = new Installation(START);
+    const [one, two] = [installation.agent('one'), installation.agent('two')] as const;
+    const head = installation.record('sam@example.com', 'crm', 'select 1', 5);
+    return { installation, one, two, head, at: (records: number) => ({ ...installation.headAt(head.sessionId, records), ended: false }) };
+  };
+  const judged = async (installation: Installation) => {
+    installation.nowMs += DAY;
+    return (await verified(installation, await installation.lines({}))).findings.map(({ code, number }) => [code, number]);
+  };
+  {
+    const { installation, one, two, head, at } = setUp();
+    installation.checkpoint(one, [at(5)]);
+    installation.checkpoint(one, [head]);
+    installation.checkpoint(two, [head]);
+    assert.deepEqual(await judged(installation), [['CHECKPOINT_FORK', 0]], 'another ledger, though it says the same');
+  }
+  {
+    const { installation, one, head, at } = setUp();
+    installation.checkpoint(one, [at(7)]);
+    installation.checkpoint(one, [at(5)]);
+    installation.checkpoint(one, [head]);
+    assert.deepEqual(await judged(installation), [['CHECKPOINT_FORK', 1]], 'fewer records than before');
+  }
+  {
+    const { installation, one, head } = setUp();
+    installation.checkpoint(one, [head]);
+    installation.checkpoint(one, [{ ...head, hash: sha256(Uint8Array.of(1)) }]);
+    assert.deepEqual(await judged(installation), [['CHECKPOINT_FORK', 1]], 'another hash');
+  }
+  {
+    // The newest head fits what is there; an older one was signed over something else.
+    const { installation, one, head, at } = setUp();
+    installation.checkpoint(one, [{ ...at(5), hash: sha256(Uint8Array.of(1)) }]);
+    installation.checkpoint(one, [head]);
+    assert.deepEqual(await judged(installation), [['RECORD_ALTERED', undefined]]);
+  }
+  {
+    const { installation, one, two, head, at } = setUp();
+    installation.checkpoint(one, [at(5)]);
+    // The other agent goes on with the ledger of the first.
+    Object.assign(two, { ledger: one.ledger, number: one.number, previous: one.previous });
+    installation.checkpoint(two, [head]);
+    assert.deepEqual(await judged(installation), [['CHECKPOINT_FORK', 1]]);
+  }
+});
+
+test('a file of one session, too, has a checkpoint of every ledger that the log knows', async () => {
+  const { installation, ids } = fortyDays();
+  const lines = await installation.lines({ sessions: [ids[4] ?? ''] });
+  const ledgerOf = (line: Line) => decodeStatement(fromBase64(String(line['statement'])) ?? new Uint8Array(0))?.ledger;
+  const dropped = lines.filter(line => line.type !== 'checkpoint' || ledgerOf(line) !== 'two-spool');
+  assert.deepEqual(codes(await verified(installation, dropped)), ['CHECKPOINT_MISSING']);
 });

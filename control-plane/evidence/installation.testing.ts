@@ -4,8 +4,9 @@
  * gateway records is in e2e/evidence.test.ts.
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
+import { RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { sha256, signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import {
   encodeCheckpoint,
@@ -60,6 +61,7 @@ export class Installation {
   /** Heads that were time-stamped. */
   readonly stamps: TimestampedRoot[] = [];
   readonly #entries: Uint8Array[] = [];
+  readonly #versions = new Map<string, bigint>();
   readonly #records: StoredRecord[] = [];
   readonly #sessions: StoredSession[] = [];
   readonly #known: Record<string, { agentId: string; number: number; statement: string; conflict: string | null }> = {};
@@ -71,14 +73,17 @@ export class Installation {
     this.tree = new ControlTree(pair.privateKey, rawPublic(pair.publicKey), () => this.nowMs);
   }
 
-  /** An entry of the control log. */
-  log(stream: string, type: string, payload: unknown): void {
+  /** An entry of the control log; `version`: it expects another than its stream has, and is not accepted. */
+  log(stream: string, type: string, payload: unknown, version?: bigint): void {
     const atUnixUs = BigInt(this.nowMs) * 1000n;
     const bytes = new TextEncoder().encode(JSON.stringify(payload));
-    const fields = { eventId: `event-${this.#entries.length}`, stream, type, payload: bytes, atUnixUs, author: 'system' };
+    const next = this.#versions.get(stream) ?? 0n;
+    const expectedVersion = version ?? next;
+    if (expectedVersion === next) this.#versions.set(stream, next + 1n);
+    const fields = { eventId: `event-${this.#entries.length}`, stream, expectedVersion, type, payload: bytes, atUnixUs, author: 'system' };
     const value = toBinary(ControlEventSchema, create(ControlEventSchema, fields));
     this.#entries.push(value);
-    const rest = { expectedVersion: 0n, schema: 1, authorAddress: '', reason: '', requestId: '' };
+    const rest = { schema: 1, authorAddress: '', reason: '', requestId: '' };
     this.tree.take(value, { ...fields, ...rest, payload });
   }
 
@@ -97,7 +102,8 @@ export class Installation {
     return head.sessionId;
   }
 
-  record(person: string, resource: string, text: string, commands = 1): Head {
+  /** @param atMs what the records say of the time; default: when the session begins. */
+  record(person: string, resource: string, text: string, commands = 1, atMs = this.nowMs): Head {
     const time = this.nowMs.toString(16).padStart(12, '0');
     const sessionId = `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${String(this.#sessions.length).padStart(12, '0')}`;
     this.#sessions.push({ id: sessionId, person, resource });
@@ -109,7 +115,7 @@ export class Installation {
     ) => {
       const last = records.at(-1);
       const previous = last === undefined ? {} : { previousHash: sha256(last) };
-      const encoded = Uint8Array.from(encode({ sessionId, seq: records.length, atUnixUs: this.nowMs * 1000, ...previous }));
+      const encoded = Uint8Array.from(encode({ sessionId, seq: records.length, atUnixUs: atMs * 1000, ...previous }));
       this.#records.push({ sessionId, seq: records.length, atMs: this.nowMs, type, encoded });
       records.push(encoded);
     };
@@ -128,6 +134,27 @@ export class Installation {
       principalTag: headTag('principal', sessionId, person, sha256),
       resourceTag: headTag('resource', sessionId, resource, sha256),
     };
+  }
+
+  /** Where a session stood after so many records. */
+  headAt(sessionId: string, records: number): Head {
+    const session = this.#sessions.find(({ id }) => id === sessionId);
+    const last = this.#records.find(each => each.sessionId === sessionId && each.seq === records - 1);
+    if (session === undefined || last === undefined) throw new Error(`session ${sessionId} has no ${records} records`);
+    return {
+      sessionId,
+      records,
+      hash: sha256(last.encoded),
+      ended: last.type === 'session_ended',
+      principalTag: headTag('principal', sessionId, session.person, sha256),
+      resourceTag: headTag('resource', sessionId, session.resource, sha256),
+    };
+  }
+
+  /** A record, base64, with another time in it. */
+  restamped(record: string, atMs: number): string {
+    const message = fromBinary(RecordSchema, Buffer.from(record, 'base64'));
+    return Buffer.from(toBinary(RecordSchema, { ...message, atUnixUs: BigInt(atMs) * 1000n })).toString('base64');
   }
 
   checkpoint(agent: Agent, heads: readonly Head[], isLogged = true): void {

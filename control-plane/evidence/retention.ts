@@ -18,7 +18,7 @@ import { type LegalHold, retentionAggregate } from '../aggregates/retention.ts';
 import type { SessionStore } from '../ingest/session-store.ts';
 
 export interface RetentionOptions {
-  control: ControlLog;
+  control: Pick<ControlLog, 'execute' | 'catchUp'> & { state: Pick<ControlLog['state'], 'retention' | 'manifest' | 'manifests'> };
   /** null: there is no store. */
   store: SessionStore | null;
   logger: Logger;
@@ -37,11 +37,14 @@ export interface Due {
   sessions: number;
   /** How many more would be due without legal holds. */
   held: number;
+  /** How many began before that moment and have no end in the records: none is deleted before its agent has said how it ended. */
+  open: number;
 }
 
 const HOUR_MS = 3_600_000;
 const FIRST_RUN_MS = 60_000;
 const CLOSE_MS = 2000;
+const CATCH_UP_MS = 30_000;
 /** Deleted in one go: a mutation rewrites the parts it touches, so few large ones are best. */
 const TABLES = ['command_rows', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
 
@@ -80,16 +83,19 @@ export class Retention {
     for (const { resource } of known) {
       const { retentionMs, policies } = this.#retentionOf(resource);
       if (retentionMs === null) {
-        result.push({ resource, policies, retentionMs, beforeMs: null, sessions: 0, held: 0 });
+        result.push({ resource, policies, retentionMs, beforeMs: null, sessions: 0, held: 0, open: 0 });
         continue;
       }
       const beforeMs = nowMs - retentionMs;
       const { where, parameters } = this.#dueSql(resource, beforeMs);
-      const [count] = await store.rows<{ due: string; held: string }>(
-        `SELECT countIf(NOT kept) AS due, countIf(kept) AS held FROM (SELECT session_id, ${this.#keptSql(parameters)} AS kept FROM sallyport.sessions WHERE ${where})`,
+      const [count] = await store.rows<{ due: string; held: string; open: string }>(
+        `SELECT countIf(${where} AND NOT kept) AS due, countIf(${where} AND kept) AS held,
+           countIf(ended_at IS NULL AND started_at < fromUnixTimestamp64Milli({before:Int64})) AS open
+         FROM (SELECT session_id, resource, started_at, ended_at, ${this.#keptSql(parameters)} AS kept FROM sallyport.sessions WHERE resource = {resource:String})`,
         parameters,
       );
-      result.push({ resource, policies, retentionMs, beforeMs, sessions: Number(count?.due ?? 0), held: Number(count?.held ?? 0) });
+      const [sessions, held, open] = [Number(count?.due ?? 0), Number(count?.held ?? 0), Number(count?.open ?? 0)];
+      result.push({ resource, policies, retentionMs, beforeMs, sessions, held, open });
     }
     return result;
   }
@@ -106,12 +112,12 @@ export class Retention {
     const all = await this.due();
     for (const { resource, policies, beforeMs, sessions } of all) {
       if (beforeMs === null || sessions === 0) continue;
-      const { where, parameters } = this.#dueSql(resource, beforeMs);
-      const kept = this.#keptSql(parameters);
       const expiry = { resource, policies, beforeMs, sessions };
       const outcome = await this.#options.control.execute([action(retentionAggregate, 'log', { type: 'expire', expiry })], provenance);
       if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
-      const ids = `SELECT session_id FROM sallyport.sessions WHERE ${where} AND NOT ${kept}`;
+      // A hold that was placed while this went on is in the log before the deletion, or after it: either way it counts.
+      const { where, parameters } = this.#dueSql(resource, beforeMs);
+      const ids = `SELECT session_id FROM sallyport.sessions WHERE ${where} AND NOT ${this.#keptSql(parameters)}`;
       // The list outlives a crash between two tables: what is on it goes.
       await store.command(
         `INSERT INTO sallyport.expired_sessions (session_id, resource) SELECT session_id, {resource:String} FROM (${ids})`,
@@ -119,6 +125,7 @@ export class Retention {
       );
       this.#options.logger.info({ resource, sessions, before: new Date(beforeMs).toISOString() }, 'evidence expired and is deleted');
     }
+    await this.#takeBackHeld(store);
     const [left] = await store.rows<{ n: string }>('SELECT count() AS n FROM sallyport.expired_sessions WHERE deleted_at IS NULL');
     if (Number(left?.n ?? 0) > 0) {
       for (const table of TABLES) {
@@ -131,6 +138,19 @@ export class Retention {
       );
     }
     return all;
+  }
+
+  /** Takes off the list what is on hold by now: the list may be of a run that broke off, or be older than a hold. */
+  async #takeBackHeld(store: SessionStore): Promise<void> {
+    // Holds of other replicas, too.
+    if (!(await this.#options.control.catchUp(CATCH_UP_MS)))
+      throw new GatewayError('LOG_UNAVAILABLE', 'unavailable', 'The control log cannot be read up to its end, and may hold legal holds.');
+    const parameters = {};
+    const held = `SELECT session_id FROM sallyport.sessions WHERE ${this.#keptSql(parameters)}`;
+    await store.command(
+      `ALTER TABLE sallyport.expired_sessions DELETE WHERE deleted_at IS NULL AND session_id IN (${held}) SETTINGS mutations_sync = 2`,
+      parameters,
+    );
   }
 
   #store(): SessionStore {
@@ -151,10 +171,13 @@ export class Retention {
     return { retentionMs: Math.max(...about.map(({ spec }) => spec.retentionMs ?? 0)), policies: about.map(({ name }) => name) };
   }
 
-  /** A session that has no end in the records counts from its start, a day later: its agent may be cut off. */
+  /**
+   * Sessions that are over. One that has no end in the records is not: its agent may be cut off and have more of it, and a verifier takes
+   * only what the agent signed as ended for expired.
+   */
   #dueSql(resource: string, beforeMs: number): { where: string; parameters: Record<string, unknown> } {
     return {
-      where: `resource = {resource:String} AND coalesce(ended_at, started_at + INTERVAL 1 DAY) < fromUnixTimestamp64Milli({before:Int64}) AND session_id NOT IN (SELECT session_id FROM sallyport.expired_sessions)`,
+      where: `resource = {resource:String} AND ended_at < fromUnixTimestamp64Milli({before:Int64}) AND session_id NOT IN (SELECT session_id FROM sallyport.expired_sessions)`,
       parameters: { resource, before: beforeMs },
     };
   }

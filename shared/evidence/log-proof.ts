@@ -16,7 +16,13 @@ import type { Finding } from './report.ts';
 import type { TreeHead } from './tree-head.ts';
 
 /** The proof rests on what is in these; others may be given by their hash. */
-export const OPEN_ENTRIES: ReadonlySet<string> = new Set(['AgentJoined', 'CheckpointsLogged', 'EvidenceExpired']);
+export const OPEN_ENTRIES: ReadonlySet<string> = new Set([
+  'AgentJoined',
+  'CheckpointsLogged',
+  'LegalHoldPlaced',
+  'LegalHoldReleased',
+  'EvidenceExpired',
+]);
 
 /** How far apart the clocks of an agent and of the control plane may be, where a file begins late in the log. */
 export const CLOCKS_APART_MS = 3_600_000;
@@ -25,6 +31,8 @@ type Line = Record<string, unknown>;
 
 export interface LogEvent {
   stream: string;
+  /** Accepted entries of the stream before it, as its writer saw them: of two with one version the first counts. */
+  expectedVersion: bigint;
   type: string;
   payload: Uint8Array;
 }

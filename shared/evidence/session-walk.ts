@@ -4,7 +4,7 @@
  *
  * A record's hash is over its bytes as the agent wrote them. The record after it holds that hash; for the last one the signed head does.
  */
-import type { Head } from './checkpoint.ts';
+import { type Head, startedMs } from './checkpoint.ts';
 import { type Sha256, sameBytes } from './merkle.ts';
 import {
   BODY_GAP,
@@ -21,10 +21,12 @@ export interface WalkOptions {
   id: string;
   /** Where the newest checkpoint says that the session stands; null when none names it. */
   expected: Head | null;
+  /** Every head that a checkpoint gives it: how many records, and the hash of the last of them. */
+  heads: ReadonlyMap<number, Uint8Array>;
   sha256: Sha256;
   find: (finding: Finding) => void;
   note: (note: Note) => void;
-  /** Is this so new that no checkpoint need have come yet? */
+  /** Is this so new that no checkpoint need have come yet? False for what says that it is of the future. */
   isFresh: (atUnixUs: number) => boolean;
 }
 
@@ -54,6 +56,8 @@ class Walk implements SessionWalk {
   readonly #gaps: [number, number, number][] = [];
   #added = 0;
   #uncovered = 0;
+  /** Is everything new that no checkpoint covers? */
+  #isNew = true;
   #who = '';
 
   constructor(options: WalkOptions) {
@@ -89,7 +93,7 @@ class Walk implements SessionWalk {
     const hash = this.#options.sha256(record);
     this.#hash = hash;
     this.#next = seq + 1;
-    this.#compareHead(seq, hash);
+    this.#compareHead(seq, hash, link.atUnixUs);
     if (link.body === BODY_GAP) this.#gap(record, link);
     else if (link.body === BODY_SESSION_ENDED) this.#noteCrash(record, link);
   }
@@ -103,7 +107,8 @@ class Walk implements SessionWalk {
       if (declared === undefined) this.#missing(from, to, false);
     }
     if (expected === null) {
-      if (this.#any && isFresh(this.#lastAtUnixUs)) {
+      // What is begun long ago is in some checkpoint, whatever its last record says of the time.
+      if (this.#any && isFresh(startedMs(id) * 1000) && isFresh(this.#lastAtUnixUs)) {
         note({ code: 'NOT_YET_COVERED', session: id, message: `${this.#name()} is so new that no checkpoint names it yet.` });
       } else {
         this.#find('SESSION_UNPROVEN', undefined, 'no checkpoint of any agent names it: it cannot be proven');
@@ -114,8 +119,7 @@ class Walk implements SessionWalk {
     if (this.#added > 0)
       this.#find('RECORD_ADDED', expected?.records, `${this.#added} records were added after the end that the agent signed`);
     if (this.#uncovered > 0) {
-      const last = isFresh(this.#lastAtUnixUs);
-      if (last)
+      if (this.#isNew)
         note({
           code: 'NOT_YET_COVERED',
           session: id,
@@ -164,16 +168,16 @@ class Walk implements SessionWalk {
     if (seq < to) this.#holes.push([seq + 1, to]);
   }
 
-  #compareHead(seq: number, hash: Uint8Array): void {
-    const { expected } = this.#options;
+  #compareHead(seq: number, hash: Uint8Array, atUnixUs: number): void {
+    const { expected, heads, isFresh } = this.#options;
     if (expected === null) return;
-    if (seq === expected.records - 1) {
-      if (!sameBytes(hash, expected.hash))
-        this.#find('RECORD_ALTERED', seq, `record ${seq} is not the one whose hash the agent signed: it was altered`);
-    } else if (seq >= expected.records) {
-      if (expected.ended) this.#added++;
-      else this.#uncovered++;
-    }
+    const signed = heads.get(seq + 1);
+    if (signed !== undefined && !sameBytes(hash, signed))
+      this.#find('RECORD_ALTERED', seq, `record ${seq} is not the one whose hash the agent signed: it was altered`);
+    if (seq < expected.records) return;
+    if (expected.ended) this.#added++;
+    else this.#uncovered++;
+    this.#isNew &&= isFresh(atUnixUs);
   }
 
   #gap(record: Uint8Array, link: RecordLink): void {

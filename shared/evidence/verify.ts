@@ -34,7 +34,8 @@ export interface VerifierOptions {
 const FORMAT = 'sallyport-evidence/1';
 const FINDINGS_MAX = 1000;
 const RECORD_LINE = '{"type":"record","bytes":"';
-/** What is newer than this when the file is made may not have reached the log yet. */
+const RETENTION_STREAM = 'retention/log';
+/** What is newer than this when the file is made may not have reached the log yet; clocks differ by less. */
 const FRESH_MS = 60_000;
 
 /** As the file says. Whoever changes it changes what the file claims: a reader must see it. */
@@ -55,10 +56,25 @@ interface Ledger {
   covered: number;
 }
 
-/** Where a session must stand by the newest checkpoint that names it. */
+/** Where a session must stand by the newest checkpoint that names it, and where it stood by the others. */
 interface Expected extends Head {
   seen: boolean;
+  /** The ledger that names it: no other may. */
+  ledger: string;
+  /** When the checkpoint was signed that calls it ended, microseconds; null when none does. */
+  endedUnixUs: number | null;
+  /** Records → hash of the last of them, of every checkpoint. */
+  heads: Map<number, Uint8Array>;
 }
+
+/** A deletion that the control plane logged, with the legal holds that were in force. */
+interface Expiry {
+  resource: string;
+  beforeMs: number;
+  holds: Hold[];
+}
+
+type Hold = Record<'person' | 'resource' | 'session', string | undefined>;
 
 export class EvidenceVerifier {
   readonly #options: VerifierOptions;
@@ -81,7 +97,11 @@ export class EvidenceVerifier {
   readonly #agentKeys = new Map<string, { key: Uint8Array; name: string }>();
   /** ledger → number → SHA-256 of the statement in the control log. */
   readonly #logged = new Map<string, Map<number, Uint8Array>>();
-  readonly #expiries: { resource: string; beforeMs: number }[] = [];
+  readonly #expiries: Expiry[] = [];
+  /** Legal holds that were placed, by id, and whether each is in force at this place of the log. */
+  readonly #holds = new Map<string, { hold: Hold; isInForce: boolean }>();
+  /** Accepted entries of the stream of holds and deletions. */
+  #retentionVersion = 0n;
   readonly #ledgers = new Map<string, Ledger>();
   readonly #expected = new Map<string, Expected>();
   #walk: SessionWalk | null = null;
@@ -328,11 +348,42 @@ export class EvidenceVerifier {
       const agent = event.stream.slice('agent/'.length);
       // An agent joins once: a later entry cannot change its key.
       if (key !== null && !this.#agentKeys.has(agent)) this.#agentKeys.set(agent, { key, name: String(details['name']) });
-    } else if (event.type === 'EvidenceExpired') {
-      this.#expiries.push({ resource: String(payload['resource']), beforeMs: Number(payload['beforeMs']) });
+    } else if (event.stream === RETENTION_STREAM) {
+      this.#retention(index, event, payload);
     } else if (event.type === 'CheckpointsLogged') {
       for (const logged of listOf(payload['checkpoints'])) this.#noteLogged(logged);
       for (const conflict of listOf(payload['conflicts'])) this.#conflict(index, conflict);
+    }
+  }
+
+  /** Legal holds and deletions, in the order of the log: a deletion counts only for what no hold is about. */
+  #retention(index: number, event: LogEvent, payload: Line): void {
+    // Of two that expect one version the second was not accepted.
+    if (event.expectedVersion < this.#retentionVersion) return;
+    this.#retentionVersion = event.expectedVersion + 1n;
+    const id = String(payload['id']);
+    if (event.type === 'LegalHoldPlaced') {
+      const named = (what: string) => {
+        const value = payload[what];
+        return typeof value === 'string' ? value : undefined;
+      };
+      const hold = { person: named('person'), resource: named('resource'), session: named('session') };
+      this.#holds.set(id, { hold, isInForce: true });
+    } else if (event.type === 'LegalHoldReleased') {
+      const placed = this.#holds.get(id);
+      if (placed !== undefined) placed.isInForce = false;
+    } else if (event.type === 'EvidenceExpired') {
+      // The deletion names the holds of its time: one whose entry was left out of the file is missed.
+      const named = Array.isArray(payload['holds']) ? payload['holds'].map(String) : [];
+      if (named.some(each => !this.#holds.has(each))) {
+        this.#find({
+          code: 'ENTRY_ALTERED',
+          entry: index,
+          message: `Entry ${index} of the control log deletes evidence while legal holds were in force whose entries are missing.`,
+        });
+      }
+      const holds = [...this.#holds].filter(([each, { isInForce }]) => isInForce || named.includes(each)).map(([, { hold }]) => hold);
+      this.#expiries.push({ resource: String(payload['resource']), beforeMs: Number(payload['beforeMs']), holds });
     }
   }
 
@@ -436,7 +487,11 @@ export class EvidenceVerifier {
       if (number > 0 && !isEarly) this.#checkpointsMissing(ledger, 0, number - 1, name);
     } else {
       if (number > before.last.number + 1) this.#checkpointsMissing(ledger, before.last.number + 1, number - 1, name);
-      else if (number <= before.last.number || !sameBytes(statement.previous, before.lastHash)) {
+      else if (
+        number <= before.last.number ||
+        statement.agentId !== before.last.agentId ||
+        !sameBytes(statement.previous, before.lastHash)
+      ) {
         this.#find({
           code: 'CHECKPOINT_FORK',
           ledger,
@@ -482,17 +537,34 @@ export class EvidenceVerifier {
         altered();
         return;
       }
-      for (const bytes of whole) this.#expect(decodeHead(bytes));
+      for (const bytes of whole) this.#expect(decodeHead(bytes), statement);
     } else {
       altered();
     }
   }
 
-  #expect(head: Head | null): void {
+  /** A session is named by one ledger, and never goes back there. */
+  #expect(head: Head | null, { ledger, number, agentId, atUnixUs }: Statement): void {
     if (head === null || !this.#isInScope(head)) return;
-    const before = this.#expected.get(head.sessionId);
-    if (before === undefined || before.records <= head.records)
-      this.#expected.set(head.sessionId, { ...head, seen: before?.seen ?? false });
+    const { sessionId, records, hash, ended } = head;
+    const before = this.#expected.get(sessionId);
+    const signed = before?.heads.get(records);
+    if (
+      before !== undefined &&
+      (before.ledger !== ledger || records < before.records || (before.ended && !ended) || !sameBytes(signed ?? hash, hash))
+    ) {
+      this.#find({
+        code: 'CHECKPOINT_FORK',
+        session: sessionId,
+        ledger,
+        number,
+        message: `Checkpoint ${number} of agent ${this.#agentName(agentId)} gives session ${sessionId} another history than the one that was signed before.`,
+      });
+      return;
+    }
+    const heads = (before?.heads ?? new Map<number, Uint8Array>()).set(records, hash);
+    const endedUnixUs = before?.endedUnixUs ?? (ended ? atUnixUs : null);
+    this.#expected.set(sessionId, { ...head, seen: before?.seen ?? false, ledger, endedUnixUs, heads });
   }
 
   #isInScope(head: Head): boolean {
@@ -501,10 +573,8 @@ export class EvidenceVerifier {
     const started = startedMs(head.sessionId);
     if (scope.from !== undefined && started < Date.parse(scope.from)) return false;
     if (scope.to !== undefined && started >= Date.parse(scope.to)) return false;
-    const { sessionId } = head;
-    if (scope.person !== undefined && !sameBytes(head.principalTag, headTag('principal', sessionId, scope.person, this.#sha256)))
-      return false;
-    return scope.resource === undefined || sameBytes(head.resourceTag, headTag('resource', sessionId, scope.resource, this.#sha256));
+    if (scope.person !== undefined && !this.#isOf('principal', scope.person, head)) return false;
+    return scope.resource === undefined || this.#isOf('resource', scope.resource, head);
   }
 
   /** Every checkpoint must be covered by the control log, and everything in that log be here. */
@@ -529,7 +599,6 @@ export class EvidenceVerifier {
         });
       }
     }
-    if (this.#scope?.sessions !== undefined) return;
     for (const [ledger, numbers] of this.#logged) {
       if (this.#ledgers.has(ledger)) continue;
       this.#find({
@@ -542,7 +611,8 @@ export class EvidenceVerifier {
   }
 
   #isFresh(atUnixUs: number): boolean {
-    return atUnixUs / 1000 > this.#madeAtMs - FRESH_MS;
+    const ageMs = this.#madeAtMs - atUnixUs / 1000;
+    return ageMs < FRESH_MS && ageMs >= -FRESH_MS;
   }
 
   // Sessions
@@ -557,6 +627,7 @@ export class EvidenceVerifier {
     this.#walk = walkSession({
       id,
       expected,
+      heads: expected?.heads ?? new Map(),
       sha256: this.#sha256,
       find: finding => this.#find(finding),
       note: note => this.#note(note),
@@ -569,14 +640,31 @@ export class EvidenceVerifier {
     this.#walk = null;
   }
 
-  /** Did the control plane log that it deletes sessions of that resource and age? */
-  #hasExpired(head: Head): boolean {
+  /** Did the control plane log that it deletes sessions of that resource and age, and was there no legal hold about this one? */
+  #hasExpired(head: Expected): boolean {
+    const { endedUnixUs } = head;
+    if (endedUnixUs === null) return false;
     return this.#expiries.some(
-      ({ resource, beforeMs }) =>
-        head.ended &&
+      ({ resource, beforeMs, holds }) =>
         startedMs(head.sessionId) < beforeMs &&
-        sameBytes(head.resourceTag, headTag('resource', head.sessionId, resource, this.#sha256)),
+        endedUnixUs / 1000 < beforeMs + CLOCKS_APART_MS &&
+        this.#isOf('resource', resource, head) &&
+        !holds.some(hold => this.#isAbout(hold, head)),
     );
+  }
+
+  /** All that a hold names must match. */
+  #isAbout({ person, resource, session }: Hold, head: Head): boolean {
+    return (
+      (session === undefined || session === head.sessionId) &&
+      (person === undefined || this.#isOf('principal', person, head)) &&
+      (resource === undefined || this.#isOf('resource', resource, head))
+    );
+  }
+
+  #isOf(what: 'principal' | 'resource', name: string, head: Head): boolean {
+    const tag = what === 'principal' ? head.principalTag : head.resourceTag;
+    return sameBytes(tag, headTag(what, head.sessionId, name, this.#sha256));
   }
 
   #checkScope(): void {

@@ -25,6 +25,7 @@ const DueShown = Type.Object({
   before: Type.Union([Type.String(), Type.Null()], { description: 'sessions that ended earlier are due' }),
   sessions: Type.Integer({ description: 'how many are due (after a run: were deleted)' }),
   held: Type.Integer({ description: 'how many only legal holds keep' }),
+  open: Type.Integer({ description: 'how many began before that and have no end in the records: none is deleted' }),
 });
 
 export function retentionRoutes({ control, retention, clock }: ApiContext): FastifyPluginAsyncTypebox {
