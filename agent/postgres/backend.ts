@@ -899,17 +899,24 @@ export class BackendStream {
       });
       this.#attribute(head.run, start);
     }
+    const own = closing ? null : (head.hooks?.asClients?.(fields) ?? null);
+    if (own !== null) {
+      head.run = own.run;
+      this.#attribute(head.run, start);
+    }
     const { run, replacement } = head;
     let outcome: Outcome;
     const onError = head.hooks?.onError;
     if (onError !== undefined) {
       onError(this.#scrub(fields, null) ?? fields);
       outcome = this.#hide(buffer, start, end);
+    } else if (own !== null) {
+      outcome = this.#replaceError(own.fields, run, buffer, start, end, true);
     } else if (replacement !== null && !closing) {
       if (run !== null) {
         run.status = replacement.refused ? 'refused' : 'error';
         run.errorCode = replacement.code;
-        run.errorText = replacement.message;
+        run.errorText = replacement.recorded ?? replacement.message;
       }
       const bytes = encodeErrorResponse(
         replacement.fields ??
@@ -947,8 +954,15 @@ export class BackendStream {
     return outcome;
   }
 
-  /** The server's own error, without what its text must not tell. */
-  #replaceError(fields: readonly ErrorField[], run: CommandRun | null, buffer: Buffer, start: number, end: number): Outcome {
+  /** The server's own error, without what its text must not tell. @param changed the fields are not those of the frame. */
+  #replaceError(
+    fields: readonly ErrorField[],
+    run: CommandRun | null,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    changed = false,
+  ): Outcome {
     const clean = this.#scrub(fields, run);
     const shown = clean ?? fields;
     if (run !== null) {
@@ -958,11 +972,11 @@ export class BackendStream {
         ? reducedText(run.errorCode)
         : this.#relay.recordText(errorField(shown, 'M')).slice(0, 4096);
     }
-    if (clean === null) {
+    if (clean === null && !changed) {
       if (run !== null) run.bytes += end - start;
       return 'pass';
     }
-    const bytes = encodeErrorResponse(clean);
+    const bytes = encodeErrorResponse(shown);
     if (run !== null) run.bytes += bytes.length;
     return this.#replace(buffer, start, end, bytes);
   }

@@ -9,5 +9,6 @@ export const POSTGRES_DEPTH: EnforcementDepth = {
   preview: true,
   budgets: true,
   predicates: true,
+  estimates: true,
   capture: ['none', 'digest', 'head', 'full'],
 };

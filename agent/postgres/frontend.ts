@@ -8,13 +8,16 @@
  * A command waits here (`stall`) when judging it needs an answer that is still under way: a name that another statement is
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
+import { isAscii } from 'node:buffer';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { ApprovalSpec } from '@sallyport/shared/policy/model.ts';
 import type { Preview } from '@sallyport/shared/policy/preview.ts';
 import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
 import { type CopyTarget, copyTarget } from './copy-out.ts';
-import { SqlState } from './errors.ts';
+import { reducedText, SqlState } from './errors.ts';
+import { type Estimate, type Question, questionOf } from './estimate.ts';
+import { type Asked, askPlanner } from './estimate-run.ts';
 import type { ResultVerdict } from './flow.ts';
 import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { bindingOf, HeldCommand, type HeldWhat } from './held-command.ts';
@@ -37,6 +40,7 @@ import {
   errorField,
   Frontend,
   queryTextEnd,
+  textResults,
 } from './messages.ts';
 import { NO_SUCH_NAME, PROBE_NAME } from './names.ts';
 import { parameterText } from './parameter-text.ts';
@@ -381,6 +385,7 @@ export class FrontendStream {
 
   /** The server would ignore it: an error made it skip everything until Sync. */
   #drop(frameStart: number): Outcome {
+    this.#estimate = null;
     this.#cut(frameStart);
     return 'taken';
   }
@@ -417,17 +422,26 @@ export class FrontendStream {
     const textEnd = queryTextEnd(buffer, start, end);
     const waits = this.#mustWait(start, textEnd) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
-    const judged = this.#judged(start, textEnd);
+    let judged = this.#judged(start, textEnd);
     const entry = new Expected(Kind.Query, false);
+    if (judged.wantsEstimate) {
+      const waits = this.#awaitEstimate(frameStart, start, textEnd);
+      if (waits !== null) return waits;
+      judged = this.#withEstimate(judged);
+      if (this.#estimate?.kind === 'failed')
+        entry.replacement =
+          this.#admit(judged, entry, 'query', relay.recordable(buffer, start, textEnd)) ?? this.#notPlanned(judged, this.#estimate.fields);
+    }
     entry.judged = judged;
-    const mayRun = judged.decision.action !== 'deny';
+    const mayRun = judged.decision.action !== 'deny' || judged.facts.notEstimated !== undefined;
     // In a failed transaction the server refuses all but its end, in its own words.
     const failed =
       relay.transactionStatus === 'E' && pipeline.length === 0 && mayRun && judged.statements.length > 0 && !this.#endsTransaction(judged);
     if (failed) this.#forgetProbe();
     else if (
-      (mayRun && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) ||
-      (judged.unresolved && judged.statements.length <= 1)
+      entry.replacement === null &&
+      ((mayRun && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) ||
+        (judged.unresolved && judged.statements.length <= 1))
     ) {
       const probe = this.#probeQuery(judged, frameStart, start, textEnd, entry);
       if (probe !== null) return probe;
@@ -450,7 +464,8 @@ export class FrontendStream {
     const missing = replacement !== null && replacement.code !== SqlState.diskFull ? this.#missingName(judged) : null;
     replacement = missing ?? replacement;
     // It was to be approved, and the transaction has failed: PostgreSQL's words, without asking anybody.
-    if (failed && replacement?.refused === true && judged.decision.action === 'hold') replacement = TRANSACTION_FAILED;
+    if (failed && replacement?.refused === true && (judged.decision.action === 'hold' || judged.facts.notEstimated !== undefined))
+      replacement = TRANSACTION_FAILED;
     // Whatever becomes of it, a simple Query takes the unnamed statement and portal away.
     pipeline.removeStatement('', null);
     pipeline.removePortal('', null);
@@ -462,6 +477,7 @@ export class FrontendStream {
   /** Records, pushes, and forwards, or puts in its place what must fail. */
   #forward(entry: Expected, replacement: Replacement | null, frameStart: number, failing: () => Buffer, endsSegment: boolean): Outcome {
     const { pipeline, session } = this.#relay;
+    this.#estimate = null;
     entry.replacement = replacement;
     if (replacement === null && entry.judged?.changesNames === true) {
       entry.changesNames = true;
@@ -710,6 +726,118 @@ export class FrontendStream {
     portal.lost = false;
   }
 
+  // ------------------------------------------------------------------------------------------- what the planner expects
+
+  /** Of the command in hand; kept while its frame is handled again, until it is forwarded or dropped. */
+  #estimate: Estimate | null = null;
+
+  #awaitEstimate(frameStart: number, start: number, textEnd: number): Outcome | null {
+    const { pipeline, transactionStatus } = this.#relay;
+    if (this.#estimate !== null) return null;
+    if (pipeline.length > 0) return this.#stall(() => pipeline.length === 0);
+    const question = this.#question(this.#buffer.subarray(start, textEnd));
+    if (question.kind === 'ask' && transactionStatus === 'E') this.#estimate = { kind: 'none', why: 'the transaction has failed' };
+    else if (question.kind === 'ask' && pipeline.segmentOpen)
+      this.#estimate = { kind: 'none', why: 'messages of the extended protocol stand before it without a Sync' };
+    return this.#ask(frameStart, question, null, null, () => this.#estimate !== null && pipeline.length === 0);
+  }
+
+  #awaitPortalEstimate(frameStart: number, portal: Portal, judged: Judged): Outcome | null {
+    const { pipeline } = this.#relay;
+    if (this.#estimate !== null) return null;
+    const { statement, bound } = portal;
+    const { raw } = statement ?? { raw: null };
+    let question: Question;
+    if (raw === null || statement === null) question = { kind: 'cannot', why: 'its text was not kept; prepare it again' };
+    else question = this.#question(raw);
+    if (question.kind === 'ask' && bound === null) question = { kind: 'cannot', why: 'its parameters are too large to be kept' };
+    const asClients: Hooks['asClients'] = fields => {
+      const entry = new Expected(Kind.Execute, false);
+      const failing = this.#relay.judge.notPlanned(judged);
+      const unrecorded = this.#recorded(failing, entry, {
+        kind: 'execute',
+        text: statement?.text ?? { text: '', truncated: false },
+        parameters: portal.parameters,
+        preparedName: statement?.name,
+      });
+      return { fields: unrecorded === null ? fields : errorFields(unrecorded), run: entry.run };
+    };
+    const { parameterTypes } = statement ?? { parameterTypes: [] };
+    const values = bound === null ? null : { types: parameterTypes, values: textResults(bound) };
+    return this.#ask(frameStart, question, values, asClients, () => this.#estimate !== null || pipeline.skipping);
+  }
+
+  #question(text: Buffer): Question {
+    const { clientEncoding } = this.#relay.judge.settings;
+    if (clientEncoding !== 'UTF8' && clientEncoding !== 'UNICODE' && !isAscii(text))
+      return { kind: 'cannot', why: 'the client’s encoding is not UTF8' };
+    return questionOf(text);
+  }
+
+  /** @returns null when `#estimate` is known. */
+  #ask(
+    frameStart: number,
+    question: Question,
+    bound: Asked['bound'],
+    asClients: Asked['asClients'] | null,
+    until: () => boolean,
+  ): Outcome | null {
+    const { pipeline } = this.#relay;
+    if (this.#estimate !== null) return null;
+    switch (question.kind) {
+      case 'known':
+        this.#estimate = { kind: 'rows', rows: question.rows };
+        return null;
+      case 'cannot':
+        this.#estimate = { kind: 'none', why: question.why };
+        return null;
+      case 'cursor': {
+        const portal = pipeline.portals.get(Buffer.from(question.name).toString('latin1'));
+        const rows = portal?.estimate?.kind === 'rows' ? portal.estimate.rows : portal?.judged.facts.estimatedRows;
+        this.#estimate =
+          rows === undefined ? { kind: 'none', why: 'nothing was estimated when the cursor was opened' } : { kind: 'rows', rows };
+        return null;
+      }
+      case 'ask':
+    }
+    this.#cut(frameStart);
+    this.#pieces.push(
+      ...askPlanner(pipeline, { question, bound, asClients: asClients ?? undefined }, estimate => {
+        this.#estimate = estimate;
+      }),
+    );
+    return this.#stall(until);
+  }
+
+  #withEstimate(judged: Judged): Judged {
+    const { judge } = this.#relay;
+    const estimate = this.#estimate;
+    if (estimate === null) return judged;
+    switch (estimate.kind) {
+      case 'rows':
+        return judge.estimated(judged, { estimatedRows: estimate.rows });
+      case 'none':
+        return judge.estimated(judged, { notEstimated: estimate.why });
+      case 'failed':
+        return judge.notPlanned(judged);
+    }
+  }
+
+  /** PostgreSQL's error about the plan stands in the place of the statement's, which would have been the same. */
+  #notPlanned(judged: Judged, fields: readonly ErrorField[]): Replacement {
+    const code = errorField(fields, 'C');
+    const message = errorField(fields, 'M');
+    const reduced = reducedText(code);
+    if (judged.touchesProtected) return { code, message: reduced, refused: false };
+    return {
+      code,
+      message,
+      refused: false,
+      fields,
+      recorded: judged.touchesRecordProtected ? reduced : this.#relay.recordText(message).slice(0, 4096),
+    };
+  }
+
   #noteWork(judged: Judged | null): void {
     const { pipeline } = this.#relay;
     if (this.#inTransaction) return;
@@ -773,16 +901,18 @@ export class FrontendStream {
     const entry = new Expected(Kind.Parse, false);
     entry.judged = judged;
     const missing = this.#missingName(judged);
-    if ((judged.decision.action === 'deny' || judged.unresolved) && missing === null) {
+    // What hangs on the planner is decided when it is executed, with the values that are bound.
+    const denied = judged.decision.action === 'deny' && !judged.wantsEstimate;
+    if ((denied || judged.unresolved) && missing === null) {
       const probe = judged.unresolved ? this.#probeParse(judged, frameStart, parse.textStart, frameEnd, text) : null;
       if (probe !== null) return probe;
     }
-    if (judged.decision.action === 'deny' && missing === null) {
+    if (denied && missing === null) {
       const replacement = this.#admit(judged, entry, 'parse', text, undefined, parse.statement);
       if (parse.statement === '') pipeline.removeStatement('', null);
       return this.#forward(entry, replacement, frameStart, () => encodeParse(parse.statement, REFUSED_TEXT), false);
     }
-    const keepsText = session.inForce.policy.hasColumnRules || judged.decision.action === 'hold';
+    const keepsText = session.inForce.policy.hasColumnRules || judged.decision.action === 'hold' || judged.wantsEstimate;
     const raw = keepsText ? Buffer.from(buffer.subarray(parse.textStart, parse.textEnd)) : null;
     const statement: Statement = {
       name: parse.statement,
@@ -874,7 +1004,7 @@ export class FrontendStream {
     }
     // What names mean is settled when the portal is made, so that is when it counts.
     const judged = this.#blind === null ? relay.judge.again(statement.judged, session.inForce, statement.raw) : this.#blindRefusal();
-    if (judged.decision.action === 'deny' && statement.missing === null) {
+    if (judged.decision.action === 'deny' && !judged.wantsEstimate && statement.missing === null) {
       entry.judged = judged;
       const replacement = this.#admit(judged, entry, 'bind', statement.text, undefined, statement.name);
       return this.#forward(entry, replacement, frameStart, () => encodeBind(bind.portal, NO_SUCH_NAME), false);
@@ -890,7 +1020,7 @@ export class FrontendStream {
       }
     }
     const tail = buffer.subarray(start + bind.portal.length + bind.statement.length + 2, end);
-    const held = judged.decision.action === 'hold' && statement.raw !== null;
+    const held = (judged.decision.action === 'hold' || judged.wantsEstimate) && statement.raw !== null;
     const portal: Portal = {
       name: bind.portal,
       judged,
@@ -1042,6 +1172,15 @@ export class FrontendStream {
         'protocol/pipeline',
         'send Sync before a transaction is begun or ended behind a command that was approved by its effect',
       );
+    if (judged.wantsEstimate && portal.statement?.missing == null) {
+      if (portal.estimate === undefined) {
+        const waits = this.#awaitPortalEstimate(frameStart, portal, judged);
+        if (waits !== null) return waits;
+      }
+      this.#estimate = portal.estimate ?? this.#estimate;
+      if (this.#estimate?.kind === 'rows') portal.estimate = this.#estimate;
+      judged = this.#withEstimate(judged);
+    }
     entry.judged = judged;
     entry.portal = portal;
     const text = portal.statement?.text ?? { text: '', truncated: false };
@@ -1433,6 +1572,15 @@ const TRANSACTION_FAILED: Replacement = {
   message: 'current transaction is aborted, commands ignored until end of transaction block',
   refused: false,
 };
+
+function errorFields({ code, message }: Replacement): ErrorField[] {
+  return [
+    ['S', 'ERROR'],
+    ['V', 'ERROR'],
+    ['C', code],
+    ['M', message],
+  ];
+}
 
 function sameApproval(a: ApprovalSpec, b: ApprovalSpec): boolean {
   return JSON.stringify(a) === JSON.stringify(b);

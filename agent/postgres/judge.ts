@@ -35,6 +35,8 @@ export interface Judged {
    * if it has one.
    */
   readonly unresolved: boolean;
+  /** Its decision hangs on how many rows the planner expects, and until that is asked it is the strict one. */
+  readonly wantsEstimate: boolean;
   readonly decision: Decision;
   /** Fields of its Command record that are always the same. */
   readonly recordPart: Uint8Array;
@@ -143,6 +145,7 @@ export class Judge {
     const judged = this.#decide({ textFacts, fingerprint: '', statements: [], inForce, flow: null, scope: null, unparsed: false });
     return {
       ...judged,
+      wantsEstimate: false,
       decision: { action: 'deny', rule, reason, message: reason },
       recordPart: commandPart({ decision: 'deny', rule, reason, policyVersion: inForce.version, database: this.#database }),
     };
@@ -153,12 +156,41 @@ export class Judge {
     const { facts, fingerprint, inForce } = judged;
     return {
       ...judged,
+      wantsEstimate: false,
       decision: { action: 'deny', rule, reason, message: reason },
       recordPart: commandPart({
         ...recordedFacts(facts),
         fingerprint,
         decision: 'deny',
         rule,
+        reason,
+        policyVersion: inForce.version,
+        database: this.#database,
+      }),
+    };
+  }
+
+  /** What was judged, with what the planner says of its rows. */
+  estimated(judged: Judged, known: Pick<CommandFacts, 'estimatedRows' | 'notEstimated'>): Judged {
+    const { fingerprint, statements, inForce, scope } = judged;
+    const flow = judged.flow === null ? null : { ...judged.flow, facts: { ...judged.flow.facts, ...known } };
+    const textFacts = { ...judged.textFacts, ...known };
+    return this.#decide({ textFacts, fingerprint, statements, inForce, flow, scope, unparsed: false });
+  }
+
+  /** What PostgreSQL will not plan, for its record: it fails by itself, and nobody has to refuse it. */
+  notPlanned(judged: Judged): Judged {
+    const { facts, fingerprint, inForce } = judged;
+    const reason = 'PostgreSQL does not plan it, so that it fails';
+    return {
+      ...judged,
+      wantsEstimate: false,
+      decision: { action: 'allow', rule: 'default', reason },
+      recordPart: commandPart({
+        ...recordedFacts(facts),
+        fingerprint,
+        decision: 'allow',
+        rule: 'default',
         reason,
         policyVersion: inForce.version,
         database: this.#database,
@@ -220,7 +252,16 @@ export class Judge {
     const facts = flow?.facts ?? textFacts;
     // For somebody who is exempt, flow says what they read and inferred, for their records; it decides nothing.
     const decides = inForce.policy.hasColumnRules;
-    let decision = inForce.policy.decide(decides ? facts : { ...textFacts, columnsRead: facts.columnsRead }, new Date());
+    const judgedBy = decides ? facts : { ...textFacts, columnsRead: facts.columnsRead };
+    const now = new Date();
+    let decision = inForce.policy.decide(judgedBy, now);
+    const { estimatedRows, notEstimated } = judgedBy;
+    const wantsEstimate =
+      inForce.policy.needsEstimates &&
+      estimatedRows === undefined &&
+      notEstimated === undefined &&
+      inForce.policy.hangsOnEstimate(judgedBy, now) &&
+      (!decides || combineDecisions(FREE, flow).action !== 'deny');
     if (decides) decision = combineDecisions(decision, flow);
     return {
       inForce,
@@ -231,6 +272,7 @@ export class Judge {
       decision,
       fingerprint,
       statements,
+      wantsEstimate,
       unresolved: decision.action !== 'allow' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
       touchesRecordProtected: inForce.recording?.policy.hasColumnRules === true && facts.objects.some(this.isRecordProtected),
       touchesDenied: decides && flow === null && facts.objects.some(this.hasDenied),
@@ -264,6 +306,8 @@ export class Judge {
     return bytes;
   }
 }
+
+const FREE: Decision = { action: 'allow', rule: 'default', reason: '' };
 
 const exemptViews = new WeakMap<PolicyInForce, PolicyInForce>();
 

@@ -293,6 +293,13 @@ export function encodeBindTail(portal: string, statement: string, tail: Uint8Arr
   return frame(Frontend.Bind, writer => name(name(writer, portal), statement).bytes(tail));
 }
 
+/** What a Bind says behind its names, with all results as text. */
+export function textResults(tail: Buffer): Buffer {
+  const whole = Buffer.concat([Buffer.from([0, 0]), tail]);
+  const { resultFormats } = decodeBind(whole, 0, whole.length);
+  return Buffer.concat([tail.subarray(0, tail.length - 2 - 2 * resultFormats.length), Buffer.from([0, 0])]);
+}
+
 /** Parse that says which types its parameters have. */
 export function encodeParseTyped(statement: string, text: string, types: readonly number[]): Buffer {
   return frame(Frontend.Parse, writer => {

@@ -15,6 +15,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { PolicyInForce } from '../session/lease-state.ts';
 import type { CommandRun } from './command-run.ts';
 import type { CopyPlan } from './copy-out.ts';
+import type { Estimate } from './estimate.ts';
 import type { ResultVerdict } from './flow.ts';
 import type { Judged } from './judge.ts';
 import type { ErrorField, FieldDescription } from './messages.ts';
@@ -85,6 +86,8 @@ export interface Portal {
   /** People have released it under this policy: a further Execute of it goes on with its rows. */
   released: { inForce: PolicyInForce; approvalId: string } | null;
   confirmed: boolean;
+  /** What the planner expects of it. */
+  estimate?: Estimate;
   /** A Describe of it is on the way or answered. */
   described: boolean;
   /** Known once the answer to Describe came; null: not known. */
@@ -101,6 +104,8 @@ export interface Replacement {
   name?: string | undefined;
   /** All fields of the server's error, where it is shown as it came. */
   fields?: readonly ErrorField[];
+  /** The message as records hold it, where that is another. */
+  recorded?: string;
 }
 
 /** What describing a statement before it runs has found. */
@@ -130,6 +135,8 @@ export interface Hooks {
   onRow?: (values: (string | null)[]) => void;
   /** Takes an error, which is then not shown to the client. */
   onError?: (fields: readonly ErrorField[]) => void;
+  /** Takes an error that ends the client's own segment, and is the client's in this form, with this record. */
+  asClients?: (fields: readonly ErrorField[]) => { fields: readonly ErrorField[]; run: CommandRun | null } | null;
   /** Takes the description of the rows, in place of a plan for them. */
   onFields?: (fields: FieldDescription[]) => void;
   /** Takes each row's frame, which is valid until it returns. */

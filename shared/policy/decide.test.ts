@@ -190,6 +190,17 @@ test('rows: above the bound, and where nobody estimated', () => {
   assert.equal(judged(deny, command(['select'])), 'deny g/r');
   assert.equal(session({ guards: { g: { rules: deny } } }).needsEstimates, true);
   assert.equal(session({}).needsEstimates, false);
+  const held = rule('h', 'hold', { statements: ['update'], maxRows: 10 }, { approval });
+  const policy = session({ guards: { g: { rules: [rule('d', 'deny', { statements: ['delete'] }), ...deny, held] } } });
+  assert.equal(policy.hangsOnEstimate(command(['select']), new Date()), true);
+  assert.equal(policy.hangsOnEstimate(command(['delete']), new Date()), false, 'decided before');
+  const other = session({ guards: { g: { rules: [held] } } });
+  assert.equal(other.hangsOnEstimate(command(['select']), new Date()), false, 'not what the rule is about');
+  const told = policy.decide(command(['select'], { estimatedRows: 101 }), new Date());
+  assert.match(told.action === 'deny' ? told.message : '', /\(the planner expects 101 rows, and the limit is 100\)$/);
+  const closed = policy.decide(command(['select'], { notEstimated: 'who knows' }), new Date());
+  assert.match(closed.action === 'deny' ? closed.message : '', /\(its rows cannot be estimated: who knows, and the limit is 100\)$/);
+  assert.match(policy.decide(command(['select'], { estimatedRows: 7 }), new Date()).reason, /; the planner expects 7 rows$/);
 });
 
 // Order
@@ -310,7 +321,7 @@ test('`unknown: hold` of the resource', () => {
 });
 
 test('a kind outside the vocabulary slips by no rule', () => {
-  assert.equal(judged([rule('d', 'deny', { statements: ['drop'] })], command(['drop_table'])), 'deny unknown');
+  assert.equal(judged([rule('d', 'deny', { statements: ['delete'] })], command(['drop_table'])), 'deny unknown');
   assert.equal(judged([rule('a', 'allow', {})], command(['select', 'teleport'])), 'deny unknown');
 });
 

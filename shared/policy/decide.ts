@@ -29,6 +29,8 @@ export interface SessionPolicy {
   readonly decisionDependsOnTime: boolean;
   /** Does some rule ask for the planner's estimate (`facts.estimatedRows`)? */
   readonly needsEstimates: boolean;
+  /** Does the decision about a command hang on the planner's estimate? */
+  hangsOnEstimate(facts: CommandFacts, now: Date): boolean;
   /**
    * What protects a column, or null. `*` for a part that could not be resolved gives the strictest rule that may apply.
    *
@@ -114,6 +116,7 @@ export function sessionPolicy(policy: CompiledPolicy, principal: Principal, reso
     decide: (facts, now) => decideCommand(resource, rules, principal, facts, now),
     decisionDependsOnTime: rules.some(rule => typeof rule.when === 'object' && rule.when !== null && rule.when.usesNow),
     needsEstimates: rules.some(rule => rule.maxRows !== null),
+    hangsOnEstimate: (facts, now) => hangsOnEstimate(resource, rules, principal, facts, now),
     column: columns.find,
     hasColumnRules: columns.any,
     detectors: [...new Set(data.flatMap(each => each.detectors))],
@@ -190,6 +193,25 @@ export function exemptFrom(policy: CompiledPolicy, principal: Principal, resourc
   return resource.dataPolicies.filter(each => !applicable.has(each)).map(each => each.name);
 }
 
+/** Would some rule with `maxRows` have its say if more rows were expected than it takes? */
+function hangsOnEstimate(
+  resource: CompiledResource,
+  rules: readonly CompiledRule[],
+  principal: Principal,
+  facts: CommandFacts,
+  now: Date,
+): boolean {
+  const opaque = opacityOf(facts) !== null;
+  for (const rule of rules) {
+    if (!matchRule(rule, facts, opaque, true)) continue;
+    const held = evaluate(rule.when, { ...variablesOf(resource, principal, now), facts });
+    // A condition may speak of the estimate, which is not known yet.
+    if (rule.maxRows !== null && held !== false) return true;
+    if (rule.maxRows === null && (held === true || (held === 'error' && rule.action !== 'allow'))) return false;
+  }
+  return false;
+}
+
 const ALLOWED_BY_DEFAULT: Decision = Object.freeze({ action: 'allow', rule: 'default', reason: 'no rule speaks against it' });
 
 function decideCommand(
@@ -212,7 +234,10 @@ function decideCommand(
     }
     return decisionOf(rule, facts);
   }
-  return opacity === null ? ALLOWED_BY_DEFAULT : unknownDecision(resource, opacity);
+  if (opacity !== null) return unknownDecision(resource, opacity);
+  return facts.estimatedRows === undefined
+    ? ALLOWED_BY_DEFAULT
+    : { ...ALLOWED_BY_DEFAULT, reason: `${ALLOWED_BY_DEFAULT.reason}; ${estimateOf(facts)}` };
 }
 
 /** Why the command cannot be judged fully, or null when it can. */
@@ -245,7 +270,24 @@ function refusedUnknown(opacity: string): Decision {
   return { action: 'deny', rule: 'unknown', reason: opacity, message };
 }
 
+/** What is known of how many rows a command would return or change. */
+function estimateOf({ estimatedRows, notEstimated }: CommandFacts): string {
+  if (estimatedRows !== undefined) return `the planner expects ${Math.ceil(estimatedRows)} rows`;
+  return notEstimated === undefined ? 'nobody has estimated its rows' : `its rows cannot be estimated: ${clip(notEstimated)}`;
+}
+
 function decisionOf(rule: CompiledRule, facts: CommandFacts): Decision {
+  const estimate = rule.maxRows === null ? '' : `${estimateOf(facts)}, and the limit is ${rule.maxRows}`;
+  const decision = byRule(rule, facts);
+  if (estimate === '') {
+    return facts.estimatedRows === undefined ? decision : { ...decision, reason: `${decision.reason}; ${estimateOf(facts)}` };
+  }
+  const reason = `${decision.reason}: ${estimate}`;
+  if (decision.action === 'allow') return { ...decision, reason };
+  return { ...decision, reason, message: `${decision.message} (${estimate})` };
+}
+
+function byRule(rule: CompiledRule, facts: CommandFacts): Decision {
   const { name, source } = rule;
   const reason = `${facts.statements.length === 0 ? 'the command' : facts.statements.join(', ')} matches rule ${name}`;
   switch (rule.action) {

@@ -29,8 +29,10 @@ export interface CommandFacts {
   unparseable?: string;
   /** Protected columns that predicates, orders or groups depend on. */
   inferences: readonly { column: string; kind: 'equality' | 'other' | 'enumeration' }[];
-  /** Set when the planner's estimate was asked for. */
+  /** Set when the planner's estimate was asked for: rows that it would return or change, whichever are more. */
   estimatedRows?: number;
+  /** Set when it was asked for and there is none: why. */
+  notEstimated?: string;
   /** What it does on a host: a shell text's commands, a file operation or a forwarded connection in the same form. */
   shell?: ShellAnalysis;
   /** The account on the host. */

@@ -11,15 +11,18 @@ import type { CompiledRule } from './compile.ts';
 import type { CommandFacts } from './facts.ts';
 import { type Match, matchName, type NamePattern, splitName } from './patterns.ts';
 
-/** @param opaque the command cannot be judged fully, so it counts as being of kind `unknown` as well. */
-export function matchRule(rule: CompiledRule, facts: CommandFacts, opaque: boolean): boolean {
+/**
+ * @param opaque the command cannot be judged fully, so it counts as being of kind `unknown` as well.
+ * @param whateverRows leaves `maxRows` out.
+ */
+export function matchRule(rule: CompiledRule, facts: CommandFacts, opaque: boolean, whateverRows = false): boolean {
   const allows = rule.action === 'allow';
   // What an allowing rule says about the parts that can be seen says nothing about those that cannot.
   if (allows && (rule.broken || (opaque && !rule.namesUnknown))) return false;
   if (rule.kinds !== null && !matchKinds(rule.kinds, facts.statements, opaque, allows) && !(rule.broken && !allows)) return false;
   if (rule.where !== null && !rule.where.includes(facts.where)) return false;
   if (rule.multiStatement !== null && rule.multiStatement !== facts.multiStatement) return false;
-  if (rule.maxRows !== null && !matchRows(rule.maxRows, facts.estimatedRows, allows)) return false;
+  if (rule.maxRows !== null && !whateverRows && !matchRows(rule.maxRows, facts.estimatedRows, allows)) return false;
   if (rule.shell !== null && (facts.shell === undefined || !matchCompiled(facts.shell, rule.shell, rule.action))) return false;
   if (rule.functions !== null && !matchFunctions(rule.functions, facts.functions, allows) && !rule.broken) return false;
   if (rule.tables.length + rule.columns.length > 0) {

@@ -15,7 +15,7 @@ import type { PolicyInForce } from '../../session/lease-state.ts';
 import { CommandRun } from '../command-run.ts';
 import { reducedText } from '../errors.ts';
 import { type Judged, verdictOf } from '../judge.ts';
-import { decodeBind, type ErrorField, encodeDescribe, errorField, type FieldDescription } from '../messages.ts';
+import { type ErrorField, encodeDescribe, errorField, type FieldDescription, textResults } from '../messages.ts';
 import { Expected, Kind, type Portal, type Statement } from '../pipeline.ts';
 import type { Relay } from '../relay.ts';
 import { planRows, type RowPlan } from '../row-plan.ts';
@@ -323,11 +323,4 @@ function bounded(preview: Preview): Preview {
 
 function first(sample: RowSample | null, rows: number): RowSample | null {
   return sample === null ? null : { columns: sample.columns, rows: sample.rows.slice(0, rows) };
-}
-
-/** What a Bind says behind its names, with all results as text. */
-function textResults(tail: Buffer): Buffer {
-  const whole = Buffer.concat([Buffer.from([0, 0]), tail]);
-  const { resultFormats } = decodeBind(whole, 0, whole.length);
-  return Buffer.concat([tail.subarray(0, tail.length - 2 - 2 * resultFormats.length), Buffer.from([0, 0])]);
 }
