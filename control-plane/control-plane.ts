@@ -70,6 +70,8 @@ export interface ControlPlaneOptions {
   leaseLifetimeMs?: number;
   clientCertificateLifetimeMs?: number;
   rateLimits?: RateLimits;
+  /** CIDR; see http/client-address.ts. */
+  trustedProxies?: readonly string[];
   secretsRefreshMs?: number;
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
   onFault: (error: GatewayError) => void;
@@ -221,7 +223,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       names: namesFor(httpHost, options.names),
     });
     const signIn = new SignIn({ control, administration, keys, logger, clock, address });
-    const limits = options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits };
+    const limits = {
+      ...(options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits }),
+      ...(options.trustedProxies === undefined ? {} : { trustedProxies: options.trustedProxies }),
+    };
     const app = await buildHttpServer({
       context,
       adminToken,

@@ -9,19 +9,23 @@ import { parseArgs } from 'node:util';
 import { type KafkaFlagValues, kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts';
 import { certificates } from '@sallyport/shared/crypto/time-stamp.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { parseNetwork } from '@sallyport/shared/identity/networks.ts';
 import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
 import { startControlPlane } from './control-plane.ts';
 import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
-                               [--timestamps URL --timestamps-ca FILE] [--clickhouse URL] [--kafka HOST:PORT,...]
+                               [--trusted-proxy CIDR ...] [--timestamps URL --timestamps-ca FILE] [--clickhouse URL] [--kafka HOST:PORT,...]
 
   --data DIR         event log, keys and certificates (made when missing)
   --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
   --grpc HOST:PORT   for agents; default 127.0.0.1:8421
   --name NAME        a further name or address by which others reach this machine, for the certificates
   --url URL          where browsers reach the console, behind a proxy or another name; what identity providers send people back to
+  --trusted-proxy CIDR
+                     a proxy in front of the API, by address or network: where requests come from is then what its X-Forwarded-For or
+                     Forwarded says (SALLYPORT_TRUSTED_PROXIES, with commas)
   --timestamps URL   a time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)
   --timestamps-ca FILE
                      PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)
@@ -85,7 +89,7 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
 
 type Options = Pick<
   Parameters<typeof startControlPlane>[0],
-  'dataDir' | 'http' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kekFile'
+  'dataDir' | 'http' | 'trustedProxies' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kekFile'
 >;
 
 /** @returns the options, or the text to print instead of starting. */
@@ -97,6 +101,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     name?: string[];
     'grpc-name'?: string[];
     url?: string;
+    'trusted-proxy'?: string[];
     clickhouse?: string;
     timestamps?: string;
     'timestamps-ca'?: string;
@@ -113,6 +118,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         name: { type: 'string', multiple: true },
         'grpc-name': { type: 'string', multiple: true },
         url: { type: 'string' },
+        'trusted-proxy': { type: 'string', multiple: true },
         clickhouse: { type: 'string' },
         timestamps: { type: 'string' },
         'timestamps-ca': { type: 'string' },
@@ -133,6 +139,10 @@ function parseOptions(argv: readonly string[]): Options | string {
   ] as const) {
     if (!/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/.test(value)) return `${flag} must be HOST:PORT, not ${JSON.stringify(value)}.\n\n${usage}`;
   }
+  const proxies = values['trusted-proxy'] ?? (process.env.SALLYPORT_TRUSTED_PROXIES ?? '').split(',').filter(each => each.trim() !== '');
+  const trustedProxies = proxies.map(each => each.trim());
+  const noNetwork = trustedProxies.find(each => parseNetwork(each) === null);
+  if (noNetwork !== undefined) return `--trusted-proxy must be an address or a network, not ${JSON.stringify(noNetwork)}.\n\n${usage}`;
   const stamps = timestampsOf(
     values.timestamps ?? process.env.SALLYPORT_TIMESTAMPS,
     values['timestamps-ca'] ?? process.env.SALLYPORT_TIMESTAMPS_CA,
@@ -152,6 +162,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     ...(values.kek === undefined ? {} : { kekFile: resolve(values.kek) }),
     http,
     grpc,
+    trustedProxies,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],
     ...(values.url === undefined ? {} : { url: values.url }),
     ...(stamps === undefined ? {} : { timestamps: stamps }),

@@ -12,6 +12,7 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
     .option('--grpc <HOST:PORT>', 'address that agents dial')
     .option('--name <NAME>', 'further name or address by which others reach it, for the certificates; may be repeated')
     .option('--url <URL>', 'where browsers reach the console, behind a proxy or another name')
+    .option('--trusted-proxy <CIDR>', 'proxy whose X-Forwarded-For or Forwarded is believed; may be repeated (SALLYPORT_TRUSTED_PROXIES)')
     .option('--timestamps <URL>', 'time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)')
     .option('--timestamps-ca <FILE>', 'PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)')
     .option('--clickhouse <URL>', 'session store to read from; SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD say as whom')

@@ -201,24 +201,32 @@ describe('approval', () => {
   });
 
   test('one of the group approves or denies, with a reason', () => {
-    given(approvalAggregate, requested()).when({ type: 'approve', approver: bob, policyAuthors: [] }).then(gave(bob, true));
+    given(approvalAggregate, requested())
+      .when({ type: 'approve', approver: bob, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(bob, true));
     given(approvalAggregate, requested())
       .when({ type: 'deny', approver: bob })
       .then({ type: 'ApprovalDenied', payload: { approver: bob } });
-    given(approvalAggregate, requested(), gave(bob, true)).when({ type: 'approve', approver: cleo, policyAuthors: [] }).thenNothing();
+    given(approvalAggregate, requested(), gave(bob, true))
+      .when({ type: 'approve', approver: cleo, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .thenNothing();
     given(approvalAggregate, requested(), gave(bob, true)).when({ type: 'deny', approver: cleo }).thenRejected('APPROVAL_CLOSED');
   });
 
   test('never one’s own, by whatever name', () => {
     const self = person('ann', 'dba');
     for (const type of ['approve', 'deny'] as const) {
-      given(approvalAggregate, requested()).when({ type, approver: self, policyAuthors: [] }).thenRejected('APPROVAL_OWN');
+      given(approvalAggregate, requested())
+        .when({ type, approver: self, keptOut: [], ruleNow: null, policyAuthors: [] })
+        .thenRejected('APPROVAL_OWN');
       // The same person at another identity provider, and the person whose program asks.
       given(approvalAggregate, requested())
-        .when({ type, approver: { ...self, issuer: 'https://other' }, policyAuthors: [] })
+        .when({ type, approver: { ...self, issuer: 'https://other' }, keptOut: [], ruleNow: null, policyAuthors: [] })
         .thenRejected('APPROVAL_OWN');
       const byProgram = requested({ principal: { ...question().principal, name: 'bot', subject: 'bot', delegation: ['sub-bob'] } });
-      given(approvalAggregate, byProgram).when({ type, approver: bob, policyAuthors: [] }).thenRejected('APPROVAL_OWN');
+      given(approvalAggregate, byProgram)
+        .when({ type, approver: bob, keptOut: [], ruleNow: null, policyAuthors: [] })
+        .thenRejected('APPROVAL_OWN');
     }
   });
 
@@ -229,29 +237,47 @@ describe('approval', () => {
       { name: 'renamed', issuer: bob.issuer, subject: bob.subject },
       { name: bob.name, issuer: 'https://other', subject: 'x' },
     ]) {
-      pending.when({ type: 'approve', approver: bob, policyAuthors: [{ name: 'zoe' }, author] }).thenRejected('APPROVAL_OWN_POLICY');
+      pending
+        .when({ type: 'approve', approver: bob, keptOut: [], ruleNow: null, policyAuthors: [{ name: 'zoe' }, author] })
+        .thenRejected('APPROVAL_OWN_POLICY');
     }
     pending
-      .when({ type: 'approve', approver: bob, policyAuthors: [{ name: 'admin' }, { name: 'zoe', issuer: bob.issuer, subject: 'z' }] })
+      .when({
+        type: 'approve',
+        approver: bob,
+        keptOut: [],
+        ruleNow: null,
+        policyAuthors: [{ name: 'admin' }, { name: 'zoe', issuer: bob.issuer, subject: 'z' }],
+      })
       .then(gave(bob, true));
     pending.when({ type: 'deny', approver: bob }).then({ type: 'ApprovalDenied', payload: { approver: bob } });
     given(approvalAggregate, requested())
-      .when({ type: 'approve', approver: dan, policyAuthors: [dan] })
+      .when({ type: 'approve', approver: dan, keptOut: [], ruleNow: null, policyAuthors: [dan] })
       .thenRejected('APPROVAL_UNKNOWN');
   });
 
   test('who is in none of the groups learns nothing', () => {
     for (const approver of [dan, person('eve')]) {
-      given(approvalAggregate, requested()).when({ type: 'approve', approver, policyAuthors: [] }).thenRejected('APPROVAL_UNKNOWN');
-      given(approvalAggregate).when({ type: 'approve', approver, policyAuthors: [] }).thenRejected('APPROVAL_UNKNOWN');
+      given(approvalAggregate, requested())
+        .when({ type: 'approve', approver, keptOut: [], ruleNow: null, policyAuthors: [] })
+        .thenRejected('APPROVAL_UNKNOWN');
+      given(approvalAggregate)
+        .when({ type: 'approve', approver, keptOut: [], ruleNow: null, policyAuthors: [] })
+        .thenRejected('APPROVAL_UNKNOWN');
     }
   });
 
   test('a quorum counts people, not clicks', () => {
     const two = requested({ quorum: 2 });
-    given(approvalAggregate, two).when({ type: 'approve', approver: bob, policyAuthors: [] }).then(gave(bob, false));
-    given(approvalAggregate, two, gave(bob, false)).when({ type: 'approve', approver: bob, policyAuthors: [] }).thenNothing();
-    given(approvalAggregate, two, gave(bob, false)).when({ type: 'approve', approver: cleo, policyAuthors: [] }).then(gave(cleo, true));
+    given(approvalAggregate, two)
+      .when({ type: 'approve', approver: bob, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(bob, false));
+    given(approvalAggregate, two, gave(bob, false))
+      .when({ type: 'approve', approver: bob, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .thenNothing();
+    given(approvalAggregate, two, gave(bob, false))
+      .when({ type: 'approve', approver: cleo, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(cleo, true));
   });
 
   test('access that was given ends when its time is over, or when somebody ends it, once', () => {
@@ -269,17 +295,23 @@ describe('approval', () => {
 
   test('several groups: all must approve, and nobody counts for two', () => {
     const both = requested({ groups: ['dba', 'security'] });
-    given(approvalAggregate, both).when({ type: 'approve', approver: cleo, policyAuthors: [] }).then(gave(cleo, false));
-    given(approvalAggregate, both, gave(cleo, false)).when({ type: 'approve', approver: dan, policyAuthors: [] }).then(gave(dan, true));
+    given(approvalAggregate, both)
+      .when({ type: 'approve', approver: cleo, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(cleo, false));
+    given(approvalAggregate, both, gave(cleo, false))
+      .when({ type: 'approve', approver: dan, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(dan, true));
     // Cleo came first and could sit in either group: she moves to the one that bob cannot fill.
-    given(approvalAggregate, both, gave(cleo, false)).when({ type: 'approve', approver: bob, policyAuthors: [] }).then(gave(bob, true));
+    given(approvalAggregate, both, gave(cleo, false))
+      .when({ type: 'approve', approver: bob, keptOut: [], ruleNow: null, policyAuthors: [] })
+      .then(gave(bob, true));
     assert.equal(quorumReached(question({ groups: ['dba', 'security'], quorum: 2 }), [bob, cleo, dan]), false);
     assert.equal(quorumReached(question({ groups: ['dba', 'security'], quorum: 2 }), [bob, cleo, dan, person('fay', 'dba')]), true);
   });
 
   test('ends with its time, or when the agent takes it back', () => {
     given(approvalAggregate, requested())
-      .when({ type: 'approve', approver: { ...bob, atMs: 1000 }, policyAuthors: [] })
+      .when({ type: 'approve', approver: { ...bob, atMs: 1000 }, keptOut: [], ruleNow: null, policyAuthors: [] })
       .thenRejected('APPROVAL_CLOSED');
     given(approvalAggregate, requested()).when({ type: 'expire', nowMs: 999 }).thenNothing();
     given(approvalAggregate, requested()).when({ type: 'expire', nowMs: 1000 }).then({ type: 'ApprovalExpired', payload: {} });

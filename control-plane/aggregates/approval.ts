@@ -7,7 +7,8 @@
  * Nobody approves their own command, whatever groups they are in, and nobody who acts for its author or for whom its author acts.
  * Who has changed the policy that asks does not approve under it; they may deny.
  * What is asked for may also be access for a time (`access`): approved, it is a grant until it ends.
- * A person counts once for a group, and once in all when several groups must approve: two groups need two people.
+ * Whoever was taken out of the directory since they approved does not count, and the quorum is that of the question and that of the rule
+ * as it is now, both. A person counts once for a group, and once in all when several groups must approve: two groups need two people.
  */
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import { type Author, isAuthor, sameName } from './authors.ts';
@@ -82,8 +83,16 @@ export interface AccessGiven {
 
 export type ApprovalRequest =
   | { type: 'request'; question: ApprovalQuestion; nowMs: number }
-  /** `policyAuthors`: everyone who has had a hand in the policy that asks (policy-authors.ts). */
-  | { type: 'approve'; approver: Approver; policyAuthors: readonly Author[] }
+  | {
+      type: 'approve';
+      approver: Approver;
+      /** Everyone who has had a hand in the policy that asks (policy-authors.ts). */
+      policyAuthors: readonly Author[];
+      /** Names of those who have approved, and were taken out of the directory since. */
+      keptOut: readonly string[];
+      /** Who must approve by the policy as it is now; null: what was asked stands alone. */
+      ruleNow: { groups: string[]; quorum: number } | null;
+    }
   | { type: 'deny'; approver: Approver }
   | { type: 'expire'; nowMs: number }
   | { type: 'withdraw'; agentId: string; reason: string }
@@ -92,7 +101,7 @@ export type ApprovalRequest =
 
 export type ApprovalEvent =
   | { type: 'ApprovalRequested'; payload: ApprovalQuestion }
-  | { type: 'ApprovalGiven'; payload: { approver: Approver; complete: boolean } }
+  | { type: 'ApprovalGiven'; payload: { approver: Approver; complete: boolean; disregarded?: string[] } }
   | { type: 'ApprovalDenied'; payload: { approver: Approver } }
   | { type: 'ApprovalExpired'; payload: Record<string, never> }
   | { type: 'ApprovalWithdrawn'; payload: { reason: string } }
@@ -134,8 +143,16 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
         }
         if (state.approvers.some(earlier => samePerson(earlier, request.approver) || sameName(earlier.name, request.approver.name)))
           return grant();
-        const complete = quorumReached(state.question, [...state.approvers, request.approver]);
-        return grant({ type: 'ApprovalGiven', payload: { approver: request.approver, complete } });
+        const isKeptOut = ({ name }: Approver) => request.keptOut.some(each => sameName(each, name));
+        if (isKeptOut(request.approver)) return hidden;
+        // Who was taken out meanwhile does not count, and a rule that asks for more than it did is asked as well.
+        const disregarded = state.approvers.filter(isKeptOut).map(({ name }) => name);
+        const counting = [...state.approvers.filter(each => !isKeptOut(each)), request.approver];
+        const complete = quorumReached(state.question, counting) && (request.ruleNow === null || quorumReached(request.ruleNow, counting));
+        return grant({
+          type: 'ApprovalGiven',
+          payload: { approver: request.approver, complete, ...(disregarded.length === 0 ? {} : { disregarded }) },
+        });
       }
 
       case 'deny': {
@@ -185,11 +202,13 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
       case 'ApprovalGiven': {
         const approvers = [...state.approvers, known.payload.approver];
         if (!known.payload.complete) return { ...state, approvers };
+        const { disregarded = [] } = known.payload;
+        const counted = approvers.filter(({ name }) => !disregarded.includes(name));
         return {
           status: 'approved',
           question,
-          by: approvers.map(a => a.name),
-          reason: approvers
+          by: counted.map(a => a.name),
+          reason: counted
             .map(a => a.reason)
             .filter(Boolean)
             .join('; '),
@@ -229,7 +248,7 @@ export function accessGrantOf(approvalId: string, state: ApprovalState): AccessG
 }
 
 /** Whether enough distinct people of every group have approved, with nobody counted for two groups. */
-export function quorumReached(question: ApprovalQuestion, approvers: readonly Approver[]): boolean {
+export function quorumReached(question: Pick<ApprovalQuestion, 'groups' | 'quorum'>, approvers: readonly Approver[]): boolean {
   // Seats (a group's votes) are matched to people: augmenting paths, as a person may sit in several groups.
   const seats = question.groups.flatMap(group => Array.from({ length: question.quorum }, () => group));
   const takenBy = new Map<number, number>(); // person → seat
@@ -248,9 +267,10 @@ export function quorumReached(question: ApprovalQuestion, approvers: readonly Ap
   return seats.every((_, index) => seat(index, new Set()));
 }
 
+/** To somebody who may not answer, an approval that does not exist looks the same as one that does. */
+const hidden = reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
+
 function mayAnswer(approver: Approver, state: ApprovalState) {
-  // To somebody who may not answer, an approval that does not exist looks the same as one that does.
-  const hidden = reject('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
   if (state.status === 'unknown') return hidden;
   const { question } = state;
   const author = question.principal;

@@ -2,7 +2,8 @@
  * The only way to change the control plane's state: ask an aggregate, append what it decides, and see in the log whether that counts.
  *
  * The log has no compare-and-set. An event carries the version that it expects of its stream; whoever comes second in the log finds its
- * event not accepted, looks again, decides again. A request's answer is given once its events have been read back, so a reader of
+ * event not accepted, looks again, decides again. A decision that looks at other streams says at which state of them it was made
+ * (`looksAt`), and counts only if they are as they were. A request's answer is given once its events have been read back, so a reader of
  * `state` who comes after the answer sees the change.
  */
 import { randomUUIDv7 } from 'node:crypto';
@@ -11,6 +12,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, EventLog, NewEntry } from '../log/event-log.ts';
+import { kindOfStream } from './acceptance.ts';
 import type { Aggregate, Decision, DomainEvent, Rejection } from './decider.ts';
 import { Projection, type RecordedEvent } from './projection.ts';
 import { currentSchema } from './upcast.ts';
@@ -28,7 +30,12 @@ export interface Provenance {
 /** A request to one stream, bound to its aggregate. */
 export interface Action {
   stream: string;
-  decide(state: unknown): Decision<DomainEvent>;
+  /**
+   * Kinds of streams that the decision looks at besides its own. The event counts only if none of them has changed in between, at any
+   * replica; else it is decided again.
+   */
+  looksAt?: readonly string[];
+  decide(state: unknown, all: Projection): Decision<DomainEvent>;
 }
 
 export type Outcome = { accepted: true; events: RecordedEvent[] } | { accepted: false; rejection: Rejection; stream: string };
@@ -39,6 +46,27 @@ export function action<State, Request, Event extends DomainEvent>(
   request: Request,
 ): Action {
   return { stream: `${aggregate.name}/${id}`, decide: state => aggregate.decide(request, state as State) };
+}
+
+/** An action whose request is made of the state of other streams, anew whenever it is decided. */
+export function informedAction<State, Request, Event extends DomainEvent>(
+  aggregate: Aggregate<State, Request, Event>,
+  id: string,
+  looksAt: readonly string[],
+  request: (all: Projection) => Request | Rejection,
+): Action {
+  return {
+    stream: `${aggregate.name}/${id}`,
+    looksAt,
+    decide: (state, all) => {
+      const made = request(all);
+      return isRejection(made) ? { accepted: false, rejection: made } : aggregate.decide(made, state as State);
+    },
+  };
+}
+
+function isRejection(made: unknown): made is Rejection {
+  return typeof made === 'object' && made !== null && 'code' in made && 'kind' in made && 'message' in made;
 }
 
 /** Entries folded between two turns of the event loop. */
@@ -142,9 +170,11 @@ export class ControlLog {
     let pending = [...actions];
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const proposals: { action: Action; event: RecordedEvent }[] = [];
+      /** What the proposals before one will have made of the kinds when it is read. */
+      const proposed = new Map<string, bigint>();
       for (const candidate of pending) {
         const { version, state } = this.state.stream(candidate.stream);
-        const decision = candidate.decide(state);
+        const decision = candidate.decide(state, this.state);
         if (!decision.accepted) return { accepted: false, rejection: decision.rejection, stream: candidate.stream };
         if (decision.events.length > 1) {
           throw new GatewayError(
@@ -154,7 +184,10 @@ export class ControlLog {
           );
         }
         for (const event of decision.events) {
-          proposals.push({ action: candidate, event: this.#envelope(candidate.stream, version, event, provenance) });
+          const kinds = (candidate.looksAt ?? []).map(kind => [kind, this.state.kindVersion(kind) + (proposed.get(kind) ?? 0n)] as const);
+          proposals.push({ action: candidate, event: this.#envelope(candidate.stream, version, kinds, event, provenance) });
+          const kind = kindOfStream(candidate.stream);
+          proposed.set(kind, (proposed.get(kind) ?? 0n) + 1n);
         }
       }
       if (proposals.length === 0) return { accepted: true, events: accepted };
@@ -174,11 +207,18 @@ export class ControlLog {
     await this.#following;
   }
 
-  #envelope(stream: string, expectedVersion: bigint, event: DomainEvent, provenance: Provenance): RecordedEvent {
+  #envelope(
+    stream: string,
+    expectedVersion: bigint,
+    expectedKinds: readonly (readonly [string, bigint])[],
+    event: DomainEvent,
+    provenance: Provenance,
+  ): RecordedEvent {
     return {
       eventId: randomUUIDv7(),
       stream,
       expectedVersion,
+      ...(expectedKinds.length === 0 ? {} : { expectedKinds: Object.fromEntries(expectedKinds) }),
       type: event.type,
       schema: currentSchema,
       // The JSON round trip makes the writer's copy what every reader will have.
@@ -291,6 +331,7 @@ export function decodeEvent(entry: Entry): RecordedEvent {
       eventId: message.eventId,
       stream: message.stream,
       expectedVersion: message.expectedVersion,
+      ...(Object.keys(message.expectedKinds).length === 0 ? {} : { expectedKinds: { ...message.expectedKinds } }),
       type: message.type,
       schema: message.schema,
       payload: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(message.payload)),

@@ -1,13 +1,14 @@
 /**
  * The control plane's state: a fold over `sallyport.control` and nothing else. Every replica that has folded the same entries has the
  * same state, because the rule of acceptance looks at nothing but the log: an event counts if its stream is at the version that the
- * event expects. The losers of a race, and second deliveries of an accepted event, therefore fall out by themselves.
+ * event expects, and so are the kinds of streams that the decision looked at. The losers of a race, and second deliveries of an accepted event, therefore fall out by themselves.
  *
  * This file does no I/O; control-log.ts reads and appends.
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { kindsFit } from './acceptance.ts';
 import { administrationAggregate, type IssuedTicket } from './administration.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, accessGrantOf, approvalAggregate } from './approval.ts';
@@ -20,13 +21,15 @@ import { type RetentionState, retentionAggregate } from './retention.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
-import { blockedNames, type UserState, userAggregate } from './user.ts';
+import { KeptOut, type UserState, userAggregate } from './user.ts';
 
 /** An event with its envelope, decoded. */
 export interface RecordedEvent {
   eventId: string;
   stream: string;
   expectedVersion: bigint;
+  /** Kind of stream → its version (`kindVersion`) at which the decision was made; absent: it looked at its own stream alone. */
+  expectedKinds?: Record<string, bigint>;
   type: string;
   schema: number;
   payload: unknown;
@@ -78,6 +81,10 @@ const aggregates = new Map<string, Folding>(
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));
 
+/** Approvals that are over and still known: the newest, and characters of what they asked, in all. The log has the others. */
+const endedApprovalsMax = 10_000;
+const endedCharactersMax = 32 * 1024 * 1024;
+
 interface StreamState {
   version: bigint;
   state: unknown;
@@ -85,13 +92,17 @@ interface StreamState {
 
 export class Projection {
   readonly #streams = new Map<string, StreamState>();
+  readonly #kindVersions = new Map<string, bigint>();
   readonly #manifests = new Map<Kind, Map<string, StoredManifest>>();
   /** Who has changed each manifest, kept also when it is deleted. */
   readonly #authors = new Map<string, readonly Author[]>();
   readonly #agents = new Map<string, AgentState>();
   readonly #users = new Map<string, UserState>();
-  #blockedPeople: readonly string[] = [];
+  readonly #keptOut = new KeptOut();
   readonly #pendingApprovals = new Map<string, ApprovalState>();
+  /** Id → characters of what was asked; the oldest end first. */
+  readonly #endedApprovals = new Map<string, number>();
+  #endedCharacters = 0;
   readonly #accesses = new Map<string, AccessGrant>();
   readonly #revokedTickets = new Map<string, number>();
   /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
@@ -105,15 +116,22 @@ export class Projection {
   fold(event: RecordedEvent): boolean {
     const current = this.stream(event.stream);
     if (event.expectedVersion !== current.version) return false;
+    if (!kindsFit(event, kind => this.kindVersion(kind))) return false;
     const { aggregate, id } = aggregateOf(event.stream);
     const state: unknown = aggregate.evolve(current.state, upcast(aggregate.name, event));
     this.#streams.set(event.stream, { version: current.version + 1n, state });
+    this.#kindVersions.set(aggregate.name, this.kindVersion(aggregate.name) + 1n);
     this.#index(aggregate.name, id, state, event);
     return true;
   }
 
   stream(name: string): Readonly<StreamState> {
     return this.#streams.get(name) ?? { version: 0n, state: aggregateOf(name).aggregate.initialState };
+  }
+
+  /** How many events were accepted on all streams of a kind, e.g. `guard`. */
+  kindVersion(kind: string): bigint {
+    return this.#kindVersions.get(kind) ?? 0n;
   }
 
   manifests(kind: Kind): StoredManifest[] {
@@ -177,7 +195,11 @@ export class Projection {
 
   /** Names, in lower case, of people whom a directory has taken out (user.ts). */
   blockedPeople(): readonly string[] {
-    return this.#blockedPeople;
+    return this.#keptOut.names();
+  }
+
+  isBlocked(name: string): boolean {
+    return this.#keptOut.has(name);
   }
 
   /** The newest checkpoint of every ledger of evidence. */
@@ -199,6 +221,7 @@ export class Projection {
   dump(): unknown {
     return {
       streams: [...this.#streams].sort(([a], [b]) => (a < b ? -1 : 1)),
+      kindVersions: [...this.#kindVersions].sort(([a], [b]) => (a < b ? -1 : 1)),
       revokedTickets: [...this.#revokedTickets],
     };
   }
@@ -208,12 +231,16 @@ export class Projection {
     if (kind !== undefined) this.#indexManifest(kind, id, state as ManifestState, event);
     else if (aggregate === agentAggregate.name) this.#agents.set(id, state as AgentState);
     else if (aggregate === userAggregate.name) {
-      this.#users.set(id, state as UserState);
-      this.#blockedPeople = blockedNames(this.#users.values());
+      const user = state as UserState;
+      this.#keptOut.changed(this.user(id), user);
+      this.#users.set(id, user);
     } else if (aggregate === approvalAggregate.name) {
       const approval = state as ApprovalState;
       if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);
-      else this.#pendingApprovals.delete(id);
+      else {
+        this.#pendingApprovals.delete(id);
+        this.#approvalEnded(id, approval);
+      }
       const given = accessGrantOf(id, approval);
       if (given === null) this.#accesses.delete(id);
       else this.#accesses.set(id, given);
@@ -229,7 +256,30 @@ export class Projection {
       const ticket = state as TicketState;
       if (ticket.status === 'revoked') this.#revokedTickets.set(id, ticket.expiresAtMs);
       const atMs = Number(event.atUnixUs / 1000n);
-      for (const [jti, expiresAtMs] of this.#revokedTickets) if (expiresAtMs <= atMs) this.#revokedTickets.delete(jti);
+      for (const [jti, expiresAtMs] of this.#revokedTickets) {
+        if (expiresAtMs > atMs) continue;
+        this.#revokedTickets.delete(jti);
+      }
+    }
+  }
+
+  /** Forgets the oldest ended approvals beyond the bounds, by the order of the log alone: every replica forgets the same ones. */
+  #approvalEnded(id: string, approval: ApprovalState): void {
+    if (approval.status === 'unknown' || approval.status === 'pending') return;
+    if (approval.access?.ended === null) return; // Access that was given goes on; its end is an event again.
+    const before = this.#endedApprovals.get(id) ?? 0;
+    const { text, parameters = [], preview } = approval.question;
+    const characters = text.length + preview.length + parameters.reduce((sum, each) => sum + each.length, 0);
+    this.#endedApprovals.delete(id);
+    this.#endedApprovals.set(id, characters);
+    this.#endedCharacters += characters - before;
+    for (const [oldest, size] of this.#endedApprovals) {
+      if (this.#endedApprovals.size <= endedApprovalsMax && this.#endedCharacters <= endedCharactersMax) break;
+      this.#endedApprovals.delete(oldest);
+      this.#endedCharacters -= size;
+      const stream = `${approvalAggregate.name}/${oldest}`;
+      // The version stays: it is by that that everybody tells which events count.
+      this.#streams.set(stream, { version: this.stream(stream).version, state: approvalAggregate.initialState });
     }
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { given } from './specification.ts';
-import { blockedNames, type UserAttributes, type UserEvent, userAggregate } from './user.ts';
+import { KeptOut, type UserAttributes, type UserEvent, type UserState, userAggregate } from './user.ts';
 
 const user = (more: Partial<UserAttributes> = {}): UserAttributes => ({ userName: 'ann@example.com', active: true, ...more });
 const provisioned: UserEvent = { type: 'UserProvisioned', payload: user() };
@@ -23,9 +23,23 @@ test('a user comes, changes and goes, and does not come back under the same id',
 
 test('who is kept out', () => {
   const state = (...events: UserEvent[]) => given(userAggregate, ...events).state;
-  assert.deepEqual(blockedNames([state(), state(provisioned)]), []);
-  assert.deepEqual(blockedNames([state(provisioned, changed)]), ['ann@example.com']);
-  assert.deepEqual(blockedNames([state(provisioned, gone)]), ['ann@example.com'], 'tokens outlive their people');
+  const names = (...users: UserState[]) => {
+    const keptOut = new KeptOut();
+    for (const each of users) keptOut.changed({ status: 'absent' }, each);
+    return keptOut.names();
+  };
+  assert.deepEqual(names(state(), state(provisioned)), []);
+  assert.deepEqual(names(state(provisioned, changed)), ['ann@example.com']);
+  assert.deepEqual(names(state(provisioned, gone)), ['ann@example.com'], 'tokens outlive their people');
   const again: UserEvent = { type: 'UserProvisioned', payload: user({ userName: 'Ann@Example.com' }) };
-  assert.deepEqual(blockedNames([state(provisioned, gone), state(again)]), [], 'back under a new id');
+  assert.deepEqual(names(state(provisioned, gone), state(again)), [], 'back under a new id');
+  const renamed: UserEvent = { type: 'UserChanged', payload: user({ userName: 'Smith@example.com' }) };
+  assert.deepEqual(names(state(provisioned, renamed, gone)), ['ann@example.com', 'smith@example.com'], 'under every name they had');
+});
+
+test('names are not collected for ever', () => {
+  const renames = Array.from({ length: 99 }, (_, i): UserEvent => ({ type: 'UserChanged', payload: user({ userName: `n${i}` }) }));
+  given(userAggregate, provisioned, ...renames)
+    .when({ type: 'replace', user: user({ userName: 'n100' }) })
+    .thenRejected('USER_RENAMED_TOO_OFTEN');
 });

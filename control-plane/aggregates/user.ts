@@ -16,7 +16,10 @@ export interface UserAttributes {
   active: boolean;
 }
 
-export type UserState = { status: 'absent' } | { status: 'present' | 'deleted'; user: UserAttributes };
+export type UserState =
+  | { status: 'absent' }
+  /** `names`: every name that they ever had, in lower case: tokens with an old one may be about still. */
+  | { status: 'present' | 'deleted'; user: UserAttributes; names: readonly string[] };
 
 export type UserRequest = { type: 'create' | 'replace'; user: UserAttributes } | { type: 'delete' };
 
@@ -36,6 +39,8 @@ export const userAggregate: Aggregate<UserState, UserRequest, UserEvent> = {
         return grant({ type: 'UserProvisioned', payload: request.user });
       case 'replace':
         if (state.status !== 'present') return unknown;
+        if (namesAfter(state.names, request.user).length > namesMax)
+          return reject('USER_RENAMED_TOO_OFTEN', 'conflict', `A user may have had ${namesMax} names: delete this one and make another.`);
         return isDeepStrictEqual(state.user, request.user) ? grant() : grant({ type: 'UserChanged', payload: request.user });
       case 'delete':
         if (state.status === 'absent') return unknown;
@@ -44,26 +49,61 @@ export const userAggregate: Aggregate<UserState, UserRequest, UserEvent> = {
   },
   evolve(state, event: DomainEvent): UserState {
     const known = event as UserEvent;
-    if (known.type === 'UserProvisioned' && state.status === 'absent') return { status: 'present', user: known.payload };
-    if (known.type === 'UserChanged' && state.status === 'present') return { status: 'present', user: known.payload };
+    if (known.type === 'UserProvisioned' && state.status === 'absent')
+      return { status: 'present', user: known.payload, names: namesAfter([], known.payload) };
+    if (known.type === 'UserChanged' && state.status === 'present')
+      return { status: 'present', user: known.payload, names: namesAfter(state.names, known.payload) };
     if (known.type === 'UserDeprovisioned' && state.status === 'present')
-      return { status: 'deleted', user: { ...state.user, active: false } };
+      return { status: 'deleted', user: { ...state.user, active: false }, names: state.names };
     return impossible('user', state.status, event);
   },
 };
 
+const namesMax = 100;
+
+function namesAfter(before: readonly string[], { userName }: UserAttributes): readonly string[] {
+  const name = userName.toLowerCase();
+  return before.includes(name) ? before : [...before, name];
+}
+
 /**
- * Who is kept out: the names of users that are deleted or not active. A name that another user has and is active under is not, as when
- * somebody comes back under a new id. Names are compared without case, as directories do.
+ * Who is kept out: all names that users ever had who are deleted or not active. A name that another user has now and is active under is
+ * not, as when somebody comes back under a new id. Names are compared without case, as directories do.
+ *
+ * A change costs what that one user has, however many there are.
  */
-export function blockedNames(users: Iterable<UserState>): string[] {
-  const active = new Set<string>();
-  const inactive = new Set<string>();
-  for (const state of users) {
-    if (state.status === 'absent') continue;
-    const name = state.user.userName.toLowerCase();
-    if (state.status === 'present' && state.user.active) active.add(name);
-    else inactive.add(name);
+export class KeptOut {
+  /** name → how many users have it and are active, and how many had it and are not. */
+  readonly #names = new Map<string, { active: number; gone: number }>();
+  #sorted: readonly string[] | null = [];
+
+  changed(before: UserState, after: UserState): void {
+    for (const [name, side] of marks(before)) this.#count(name, side, -1);
+    for (const [name, side] of marks(after)) this.#count(name, side, 1);
+    this.#sorted = null;
   }
-  return [...inactive].filter(name => !active.has(name)).sort();
+
+  has(name: string): boolean {
+    const entry = this.#names.get(name.toLowerCase());
+    return entry !== undefined && entry.gone > 0 && entry.active === 0;
+  }
+
+  /** In lower case, sorted. */
+  names(): readonly string[] {
+    this.#sorted ??= [...this.#names.keys()].filter(name => this.has(name)).sort();
+    return this.#sorted;
+  }
+
+  #count(name: string, side: 'active' | 'gone', by: 1 | -1): void {
+    const entry = this.#names.get(name) ?? { active: 0, gone: 0 };
+    entry[side] += by;
+    if (entry.active === 0 && entry.gone === 0) this.#names.delete(name);
+    else this.#names.set(name, entry);
+  }
+}
+
+function marks(state: UserState): [name: string, side: 'active' | 'gone'][] {
+  if (state.status === 'absent') return [];
+  if (state.status === 'present' && state.user.active) return [[state.user.userName.toLowerCase(), 'active']];
+  return state.names.map(name => [name, 'gone']);
 }

@@ -6,6 +6,7 @@ import { encodeStatement, signedBytes } from '@sallyport/shared/evidence/checkpo
 import { pino } from 'pino';
 import { type CheckpointState, checkpointAggregate } from '../aggregates/checkpoint.ts';
 import type { Action, ControlLog } from '../aggregates/control-log.ts';
+import { Projection } from '../aggregates/projection.ts';
 import type { AgentIdentity } from '../grpc/agent-identity.ts';
 import { CheckpointDesk } from './checkpoint-desk.ts';
 
@@ -28,7 +29,7 @@ test('an agent cannot speak for the ledger of another: what it signs is refused,
   const control = {
     state: { checkpoints: () => state },
     execute: (actions: Action[]) => {
-      const decision = actions[0]?.decide(state);
+      const decision = actions[0]?.decide(state, new Projection());
       const events = decision?.accepted ? decision.events : [];
       for (const event of events) state = checkpointAggregate.evolve(state, event);
       return Promise.resolve({ accepted: true, events });

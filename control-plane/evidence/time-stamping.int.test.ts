@@ -15,6 +15,7 @@ import type { Report } from '@sallyport/shared/evidence/report.ts';
 import { parseLogKey, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import { EvidenceVerifier } from '@sallyport/shared/evidence/verify.ts';
 import pino from 'pino';
+import { Projection } from '../aggregates/projection.ts';
 import type { TimestampedRoot } from '../aggregates/timestamp.ts';
 import { Installation, type Line } from './installation.testing.ts';
 import { TimeStamping } from './time-stamping.ts';
@@ -125,7 +126,7 @@ function stamping(installation: Installation, ca = trusted()): TimeStamping {
     control: {
       state: { timestamps: () => ({ roots: installation.stamps }) },
       execute: ([added]) => {
-        const decision = added?.decide({ roots: [] });
+        const decision = added?.decide({ roots: [] }, new Projection());
         assert.ok(decision?.accepted);
         for (const { type, payload } of decision.events) {
           installation.log('timestamp/log', type, payload);

@@ -76,12 +76,40 @@ test('nothing is written once it is closed', () => {
   assert.equal(stream.written.length, 1);
 });
 
+test('an agent’s word on resources that it does not serve is nobody’s; a session goes on when its resource moves to others', () => {
+  const connection = new AgentConnection(identity, slowStream(1), 0, () => undefined);
+  const tell = (body: Parameters<typeof create<typeof AgentMessageSchema>>[1]) => connection.receive(create(AgentMessageSchema, body), 5);
+  const other = { ...session('lie'), resource: 'vault' };
+  tell({ body: { case: 'sessionsChanged', value: { started: [session('x'), other], ended: [] } } });
+  const ids = (serves: (resource: string) => boolean) => connection.liveSessions(serves).map(({ sessionId }) => sessionId);
+  assert.deepEqual(
+    ids(resource => resource !== 'vault'),
+    ['x'],
+  );
+  assert.equal(
+    connection.liveSession('lie', resource => resource !== 'vault'),
+    undefined,
+  );
+  assert.deepEqual(
+    ids(() => false),
+    ['x'],
+    'it served it when the session began',
+  );
+  tell({ body: { case: 'sessionsChanged', value: { started: [], ended: ['x'] } } });
+  tell({ body: { case: 'sessionsChanged', value: { started: [session('x')], ended: [] } } });
+  assert.deepEqual(
+    ids(() => false),
+    [],
+    'a new session of the same name is asked anew',
+  );
+});
+
 test('live sessions follow what the agent says; a hello starts over', () => {
   const connection = new AgentConnection(identity, slowStream(1), 0, () => undefined);
   const tell = (body: Parameters<typeof create<typeof AgentMessageSchema>>[1]) => connection.receive(create(AgentMessageSchema, body), 5);
   tell({ body: { case: 'sessionsChanged', value: { started: [session('x'), session('y')], ended: ['x', 'unknown'] } } });
   assert.deepEqual(
-    connection.liveSessions().map(({ sessionId, startedAtMs }) => [sessionId, startedAtMs]),
+    connection.liveSessions(() => true).map(({ sessionId, startedAtMs }) => [sessionId, startedAtMs]),
     [['y', 1000]],
   );
   tell({ body: { case: 'hello', value: { version: '2', leaseVersion: 7n, sessions: [session('z')] } } });

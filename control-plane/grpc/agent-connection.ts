@@ -60,7 +60,10 @@ export class AgentConnection {
   roundTripMs: number | null = null;
   #ping: { nonce: bigint; sentAtMs: number } | null = null;
   #pings = 0n;
+  /** What the agent says; see `liveSessions`. */
   readonly sessions = new Map<string, LiveSession>();
+  /** Sessions of resources that the agent served when they were first asked for. */
+  readonly #vouched = new Set<string>();
   readonly #stream: ControlStream;
   readonly #onOverflow: () => void;
   #queue: ControlMessage['body'][] = [];
@@ -103,6 +106,7 @@ export class AgentConnection {
         this.version = body.value.version.slice(0, 64);
         this.leaseVersion = body.value.leaseVersion;
         this.sessions.clear();
+        this.#vouched.clear();
         for (const session of body.value.sessions) this.#sessionStarted(session);
         break;
       case 'health':
@@ -125,7 +129,10 @@ export class AgentConnection {
         break;
       case 'sessionsChanged':
         for (const session of body.value.started) this.#sessionStarted(session);
-        for (const id of body.value.ended) this.sessions.delete(id);
+        for (const id of body.value.ended) {
+          this.sessions.delete(id);
+          this.#vouched.delete(id);
+        }
         break;
       case 'catalogTold':
         this.#catalogs.get(body.value.id)?.(body.value);
@@ -164,13 +171,24 @@ export class AgentConnection {
     }
   }
 
-  liveSessions(): LiveSessionView[] {
-    return [...this.sessions.values()].map(session => this.#view(session));
+  /**
+   * Sessions of resources that the agent serves: its word on others is nobody's. A session that was one goes on when its resource is
+   * given to other agents.
+   */
+  liveSessions(serves: (resource: string) => boolean): LiveSessionView[] {
+    return [...this.sessions.values()].filter(session => this.#isVouched(session, serves)).map(session => this.#view(session));
   }
 
-  liveSession(sessionId: string): LiveSessionView | undefined {
+  liveSession(sessionId: string, serves: (resource: string) => boolean): LiveSessionView | undefined {
     const session = this.sessions.get(sessionId);
-    return session === undefined ? undefined : this.#view(session);
+    return session === undefined || !this.#isVouched(session, serves) ? undefined : this.#view(session);
+  }
+
+  #isVouched({ sessionId, resource }: LiveSession, serves: (resource: string) => boolean): boolean {
+    if (this.#vouched.has(sessionId)) return true;
+    if (!serves(resource)) return false;
+    this.#vouched.add(sessionId);
+    return true;
   }
 
   #view(session: LiveSession): LiveSessionView {

@@ -10,14 +10,20 @@ import { readPreview } from '@sallyport/shared/policy/preview.ts';
 import type { Logger } from 'pino';
 import { type ApprovalQuestion, approvalAggregate } from '../aggregates/approval.ts';
 import { action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
+import { Buckets, type Rate } from '../buckets.ts';
 import type { AgentIdentity } from './agent-identity.ts';
 import type { Fleet } from './fleet.ts';
 
 const textCharactersMax = 65_536;
 const parametersMax = 100;
 const parameterCharactersMax = 1024;
-/** Approvals are kept for ever in the log: an agent that is taken over must not flood it. */
+/** Names and ids. */
+const nameCharactersMax = 512;
+const groupsMax = 1000;
+/** Approvals are kept for ever in the log: an agent that is taken over must not flood it, nor the memory of who follows the log. */
 const pendingPerAgentMax = 1000;
+const pendingCharactersMax = 32 * 1024 * 1024;
+const questionsOfAgent: Rate = { burst: 1000, perSecond: 1 };
 
 export class ApprovalDesk {
   readonly #control: ControlLog;
@@ -27,12 +33,14 @@ export class ApprovalDesk {
   readonly #timer: NodeJS.Timeout;
   /** Questions on their way into the log: who takes one back right away must not overtake it. */
   readonly #asking = new Map<string, Promise<unknown>>();
+  readonly #asked: Buckets;
 
   constructor(options: { control: ControlLog; fleet: Fleet; logger: Logger; clock: () => number }) {
     this.#control = options.control;
     this.#fleet = options.fleet;
     this.#logger = options.logger;
     this.#clock = options.clock;
+    this.#asked = new Buckets(options.clock);
     this.#timer = setInterval(() => void this.#expire(), 1000);
     this.#timer.unref();
   }
@@ -42,12 +50,8 @@ export class ApprovalDesk {
     const { approvalId } = request;
     if (!isApprovalId(approvalId)) throw invalid('its id is not a UUID');
     const question = questionOf(identity.agentId, request, this.#clock());
-    const waiting = this.#control.state
-      .pendingApprovals()
-      .filter(([, state]) => state.status === 'pending' && state.question.agentId === identity.agentId);
-    if (waiting.length >= pendingPerAgentMax && !waiting.some(([id]) => id === approvalId)) {
-      throw new GatewayError('APPROVALS_TOO_MANY', 'unavailable', `This agent has ${pendingPerAgentMax} commands waiting already.`);
-    }
+    // What is repeated is there already, and costs nothing.
+    if (this.#control.state.approval(approvalId).status === 'unknown') this.#mustHaveRoom(identity.agentId, question);
     const asking = this.#control.execute(
       [action(approvalAggregate, approvalId, { type: 'request', question, nowMs: this.#clock() })],
       this.#provenance(identity, 'approval requested'),
@@ -59,6 +63,24 @@ export class ApprovalDesk {
     if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
     // A repeat may come after the decision: then the agent has not heard it.
     if (outcome.events.length === 0) this.#fleet.tellApproval(approvalId, this.#control.state.approval(approvalId));
+  }
+
+  /** @throws {GatewayError} APPROVALS_TOO_MANY. */
+  #mustHaveRoom(agentId: string, question: ApprovalQuestion): void {
+    const waiting = this.#control.state
+      .pendingApprovals()
+      .flatMap(([, state]) => (state.status === 'pending' && state.question.agentId === agentId ? [charactersOf(state.question)] : []));
+    const characters = waiting.reduce((sum, each) => sum + each, charactersOf(question));
+    if (waiting.length >= pendingPerAgentMax || characters > pendingCharactersMax) {
+      throw new GatewayError('APPROVALS_TOO_MANY', 'unavailable', `This agent has ${waiting.length} commands waiting already.`);
+    }
+    const taken = this.#asked.take(agentId, questionsOfAgent);
+    if (taken.taken) return;
+    throw new GatewayError(
+      'APPROVALS_TOO_MANY',
+      'unavailable',
+      `This agent asks for approvals faster than anybody could answer: the next may come in ${taken.retryAfterSeconds} s.`,
+    );
   }
 
   /** @throws {GatewayError} APPROVAL_INVALID, APPROVAL_UNKNOWN. */
@@ -154,27 +176,43 @@ function questionOf(agentId: string, request: ApprovalRequested, nowMs: number):
   if (!(expiresAtMs > 0 && expiresAtMs <= nowMs + expiryMsMax)) throw invalid('its expiry is out of range');
   return {
     agentId,
-    sessionId: request.sessionId,
+    sessionId: short('session', request.sessionId),
     commandSeq: Number(request.commandSeq),
-    resource: request.resource,
-    rule: request.rule,
+    resource: short('resource', request.resource),
+    rule: short('rule', request.rule),
     text: request.text.slice(0, textCharactersMax),
     parameters: request.parameters.slice(0, parametersMax).map(value => value.slice(0, parameterCharactersMax)),
     binding: Buffer.from(request.binding).toString('base64'),
     principal: {
       kind: principal.kind === PrincipalKind.WORKLOAD ? 'workload' : 'person',
-      name: principal.name,
-      issuer: principal.issuer,
-      subject: principal.subject,
-      groups: principal.groups,
-      delegation: principal.delegation,
+      name: short('principal', principal.name),
+      issuer: short('issuer', principal.issuer),
+      subject: short('subject', principal.subject),
+      groups: few('groups', principal.groups),
+      delegation: few('delegation', principal.delegation),
     },
     groups,
     quorum,
     preview: previewOf(request.previewJson),
-    fingerprint: request.fingerprint,
+    fingerprint: short('fingerprint', request.fingerprint),
     expiresAtMs,
   };
+}
+
+/** What says who and where is never shortened: half a name is another name. */
+function short(what: string, value: string): string {
+  if (value.length > nameCharactersMax) throw invalid(`its ${what} has more than ${nameCharactersMax} characters`);
+  return value;
+}
+
+function few(what: string, values: string[]): string[] {
+  if (values.length > groupsMax) throw invalid(`its ${what} are more than ${groupsMax}`);
+  return values.map(each => short(what, each));
+}
+
+function charactersOf({ text, parameters = [], preview, principal }: ApprovalQuestion): number {
+  const names = [...principal.groups, ...principal.delegation, ...parameters];
+  return text.length + preview.length + names.reduce((sum, each) => sum + each.length, 0);
 }
 
 /** What an agent says a command would change, if it is that. */
@@ -197,13 +235,13 @@ function approvalOf(json: string): { groups: string[]; quorum: number } {
   const groups = from?.groups;
   if (
     !Array.isArray(groups) ||
-    !groups.every(group => typeof group === 'string') ||
+    !groups.every((group): group is string => typeof group === 'string') ||
     typeof quorum !== 'number' ||
     !Number.isInteger(quorum)
   ) {
     throw invalid('its rule does not say who may approve');
   }
-  return { groups, quorum };
+  return { groups: few('rule’s groups', groups), quorum };
 }
 
 function invalid(why: string, cause?: unknown): GatewayError {

@@ -116,15 +116,30 @@ export class Fleet {
   }
 
   liveSessions(): LiveSessionView[] {
-    return [...this.#connected.values()].flatMap(({ connection }) => connection.liveSessions());
+    return [...this.#connected.values()].flatMap(({ connection }) => connection.liveSessions(this.#servedBy(connection)));
   }
 
   liveSession(sessionId: string): LiveSessionView | undefined {
     for (const { connection } of this.#connected.values()) {
-      const session = connection.liveSession(sessionId);
+      const session = connection.liveSession(sessionId, this.#servedBy(connection));
       if (session !== undefined) return session;
     }
     return undefined;
+  }
+
+  /** Whether an agent may serve a resource, by its labels. */
+  #servedBy({ identity }: AgentConnection): (resource: string) => boolean {
+    const { state } = this.#options.control;
+    const agent = state.agent(identity.agentId);
+    const known = new Map<string, boolean>();
+    return resource => {
+      const before = known.get(resource);
+      if (before !== undefined) return before;
+      const manifest = state.manifest('Resource', resource)?.manifest as Manifest<'Resource'> | undefined;
+      const isServed = manifest !== undefined && agent.status === 'active' && serves(agent, manifest);
+      known.set(resource, isServed);
+      return isServed;
+    };
   }
 
   connections(): AgentConnection[] {

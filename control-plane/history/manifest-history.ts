@@ -5,7 +5,10 @@
  * Times are those of the replica that wrote the event. The log's order decides: an event that says an earlier time than the one before
  * it is taken at its place.
  */
+import { fromBinary } from '@bufbuild/protobuf';
+import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import { Acceptance } from '../aggregates/acceptance.ts';
 import { decodeEvent } from '../aggregates/control-log.ts';
 import { type ManifestState, manifestAggregates, manifestKinds } from '../aggregates/manifest.ts';
 import type { RecordedEvent, StoredManifest } from '../aggregates/projection.ts';
@@ -35,8 +38,9 @@ const page = 500;
 export class ManifestHistory {
   readonly #log: LogReader;
   readonly #position: () => bigint;
-  /** Stream → offsets of its entries, accepted or not. */
+  /** Stream → offsets of its events that count. */
   readonly #offsets = new Map<string, bigint[]>();
+  readonly #acceptance = new Acceptance();
   #indexed = 0n;
   #indexing: Promise<void> = Promise.resolve();
 
@@ -102,9 +106,7 @@ export class ManifestHistory {
     for (const offset of this.#offsets.get(stream) ?? []) {
       const [entry] = await this.#log.read(offset, 1);
       if (entry === undefined) break;
-      const event = decodeEvent(entry);
-      // The one rule of acceptance (projection.ts).
-      if (event.expectedVersion === BigInt(events.length)) events.push(event);
+      events.push(decodeEvent(entry));
     }
     return events;
   }
@@ -116,14 +118,15 @@ export class ManifestHistory {
   }
 
   async #indexTo(end: bigint): Promise<void> {
-    const decoder = new TextDecoder();
     const prefixes = new Set(Object.values(manifestKinds));
     while (this.#indexed < end) {
       const entries = await this.#log.read(this.#indexed, page);
       if (entries.length === 0) return;
-      for (const { offset, key } of entries) {
+      for (const { offset, value } of entries) {
         this.#indexed = offset + 1n;
-        const stream = decoder.decode(key);
+        const event = fromBinary(ControlEventSchema, value);
+        const { stream } = event;
+        if (!this.#acceptance.counts(event)) continue;
         if (!prefixes.has(stream.slice(0, stream.indexOf('/')))) continue;
         const offsets = this.#offsets.get(stream);
         if (offsets === undefined) this.#offsets.set(stream, [offset]);

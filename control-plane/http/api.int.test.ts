@@ -358,6 +358,8 @@ test('failed sign-ins from one address are slowed, the administrator is not lock
     }
     assert.equal(limited, 10);
     assert.equal((await api.call('GET', '/v1/resources')).status, 200);
+    const token = await api.provider.token({ sub: 'a1', email: 'ann@example.com', groups: ['support'] });
+    assert.equal((await api.call('GET', '/v1/resources', { token })).status, 200, 'nor is anybody else at the address');
   }));
 
 test('security headers are on every answer; the console’s pages let nothing in from elsewhere', () =>

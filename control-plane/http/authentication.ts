@@ -100,7 +100,7 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     if (need === undefined) throw new GatewayError('ROUTE_CLOSED', 'denied', 'This route is not open to anyone.');
     const caller = request.headers.authorization === undefined ? bySession(request, options) : await byToken(request, reply);
     if (caller.type === 'principal' && options.isDeprovisioned(caller.principal)) {
-      request.log.info({ code: 'PERSON_DEPROVISIONED', ip: request.ip }, 'token refused');
+      request.log.info({ code: 'PERSON_DEPROVISIONED', ip: request.clientAddress }, 'token refused');
       throw tokenMissing();
     }
     if (!suffices(need, caller.roles)) throw missingRole(need);
@@ -109,17 +109,16 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
 
   /** Before anything is done with it: a use that cannot be recorded is refused. */
   async function administratorUsed(request: FastifyRequest): Promise<void> {
-    const { method, routeOptions, ip } = request;
+    const { method, routeOptions, clientAddress: ip } = request;
     const { url: route = '' } = routeOptions;
     request.log.warn({ ip, method, url: route }, 'the administrator’s token was used');
     const isRead = method === 'GET' || method === 'HEAD';
     const key = `${ip} ${route}`;
     const nowMs = options.clock();
     if (isRead && nowMs - (reads.get(key) ?? Number.NEGATIVE_INFINITY) < readsOfMs) return;
-    const address = `${ip}:${request.socket.remotePort ?? 0}`;
     await options.administration.record(
       { type: 'AdministratorTokenUsed', payload: { method, route } },
-      { author: 'admin', authorAddress: address, reason: '', requestId: request.id },
+      { author: 'admin', authorAddress: request.clientEndpoint, reason: '', requestId: request.id },
     );
     if (!isRead) return;
     reads.delete(key);
@@ -135,17 +134,17 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
       await administratorUsed(request);
       return { type: 'admin', roles: allRoles };
     }
-    // Guessing costs the guesser: over the limit a token is not even looked at. The administrator's token is compared all the same.
-    const waitSeconds = failures.retryAfterSeconds(request.ip);
-    if (waitSeconds > 0) {
-      reply.header('retry-after', String(waitSeconds));
-      throw new TooManyFailures();
-    }
     const verified = await verifyToken(token, options.verifyContext);
     // A ticket opens a resource, not the API; and what a token is bound to cannot be seen here.
     if (!verified.ok || verified.ticketResource !== undefined || verified.bounds !== undefined) {
-      failures.failed(request.ip);
-      request.log.info({ code: verified.ok ? 'TICKET_AT_API' : verified.code, ip: request.ip }, 'token refused');
+      // Only who fails is told to wait: many people may come from one address, and a good token is good from there as well.
+      const waitSeconds = failures.retryAfterSeconds(request.clientAddress);
+      failures.failed(request.clientAddress);
+      request.log.info({ code: verified.ok ? 'TICKET_AT_API' : verified.code, ip: request.clientAddress }, 'token refused');
+      if (waitSeconds > 0) {
+        reply.header('retry-after', String(waitSeconds));
+        throw new TooManyFailures();
+      }
       throw new GatewayError(
         'UNAUTHENTICATED',
         'unauthenticated',
@@ -221,7 +220,7 @@ export function provenanceOf(request: FastifyRequest, reason: string): Provenanc
   return {
     author: caller.type === 'admin' ? 'admin' : caller.principal.name,
     ...(caller.type === 'admin' ? {} : { authorIdentity: { issuer: caller.principal.issuer, subject: caller.principal.subject } }),
-    authorAddress: `${request.ip}:${request.socket.remotePort ?? 0}`,
+    authorAddress: request.clientEndpoint,
     reason,
     requestId: request.id,
   };

@@ -171,3 +171,20 @@ test('the description has all of it', () =>
       for (const [method, { responses }] of Object.entries(operations)) assert.ok(responses['429'], `${method} ${path}`);
     }
   }));
+
+test('behind a trusted proxy everybody has their own address, in limits and in the record; nobody else says where they come from', () =>
+  withApi(
+    manifests,
+    async api => {
+      const guess = async (from: string) =>
+        (await api.call('GET', '/v1/me', { token: 'guess', headers: { 'x-forwarded-for': from } })).status;
+      for (let i = 0; i < 20; i++) assert.equal(await guess('203.0.113.7'), 401);
+      assert.equal(await guess('198.51.100.1, 203.0.113.7'), 429, 'what the client itself sends before it changes nothing');
+      assert.equal(await guess('203.0.113.8'), 401);
+      await api.restart({});
+      for (let i = 0; i < 19; i++) assert.equal(await guess(`203.0.113.${i}`), 401);
+      assert.deepEqual([await guess('203.0.113.50'), await guess('203.0.113.51')], [401, 429], 'without a trusted proxy all are one');
+      assert.ok(api.lines.some(line => line.includes('"ip":"203.0.113.7"')));
+    },
+    { trustedProxies: ['127.0.0.0/8'] },
+  ));

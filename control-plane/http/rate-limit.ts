@@ -9,12 +9,7 @@
  * @see RFC 6585 section 4; draft-ietf-httpapi-ratelimit-headers
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-
-export interface Rate {
-  /** Requests that may come at once. */
-  burst: number;
-  perSecond: number;
-}
+import { Buckets, type Rate } from '../buckets.ts';
 
 export interface RateLimits {
   reads: Rate;
@@ -28,35 +23,6 @@ export const defaultRateLimits: RateLimits = {
   writes: { burst: 200, perSecond: 10 },
   anonymous: { burst: 1000, perSecond: 50 },
 };
-
-const bucketsMax = 50_000;
-
-export class Buckets {
-  readonly #clock: () => number;
-  /** Least recently used first. */
-  readonly #buckets = new Map<string, { tokens: number; atMs: number }>();
-
-  constructor(clock: () => number) {
-    this.#clock = clock;
-  }
-
-  /** @returns how many requests are left, or how many seconds to wait for the next. */
-  take(key: string, rate: Rate): { taken: true; left: number } | { taken: false; retryAfterSeconds: number } {
-    const nowMs = this.#clock();
-    const before = this.#buckets.get(key) ?? { tokens: rate.burst, atMs: nowMs };
-    // A clock that is set back gives nothing and takes nothing.
-    const passedMs = Math.max(0, nowMs - before.atMs);
-    const tokens = Math.min(rate.burst, before.tokens + (passedMs / 1000) * rate.perSecond);
-    const taken = tokens >= 1;
-    this.#buckets.delete(key);
-    this.#buckets.set(key, { tokens: taken ? tokens - 1 : tokens, atMs: nowMs });
-    if (this.#buckets.size > bucketsMax) {
-      const oldest = this.#buckets.keys().next();
-      if (!oldest.done) this.#buckets.delete(oldest.value);
-    }
-    return taken ? { taken, left: Math.floor(tokens - 1) } : { taken, retryAfterSeconds: Math.ceil((1 - tokens) / rate.perSecond) };
-  }
-}
 
 export class RateLimited extends Error {
   readonly code = 'RATE_LIMITED';
@@ -83,7 +49,7 @@ export function useRateLimits(app: FastifyInstance, clock: () => number, limits:
 }
 
 function bucketOf(request: FastifyRequest): { kind: keyof RateLimits; key: string } {
-  const { caller, ip, method } = request;
+  const { caller, clientAddress: ip, method } = request;
   if (caller?.type !== 'principal') return { kind: 'anonymous', key: ip };
   const { issuer, subject } = caller.principal;
   return { kind: method === 'GET' || method === 'HEAD' ? 'reads' : 'writes', key: JSON.stringify([issuer, subject]) };

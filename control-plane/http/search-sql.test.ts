@@ -35,6 +35,12 @@ test('a person’s search is narrowed to what is theirs, in the sub-query as wel
   assert.match(sql('commands', '', { own, ownCommands: own, liveIds: [] }).where, /^WHERE \(principal = .* AND issuer = /);
 });
 
+test('who acts for whom is found from both ends', () => {
+  const { where, parameters } = sql('sessions', 'for:ann*');
+  assert.match(where, /notEmpty\(delegation\) AND \(principal LIKE .* OR arrayExists/);
+  assert.deepEqual(Object.values(parameters), ['ann%']);
+});
+
 test('a pattern’s own signs are no wildcards', () => {
   assert.deepEqual(Object.values(sql('commands', 'who:a_b%*').parameters), ['a\\_b\\%%']);
 });

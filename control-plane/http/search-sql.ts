@@ -30,7 +30,7 @@ export interface SearchSql {
 interface Column {
   sessions?: string;
   commands?: string;
-  type: 'text' | 'array' | 'words' | 'exact' | 'number' | 'live';
+  type: 'text' | 'array' | 'chain' | 'words' | 'exact' | 'number' | 'live';
 }
 
 const columns: Readonly<Record<string, Column>> = {
@@ -38,7 +38,7 @@ const columns: Readonly<Record<string, Column>> = {
   who: { sessions: 'principal', commands: 'principal', type: 'text' },
   kind: { sessions: 'principal_kind', commands: 'principal_kind', type: 'exact' },
   group: { sessions: 'groups', commands: 'groups', type: 'array' },
-  for: { sessions: 'delegation', commands: 'delegation', type: 'array' },
+  for: { sessions: 'delegation', commands: 'delegation', type: 'chain' },
   role: { sessions: 'role', commands: 'role', type: 'text' },
   agent: { sessions: 'agent', commands: 'agent', type: 'text' },
   protocol: { sessions: 'protocol', commands: 'protocol', type: 'text' },
@@ -101,6 +101,11 @@ export function searchSql(over: Over, { query, sinceMs, untilMs }: ParsedQuery, 
         return isPattern(value)
           ? `arrayExists(each -> each LIKE ${bind(likePattern(String(value)), 'String')}, ${name})`
           : `has(${name}, ${bind(value, 'String')})`;
+      case 'chain': {
+        // Both ends of a delegation: the programs that act, and the person for whom they do.
+        const pattern = bind(likePattern(String(value)), 'String');
+        return `(notEmpty(${name}) AND (principal LIKE ${pattern} OR arrayExists(each -> each LIKE ${pattern}, ${name})))`;
+      }
       case 'words':
         // In this form the store uses its index over three characters each (migrations/0006_search.sql).
         return `lowerUTF8(${name}) LIKE lowerUTF8(${bind(`%${escapedLike(String(value))}%`, 'String')})`;

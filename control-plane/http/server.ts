@@ -9,6 +9,7 @@ import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { useAuthentication } from './authentication.ts';
+import { useClientAddresses } from './client-address.ts';
 import type { ApiContext } from './context.ts';
 import { useEntityTags } from './entity-tags.ts';
 import { useIdempotencyKeys } from './idempotency.ts';
@@ -51,6 +52,8 @@ export interface HttpServerOptions {
   signIn: SignIn;
   address: PublicAddress;
   rateLimits?: RateLimits;
+  /** CIDR: proxies whose word on where requests come from is taken (client-address.ts). */
+  trustedProxies?: readonly string[];
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
 }
@@ -60,7 +63,7 @@ const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
 export async function buildHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
-  const { context, adminToken, verifyContext, signIn, address, tls, rateLimits } = options;
+  const { context, adminToken, verifyContext, signIn, address, tls, rateLimits, trustedProxies = [] } = options;
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -95,8 +98,9 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, problemOf(new GatewayError('ROUTE_UNKNOWN', 'notFound', 'There is nothing here.'))),
   );
+  useClientAddresses(app as unknown as FastifyInstance, trustedProxies);
   const { clock, accessRoles, administration, control } = context;
-  const isDeprovisioned = ({ kind, name }: Principal) => kind === 'person' && control.state.blockedPeople().includes(name.toLowerCase());
+  const isDeprovisioned = ({ kind, name }: Principal) => kind === 'person' && control.state.isBlocked(name);
   useAuthentication(app as unknown as FastifyInstance, {
     adminToken,
     verifyContext,

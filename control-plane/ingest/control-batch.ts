@@ -5,6 +5,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { type ControlEvent, ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
+import { Acceptance } from '../aggregates/acceptance.ts';
 import type { Entry } from '../log/event-log.ts';
 import type { BatchResult } from './records-batch.ts';
 import { BlockWriter } from './row-binary.ts';
@@ -52,14 +53,16 @@ export class ControlWriter {
         });
       }
     }
-    const versions = await this.#versions(
-      decoded.map(({ event }) => event.stream),
-      entries[0]?.offset ?? 0n,
+    const start = entries[0]?.offset ?? 0n;
+    const acceptance = new Acceptance(
+      await this.#versions(
+        decoded.map(({ event }) => event.stream),
+        start,
+      ),
+      decoded.some(({ event }) => Object.keys(event.expectedKinds).length > 0) ? await this.#kindVersions(start) : new Map(),
     );
     for (const { entry, event } of decoded) {
-      const version = versions.get(event.stream) ?? 0n;
-      const accepted = event.expectedVersion === version;
-      if (accepted) versions.set(event.stream, version + 1n);
+      const accepted = acceptance.counts(event);
       const row = controlEventRow(entry.offset, event, accepted);
       this.#events.add(row);
       const approval = accepted ? approvalOf(row, event) : null;
@@ -88,6 +91,14 @@ export class ControlWriter {
       for (const row of rows) found.set(row.stream, BigInt(row.version));
     }
     return found;
+  }
+
+  async #kindVersions(before: bigint): Promise<Map<string, bigint>> {
+    const rows = await this.#store.rows<{ kind: string; version: string }>(
+      `SELECT kind, countIf(accepted) AS version FROM sallyport.control_event_rows FINAL WHERE log_offset < {before:UInt64} GROUP BY kind`,
+      { before: String(before) },
+    );
+    return new Map(rows.map(({ kind, version }) => [kind, BigInt(version)]));
   }
 }
 

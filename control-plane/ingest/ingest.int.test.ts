@@ -189,7 +189,13 @@ describe('ingest', () => {
   });
 
   it('shows control events in order, whether they count, and no secret', async () => {
-    const event = (stream: string, expectedVersion: bigint, type: string, payload: unknown) => ({
+    const event = (
+      stream: string,
+      expectedVersion: bigint,
+      type: string,
+      payload: unknown,
+      expectedKinds: Record<string, bigint> = {},
+    ) => ({
       key: encoder.encode(stream),
       value: toBinary(
         ControlEventSchema,
@@ -197,6 +203,7 @@ describe('ingest', () => {
           eventId: `${stream}-${expectedVersion}-${type}`,
           stream,
           expectedVersion,
+          expectedKinds,
           type,
           schema: 1,
           payload: encoder.encode(JSON.stringify(payload)),
@@ -229,6 +236,17 @@ describe('ingest', () => {
       [true, false, true, true, true, true],
     );
     assert.ok(!JSON.stringify(rows).includes('S3CRET'));
+    // A decision that looked at other kinds of streams counts only if they are as they were; the first entry opens another batch.
+    await control.append([event('role/r', 0n, 'RoleApplied', { manifest: { name: 'r' } }, { resource: 1n })]);
+    await control.append([event('role/r', 0n, 'RoleApplied', { manifest: { name: 'r' } }, { resource: 2n, role: 0n })]);
+    await arrived('sallyport.control', control);
+    const looked = await store.rows<{ accepted: boolean }>(
+      "SELECT accepted FROM sallyport.control_events WHERE stream = 'role/r' ORDER BY log_offset",
+    );
+    assert.deepEqual(
+      looked.map(row => row.accepted),
+      [false, true],
+    );
     const [approval] = await store.rows<Record<string, unknown>>('SELECT * FROM sallyport.approvals');
     assert.deepEqual(
       { state: approval?.['state'], approvers: approval?.['approvers'], principal: approval?.['principal'], rule: approval?.['rule'] },

@@ -93,19 +93,24 @@ export class LiveFeed {
 
   /**
    * What happened between two positions: one event for each thing that the control log changed, and the events of records.
-   * @returns null when that is too far to go, or no position of these logs.
+   * @param signal when nobody wants to know any more: reading stops.
+   * @returns null when that is too far to go, or no position of these logs, or nobody wants to know.
    */
-  async between(from: FeedPosition, to: FeedPosition): Promise<LiveEvent[] | null> {
+  async between(from: FeedPosition, to: FeedPosition, signal: AbortSignal): Promise<LiveEvent[] | null> {
     if (from.control > to.control || from.records > to.records) return null;
     if (to.control - from.control > resumeEntriesMax || to.records - from.records > resumeEntriesMax) return null;
     const { controlTopic, records, clock } = this.#options;
     try {
       const changed = new Set<string>();
-      for await (const entry of entries(controlTopic, from.control, to.control)) changed.add(new TextDecoder().decode(entry.key));
+      for await (const entry of entries(controlTopic, from.control, to.control)) {
+        if (signal.aborted) return null;
+        changed.add(new TextDecoder().decode(entry.key));
+      }
       const events: LiveEvent[] = [...changed].flatMap(stream => this.#changed(stream));
       const decoder = new RecordEvents(id => this.#lookUp(id));
       const start = from.records > lookBack ? from.records - lookBack : 0n;
       for await (const entry of entries(records, start, to.records)) {
+        if (signal.aborted) return null;
         const told = decoder.take(entry, clock());
         if (entry.offset >= from.records) events.push(...told);
       }

@@ -8,8 +8,9 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type Problem, parseManifests, problemText } from '@sallyport/shared/policy/manifests.ts';
 import type { Kind, Manifest, Principal, SecretSource } from '@sallyport/shared/policy/model.ts';
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
+import { approvalAggregate } from '../aggregates/approval.ts';
 import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
-import { reject } from '../aggregates/decider.ts';
+import { type Rejection, reject } from '../aggregates/decider.ts';
 import { manifestAggregates, manifestKinds, type SealedSecret } from '../aggregates/manifest.ts';
 import { shapesAudit } from '../aggregates/policy-authors.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
@@ -108,11 +109,12 @@ export class ManifestStore {
       prepared.push({ manifest: withoutSecrets(manifest), secrets: await this.#seal(manifest, places, problems) });
     }
     if (problems.length > 0) throw new ManifestsInvalid(problems);
-    this.#checkSeparation(
+    const separation = this.#separation(
       editor,
       prepared.map(({ manifest }) => manifest),
       [],
     );
+    this.#mustBeSeparate(separation);
     const changes = prepared.map(({ manifest, secrets }) => changeOf(state.manifest(manifest.kind, manifest.name), manifest, secrets));
     const versions = prepared.map(({ manifest: { kind, name } }) => this.#version(kind, name));
     if (isExpected?.(versions) === false) throw moved();
@@ -123,6 +125,7 @@ export class ManifestStore {
             versions[index],
             action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
             isExpected,
+            separation,
           ),
         ),
         provenance,
@@ -154,7 +157,7 @@ export class ManifestStore {
         // Of what it is now: an apply that came meanwhile must not be undone by a secret.
         const stream = `${manifestKinds.Credential}/${manifest.name}`;
         const apply = action(manifestAggregates.Credential, manifest.name, { type: 'apply', manifest, secrets: fresh });
-        await this.#execute([this.#at([stream, version], apply, () => true)], {
+        await this.#execute([this.#at([stream, version], apply, () => true, null)], {
           ...{ author: 'system', authorAddress: '', requestId: '' },
           reason: 'the secret has changed at its source',
         });
@@ -185,10 +188,14 @@ export class ManifestStore {
         `${kind} ${name} is in use by ${users.join(', ')}. Change or delete those first.`,
       );
     }
-    this.#checkSeparation(editor, [], [stored.manifest]);
+    const separation = this.#separation(editor, [], [stored.manifest]);
+    this.#mustBeSeparate(separation);
     const version = this.#version(kind, name);
     if (isExpected?.([version]) === false) throw moved();
-    await this.#execute([this.#at(version, action(manifestAggregates[kind], name, { type: 'delete' }), isExpected)], provenance);
+    await this.#execute(
+      [this.#at(version, action(manifestAggregates[kind], name, { type: 'delete' }), isExpected, separation)],
+      provenance,
+    );
     return { kind, name, change: 'deleted', diff: differences(document(stored.manifest), undefined) };
   }
 
@@ -197,14 +204,21 @@ export class ManifestStore {
     return [stream, this.#control.state.stream(stream).version];
   }
 
-  /** The action, refused when its stream has moved on and the editor goes by versions: asked at every attempt. */
-  #at(version: [string, bigint] | undefined, of: Action, isExpected: VersionCheck | null): Action {
-    if (version === undefined || isExpected === null) return of;
+  /**
+   * The action, refused when its stream has moved on and the editor goes by versions, or when the editor would change their own audit:
+   * asked at every attempt, of the state that the event then expects.
+   */
+  #at(version: [string, bigint] | undefined, of: Action, isExpected: VersionCheck | null, separation: Separation | null): Action {
     const { stream } = of;
     return {
       stream,
-      decide: state =>
-        this.#control.state.stream(stream).version === version[1] ? of.decide(state) : reject(manifestMoved, 'conflict', moved().message),
+      ...(separation === null ? {} : { looksAt: separationLooksAt }),
+      decide: (state, all) => {
+        if (version !== undefined && isExpected !== null && all.stream(stream).version !== version[1])
+          return reject(manifestMoved, 'conflict', moved().message);
+        const own = separation?.(all) ?? [];
+        return own.length > 0 ? { accepted: false, rejection: auditOwn(own) } : of.decide(state, all);
+      },
     };
   }
 
@@ -213,30 +227,33 @@ export class ManifestStore {
     if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
   }
 
-  /** @throws {GatewayError} AUDIT_OWN. */
-  #checkSeparation(editor: Principal | null, applied: readonly Manifest[], deleted: readonly Manifest[]): void {
-    if (editor === null) return;
-    const { state } = this.#control;
-    const before = allManifests(state);
+  /** Which resources' audit the editor would change of their own, on a state; null: nobody's token edits. */
+  #separation(editor: Principal | null, applied: readonly Manifest[], deleted: readonly Manifest[]): Separation | null {
+    if (editor === null) return null;
     const gone = new Set([...applied, ...deleted].map(({ kind, name }) => `${kind}/${name}`));
-    const own = ownAuditChanged(editor, {
-      before,
-      after: [...before.filter(({ kind, name }) => !gone.has(`${kind}/${name}`)), ...applied],
-      existed: name => state.stream(`resource/${name}`).version > 0n,
-      shaped: name => shapesAudit(state, editor, name, Date.now()),
-      granted: name =>
-        state
-          .accessGrants(Date.now())
-          .some(
-            ({ resource, principal }) => resource === name && principal.issuer === editor.issuer && principal.subject === editor.subject,
-          ),
-    });
+    return state => {
+      const before = allManifests(state);
+      return ownAuditChanged(editor, {
+        before,
+        after: [...before.filter(({ kind, name }) => !gone.has(`${kind}/${name}`)), ...applied],
+        existed: name => state.stream(`resource/${name}`).version > 0n,
+        shaped: name => shapesAudit(state, editor, name, Date.now()),
+        granted: name =>
+          state
+            .accessGrants(Date.now())
+            .some(
+              ({ resource, principal }) => resource === name && principal.issuer === editor.issuer && principal.subject === editor.subject,
+            ),
+      });
+    };
+  }
+
+  /** @throws {GatewayError} AUDIT_OWN. */
+  #mustBeSeparate(separation: Separation | null): void {
+    const own = separation?.(this.#control.state) ?? [];
     if (own.length === 0) return;
-    throw new GatewayError(
-      'AUDIT_OWN',
-      'denied',
-      `This changes what is recorded of ${own.join(', ')}, which you may use yourself: whoever is audited does not decide how. Ask somebody who may not use it.`,
-    );
+    const { code, kind, message } = auditOwn(own);
+    throw new GatewayError(code, kind, message);
   }
 
   async #seal(manifest: Manifest, places: Places, problems: Problem[]): Promise<Record<string, SealedSecret>> {
@@ -253,6 +270,24 @@ export class ManifestStore {
     }
     return sealed;
   }
+}
+
+type Separation = (state: Projection) => string[];
+
+/** What a change of the editor's own audit is judged by; access for a time comes with approvals. */
+const separationLooksAt: readonly string[] = [
+  manifestKinds.Resource,
+  manifestKinds.Role,
+  manifestKinds.AuditPolicy,
+  approvalAggregate.name,
+];
+
+function auditOwn(resources: readonly string[]): Rejection {
+  return {
+    code: 'AUDIT_OWN',
+    kind: 'denied',
+    message: `This changes what is recorded of ${resources.join(', ')}, which you may use yourself: whoever is audited does not decide how. Ask somebody who may not use it.`,
+  };
 }
 
 function moved(): GatewayError {

@@ -6,9 +6,10 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
-import { type ControlEvent, ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
+import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Logger } from 'pino';
+import { Acceptance } from '../aggregates/acceptance.ts';
 import { decodeEntry } from '../ingest/decode.ts';
 import type { Entry, LogReader } from '../log/event-log.ts';
 import type { OutputConfig } from './config.ts';
@@ -64,7 +65,7 @@ export class Output {
       throw new GatewayError('OUTPUT_LOG_REPLACED', 'conflict', message);
     }
     const source = new EventSource(cursor.sessions);
-    const versions = await this.#versionsAt(cursor.control);
+    const acceptance = await this.#acceptanceAt(cursor.control);
     let savedAtMs = Date.now();
     while (!signal.aborted) {
       const [someRecords, someChanges] = await Promise.all([
@@ -75,7 +76,7 @@ export class Output {
         await Promise.race([records.waitFor(cursor.records, IDLE_MS, signal), control.waitFor(cursor.control, IDLE_MS, signal)]);
         continue;
       }
-      const events = [...recordEvents(someRecords, source), ...changeEvents(someChanges, source, versions)].filter(event =>
+      const events = [...recordEvents(someRecords, source), ...changeEvents(someChanges, source, acceptance)].filter(event =>
         this.#wants(event),
       );
       for (let at = 0; at < events.length; at += EVENTS_PER_SEND) {
@@ -132,16 +133,16 @@ export class Output {
       : { ...event, fields: Object.fromEntries(Object.entries(event.fields).filter(([name]) => !drop.has(name))) };
   }
 
-  /** How many events each stream has before an offset: an entry counts only when it expects that many. */
-  async #versionsAt(offset: bigint): Promise<Map<string, bigint>> {
-    const versions = new Map<string, bigint>();
+  /** What counts from an offset on: that depends on all that is before it. */
+  async #acceptanceAt(offset: bigint): Promise<Acceptance> {
+    const acceptance = new Acceptance();
     for (let at = 0n; at < offset; ) {
       const entries = await this.#options.control.read(at, ENTRIES_MAX);
       if (entries.length === 0) break;
-      for (const { value } of entries.slice(0, Number(offset - at))) counted(fromBinary(ControlEventSchema, value), versions);
+      for (const { value } of entries.slice(0, Number(offset - at))) acceptance.counts(fromBinary(ControlEventSchema, value));
       at += BigInt(entries.length);
     }
-    return versions;
+    return acceptance;
   }
 }
 
@@ -149,16 +150,9 @@ function recordEvents(entries: readonly Entry[], source: EventSource): OutputEve
   return entries.flatMap(({ offset, value }) => decodeEntry(offset, value).records.flatMap(record => source.ofRecord(record) ?? []));
 }
 
-function changeEvents(entries: readonly Entry[], source: EventSource, versions: Map<string, bigint>): OutputEvent[] {
+function changeEvents(entries: readonly Entry[], source: EventSource, acceptance: Acceptance): OutputEvent[] {
   return entries.flatMap(({ value }) => {
     const event = fromBinary(ControlEventSchema, value);
-    return counted(event, versions) ? (source.ofChange(event) ?? []) : [];
+    return acceptance.counts(event) ? (source.ofChange(event) ?? []) : [];
   });
-}
-
-function counted({ stream, expectedVersion }: ControlEvent, versions: Map<string, bigint>): boolean {
-  const version = versions.get(stream) ?? 0n;
-  if (expectedVersion !== version) return false;
-  versions.set(stream, version + 1n);
-  return true;
 }

@@ -7,8 +7,8 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { readPreview } from '@sallyport/shared/policy/preview.ts';
 import { Type } from 'typebox';
 import { type ApprovalState, type Approver, approvalAggregate } from '../../aggregates/approval.ts';
-import { action } from '../../aggregates/control-log.ts';
-import { policyAuthors } from '../../aggregates/policy-authors.ts';
+import { approveRequest, approvingLooksAt } from '../../aggregates/approve-request.ts';
+import { action, informedAction } from '../../aggregates/control-log.ts';
 import { type Caller, callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
@@ -90,9 +90,9 @@ export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           const approver: Approver = { name, issuer, subject, groups, reason, atMs: clock() };
           const answered =
             answer === 'deny'
-              ? ({ type: 'deny', approver } as const)
-              : ({ type: 'approve', approver, policyAuthors: policyAuthors(control.state, id, approver, clock()) } as const);
-          const outcome = await control.execute([action(approvalAggregate, id, answered)], provenanceOf(request, reason));
+              ? action(approvalAggregate, id, { type: 'deny', approver })
+              : informedAction(approvalAggregate, id, approvingLooksAt, all => approveRequest(all, id, approver, clock()));
+          const outcome = await control.execute([answered], provenanceOf(request, reason));
           if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
           const [approval] = shown(id, control.state.approval(id));
           if (approval === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');

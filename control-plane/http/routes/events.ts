@@ -2,6 +2,7 @@
  * `GET /v1/events`: what happens, pushed to whoever may see it. Each event is judged for the caller when it happens, by the roles that
  * they have then; the stream ends when their sign-in does.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
@@ -43,6 +44,7 @@ const beatMs = 10_000;
 const checkMs = 2000;
 /** Events that wait while what was missed is read. */
 const waitingMax = 5000;
+const eventsPerTurn = 100;
 
 export function eventRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   return async app => {
@@ -126,6 +128,7 @@ class Watcher {
   #waiting: LiveEvent[] | null = [];
   #caller: Caller;
   #ended = false;
+  readonly #gone = new AbortController();
   #subscribedAt: FeedPosition = { control: 0n, records: 0n };
 
   constructor(context: ApiContext, app: FastifyInstance, request: FastifyRequest, filter: Filter) {
@@ -163,18 +166,28 @@ class Watcher {
     ];
     let past: LiveEvent[] | null = null;
     try {
-      past = from === null ? null : await live.between(from, this.#subscribedAt);
+      past = from === null ? null : await live.between(from, this.#subscribedAt, this.#gone.signal);
     } catch (error) {
       logger.warn({ err: errorText(error) }, 'what a watcher missed cannot be read: they start anew');
     }
+    if (this.#ended) return;
     stream.send('hello', idOf(this.#subscribedAt), JSON.stringify({ resumed: past !== null }), clock());
-    const waiting = this.#waiting ?? [];
+    let told = 0;
+    // What comes meanwhile is appended to `#waiting`, and has its turn in the second round.
+    for (const events of [past ?? [], this.#waiting ?? []]) {
+      for (const event of events) {
+        // Others are served in between, and that the watcher has left is noticed.
+        if (++told % eventsPerTurn === 0) await setImmediate();
+        if (this.#ended) return;
+        this.#tell(event);
+      }
+    }
     this.#waiting = null;
-    for (const event of [...(past ?? []), ...waiting]) this.#tell(event);
   }
 
   end(): void {
     this.#ended = true;
+    this.#gone.abort();
     this.#unsubscribe();
     for (const timer of this.#timers) clearInterval(timer);
     this.#stream?.end();
@@ -200,7 +213,7 @@ class Watcher {
     const { live, clock } = this.#context;
     stream.send(event.type, idOf(live.position), JSON.stringify(data), clock());
     if (!stream.isOpen) {
-      this.#context.logger.info({ ip: this.#request.ip }, 'a watcher did not read its events and was dropped');
+      this.#context.logger.info({ ip: this.#request.clientAddress }, 'a watcher did not read its events and was dropped');
       this.end();
     }
   }

@@ -11,16 +11,21 @@ import { type ApprovalQuestion, approvalAggregate } from '../../aggregates/appro
 import { action } from '../../aggregates/control-log.ts';
 import { shapesAudit } from '../../aggregates/policy-authors.ts';
 import type { Projection } from '../../aggregates/projection.ts';
+import { Buckets, type Rate } from '../../buckets.ts';
 import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
+import { RateLimited } from '../rate-limit.ts';
 import * as schemas from '../schemas.ts';
 import { ApprovalId, isVisible, shown } from './approvals.ts';
 
 /** Of one person that may wait at once: questions are kept for ever in the log. */
 const waitingPerPersonMax = 20;
+/** Taken back and asked again it is in the log all the same. */
+const requestsOfPerson: Rate = { burst: 40, perSecond: 1 / 60 };
 
 export function requestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   const { control, clock } = context;
+  const asked = new Buckets(clock);
   return async app => {
     app.route({
       method: 'POST',
@@ -69,6 +74,11 @@ export function requestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           );
         if (mine.length >= waitingPerPersonMax)
           throw new GatewayError('ACCESS_TOO_MANY', 'conflict', `You have ${mine.length} requests waiting already; withdraw some first.`);
+        const taken = asked.take(JSON.stringify([principal.issuer, principal.subject]), requestsOfPerson);
+        if (!taken.taken) {
+          void reply.header('retry-after', String(taken.retryAfterSeconds));
+          throw new RateLimited(taken.retryAfterSeconds);
+        }
         const id = randomUUID();
         const nowMs = clock();
         if (shapesAudit(control.state, principal, resource, nowMs))

@@ -10,7 +10,8 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { FastifyReply } from 'fastify';
-import { action } from '../../aggregates/control-log.ts';
+import { informedAction } from '../../aggregates/control-log.ts';
+import type { Projection } from '../../aggregates/projection.ts';
 import { type UserAttributes, type UserRequest, type UserState, userAggregate } from '../../aggregates/user.ts';
 import { provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
@@ -78,7 +79,6 @@ export function scimRoutes({ control }: ApiContext): FastifyPluginAsyncTypebox {
 
     app.post('/scim/v2/Users', { schema: { hide: true } }, async (request, reply) => {
       const user = attributesOf(objectOf(request.body));
-      mustBeFree(user, null);
       const id = randomUUID();
       await change(id, { type: 'create', user }, provenanceOf(request, 'provisioned by the directory'));
       return answer(reply, 201, userOrThrow(id));
@@ -87,7 +87,6 @@ export function scimRoutes({ control }: ApiContext): FastifyPluginAsyncTypebox {
     app.put<{ Params: { id: string } }>('/scim/v2/Users/:id', { schema: { hide: true } }, async (request, reply) => {
       const { id } = request.params;
       const user = attributesOf(objectOf(request.body));
-      mustBeFree(user, id);
       await change(id, { type: 'replace', user }, provenanceOf(request, 'changed by the directory'));
       return answer(reply, 200, userOrThrow(id));
     });
@@ -97,7 +96,6 @@ export function scimRoutes({ control }: ApiContext): FastifyPluginAsyncTypebox {
       const state = control.state.user(id);
       if (state.status !== 'present') throw new GatewayError('USER_UNKNOWN', 'notFound', 'There is no such user.');
       const user = patched(state.user, objectOf(request.body));
-      mustBeFree(user, id);
       await change(id, { type: 'replace', user }, provenanceOf(request, 'changed by the directory'));
       return answer(reply, 200, userOrThrow(id));
     });
@@ -115,17 +113,20 @@ export function scimRoutes({ control }: ApiContext): FastifyPluginAsyncTypebox {
   }
 
   /** Names are one person's, also those of users that are not active. */
-  function mustBeFree({ userName }: UserAttributes, except: string | null): void {
+  function isFree(all: Projection, { userName }: UserAttributes, except: string): boolean {
     const name = userName.toLowerCase();
-    const taken = control.state
-      .users()
-      .some(([id, state]) => state.status === 'present' && id !== except && state.user.userName.toLowerCase() === name);
-    if (taken) throw new GatewayError('USER_NAME_TAKEN', 'conflict', 'Another user has this userName.');
+    return !all.users().some(([id, state]) => state.status === 'present' && id !== except && state.user.userName.toLowerCase() === name);
   }
 
   async function change(id: string, request: UserRequest, provenance: ReturnType<typeof provenanceOf>): Promise<void> {
     if (!/^[0-9a-f-]{36}$/.test(id)) throw new GatewayError('USER_UNKNOWN', 'notFound', 'There is no such user.');
-    const outcome = await control.execute([action(userAggregate, id, request)], provenance);
+    // Two replicas may be asked for one name at the same time: whether it is free is decided with the event.
+    const decided = informedAction(userAggregate, id, [userAggregate.name], all =>
+      request.type === 'delete' || isFree(all, request.user, id)
+        ? request
+        : { code: 'USER_NAME_TAKEN', kind: 'conflict', message: 'Another user has this userName.' },
+    );
+    const outcome = await control.execute([decided], provenance);
     if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
   }
 }

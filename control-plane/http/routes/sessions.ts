@@ -127,7 +127,7 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           { type: 'SessionKilled', payload: { sessionId: id, principal, resource } },
           provenanceOf(request, reason),
         );
-        request.log.info({ sessionId: id, ip: request.ip }, 'session killed');
+        request.log.info({ sessionId: id, ip: request.clientAddress }, 'session killed');
         return { killed: true };
       },
     });

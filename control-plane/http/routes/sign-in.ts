@@ -109,7 +109,7 @@ export function signInRoutes({ logger }: Pick<ApiContext, 'logger'>, signIn: Sig
       },
       handler: async request => {
         const ended = await signIn.endFromProvider(request.body.logout_token);
-        request.log.info({ ended, ip: request.ip }, 'logout from the provider');
+        request.log.info({ ended, ip: request.clientAddress }, 'logout from the provider');
         return { ended };
       },
     });

@@ -136,13 +136,8 @@ export function tokenExchangeRoutes(
         throw new OAuthError('invalid_request', 'Tickets are JWTs; nothing else is issued.');
       const resource = resourceOf(form);
       const role = roleOf(form.get('scope'));
-      const waitSeconds = failures.retryAfterSeconds(request.ip);
-      if (waitSeconds > 0) {
-        void reply.header('retry-after', String(waitSeconds));
-        throw new OAuthError('invalid_grant', 'Too many failures from this address: wait a little.');
-      }
-      const subject = await verified(request, form, 'subject');
-      const actor = form.has('actor_token') || form.has('actor_token_type') ? await verified(request, form, 'actor') : null;
+      const subject = await verified(request, reply, form, 'subject');
+      const actor = form.has('actor_token') || form.has('actor_token_type') ? await verified(request, reply, form, 'actor') : null;
       if (actor !== null) checkActor(subject, actor, form.get('subject_token') ?? '');
       const seconds = form.get('expires_in');
       if (seconds !== undefined && !/^[1-9]\d{0,5}$/.test(seconds)) throw new OAuthError('invalid_request', 'expires_in is whole seconds.');
@@ -166,7 +161,7 @@ export function tokenExchangeRoutes(
           },
         },
         {
-          authorAddress: `${request.ip}:${request.socket.remotePort ?? 0}`,
+          authorAddress: request.clientEndpoint,
           reason: actor === null ? 'token exchanged' : `token exchanged by ${actor.principal.name}`,
           requestId: request.id,
         },
@@ -180,7 +175,12 @@ export function tokenExchangeRoutes(
       };
     }
 
-    async function verified(request: FastifyRequest, form: ReadonlyMap<string, string>, whose: 'subject' | 'actor'): Promise<Good> {
+    async function verified(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      form: ReadonlyMap<string, string>,
+      whose: 'subject' | 'actor',
+    ): Promise<Good> {
       const [token, type] = [form.get(`${whose}_token`), form.get(`${whose}_token_type`)];
       if (token === undefined || type === undefined)
         throw new OAuthError('invalid_request', `${whose}_token and ${whose}_token_type belong together.`);
@@ -188,8 +188,17 @@ export function tokenExchangeRoutes(
       const outcome = await verifyToken(token, verifyContext);
       const isGood = outcome.ok && outcome.ticketResource === undefined && outcome.bounds === undefined;
       if (isGood && !isDeprovisioned(outcome.principal)) return outcome;
-      failures.failed(request.ip);
-      request.log.info({ code: outcome.ok ? 'TOKEN_NOT_EXCHANGEABLE' : outcome.code, ip: request.ip, whose }, 'token exchange refused');
+      // Only who fails is told to wait: a good token is good from there as well.
+      const waitSeconds = failures.retryAfterSeconds(request.clientAddress);
+      failures.failed(request.clientAddress);
+      request.log.info(
+        { code: outcome.ok ? 'TOKEN_NOT_EXCHANGEABLE' : outcome.code, ip: request.clientAddress, whose },
+        'token exchange refused',
+      );
+      if (waitSeconds > 0) {
+        void reply.header('retry-after', String(waitSeconds));
+        throw new OAuthError('invalid_grant', 'Too many failures from this address: wait a little.');
+      }
       throw new OAuthError('invalid_grant', `The ${whose} token is not valid here, or not any more.`);
     }
   };
@@ -243,7 +252,7 @@ function roleOf(scope: string | undefined): string | undefined {
 function refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
   const [code, detail] = oauthOf(error);
   if (code === undefined) throw error;
-  request.log.info({ code, ip: request.ip }, 'token exchange refused');
+  request.log.info({ code, ip: request.clientAddress }, 'token exchange refused');
   return reply.code(400).type('application/json').send({ error: code, error_description: detail });
 }
 

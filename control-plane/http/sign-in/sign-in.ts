@@ -193,7 +193,10 @@ export class SignIn {
     }
     const lifetimeSeconds = Math.floor((session.endsAtMs - session.startedAtMs) / 1000);
     void reply.header('set-cookie', this.#cookies.set(sessionCookie, secret, 'Strict', lifetimeSeconds));
-    this.#options.logger.info({ provider, principal: principal.name, session: session.id.slice(0, 12), ip: request.ip }, 'signed in');
+    this.#options.logger.info(
+      { provider, principal: principal.name, session: session.id.slice(0, 12), ip: request.clientAddress },
+      'signed in',
+    );
     return session;
   }
 
@@ -231,7 +234,7 @@ export class SignIn {
 }
 
 function provenance(request: FastifyRequest, { name, issuer, subject }: Principal, reason: string): Provenance {
-  const authorAddress = `${request.ip}:${request.socket.remotePort ?? 0}`;
+  const authorAddress = request.clientEndpoint;
   return { author: name, authorIdentity: { issuer, subject }, authorAddress, reason, requestId: request.id };
 }
 

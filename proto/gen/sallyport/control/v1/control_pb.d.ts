@@ -14,7 +14,8 @@ export declare const file_sallyport_control_v1_control: GenFile;
 
 /**
  * One event as it lies in the log. It counts only if its stream is at expected_version when it is read, in log order:
- * every reader applies that rule, so all agree on which of two racing events happened.
+ * every reader applies that rule, so all agree on which of two racing events happened. What the decision looked at besides its own
+ * stream must not have changed either (expected_kinds).
  *
  * @generated from message sallyport.control.v1.ControlEvent
  */
@@ -103,6 +104,13 @@ export declare type ControlEvent = Message<"sallyport.control.v1.ControlEvent"> 
    * @generated from field: string author_subject = 13;
    */
   authorSubject: string;
+
+  /**
+   * kind of stream -> events accepted on all streams of it before this one
+   *
+   * @generated from field: map<string, uint64> expected_kinds = 14;
+   */
+  expectedKinds: { [key: string]: bigint };
 };
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Buckets } from './rate-limit.ts';
+import { Buckets } from './buckets.ts';
 
 const rate = { burst: 3, perSecond: 2 };
 
