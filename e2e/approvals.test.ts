@@ -82,7 +82,7 @@ async function approvals(who: Person | null, ...args: string[]): Promise<Ended> 
   );
 }
 
-async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string, limitMs = 30_000): Promise<T> {
+async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string, limitMs = 90_000): Promise<T> {
   const deadline = Date.now() + limitMs;
   for (;;) {
     const found = await look();

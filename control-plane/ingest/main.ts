@@ -28,7 +28,7 @@ import { isTransient, openSessionStore, type SessionStore } from './session-stor
 import { type FollowerLog, TopicFollower } from './topic-follower.ts';
 
 /** Behind the data path: what waits, waits in the log. */
-const niceness = 19;
+const niceness = 10;
 const batchAgeMs = 400;
 /** Some ten thousands of small records; what they are decoded to takes some thirty times as much memory. */
 const batchBytesMax = 2 * 1024 * 1024;
@@ -41,7 +41,6 @@ const log = pino({ name: 'ingest', base: { pid: process.pid } }, pino.destinatio
 
 async function main(): Promise<void> {
   const options = parseOptions();
-  setPriority(niceness);
   setFlagsFromString(`--max-old-space-size=${heapMegabytesMax}`);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
@@ -53,6 +52,8 @@ async function main(): Promise<void> {
   const http = await serveMetrics(figures, options.http);
   log.info({ http: http.url, clickhouse: options.url }, 'following');
   process.stdout.write(`${JSON.stringify({ ready: true, http: http.url })}\n`);
+  // Not before: whoever starts it waits.
+  setPriority(niceness);
   const reporter = setInterval(() => {
     for (const [topic, f] of figures) {
       log.info(

@@ -97,7 +97,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return { host, port: Number(port) };
     },
     query,
-    async eventually<Row>(sql: string, enough: (rows: Row[]) => boolean, limitMs = 20_000) {
+    async eventually<Row>(sql: string, enough: (rows: Row[]) => boolean, limitMs = 90_000) {
       const deadline = Date.now() + limitMs;
       for (;;) {
         // The store may be restarting: what it says last is what the caller gets to see.
