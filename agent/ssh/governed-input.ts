@@ -17,6 +17,7 @@ import type { HostOutput } from './host-output.ts';
 import type { Judged } from './judge.ts';
 import type { Relay } from './relay.ts';
 import type { LineFollower } from './terminal/line-follower.ts';
+import { waitWith } from './waiting-bytes.ts';
 
 type State = 'typing' | 'waitingForEcho' | 'judging' | 'settling' | 'closed';
 
@@ -28,8 +29,8 @@ const MOVES: Readonly<Record<State, readonly State[]>> = {
   closed: [],
 };
 
-/** The host may take so long to show what was typed. */
-const ECHO_MS = 1500;
+/** The host may take so long to show what was typed; a busy one takes seconds. */
+const ECHO_MS = 4000;
 /** The same where nothing hangs on it but the record of the line. */
 const RECORDED_ECHO_MS = 250;
 const ASK_AGAIN_MS = 25;
@@ -108,8 +109,9 @@ export class GovernedInput {
       this.#options.client.consumed(bytes.length);
       return;
     }
-    this.#queue.push(bytes);
-    if (this.#held !== null) this.#withdrawIfInterrupted();
+    waitWith(this.#queue, bytes);
+    // What waited before was looked at when it came.
+    if (this.#held !== null && bytes.includes(INTERRUPT)) this.#withdraw(this.#held);
     this.#pump();
   }
 
@@ -273,7 +275,8 @@ export class GovernedInput {
         },
       });
       this.#held = held;
-      this.#withdrawIfInterrupted();
+      // The first byte is the Enter that waits.
+      if (this.#queue.some((bytes, i) => bytes.includes(INTERRUPT, i === 0 ? 1 : 0))) this.#withdraw(held);
       return;
     }
     if (decision.action === 'deny') relay.gateway.metrics.denied++;
@@ -288,10 +291,8 @@ export class GovernedInput {
   }
 
   /** Ctrl-C takes a held line back. */
-  #withdrawIfInterrupted(): void {
-    const held = this.#held;
-    // The first byte is the Enter that waits.
-    if (held === null || !held.waits || !this.#queue.some((bytes, i) => bytes.includes(INTERRUPT, i === 0 ? 1 : 0))) return;
+  #withdraw(held: HeldCommand): void {
+    if (!held.waits) return;
     this.#held = null;
     held.withdraw('taken back by Ctrl-C');
     held.command.end({ status: 'cancelled', errorCode: 'SSH_WITHDRAWN' });
@@ -343,7 +344,7 @@ export class GovernedInput {
         ? Buffer.of(0x15, INTERRUPT)
         : CLEAR_PLAIN_LINE;
     if (isContinued) follower.entered('withdrawn');
-    else follower.fromClient(clear);
+    else follower.cleared(clear);
     host.sendData(clear, null);
     this.#move('typing');
   }

@@ -125,7 +125,7 @@ export class Judge {
     const named = (paths: readonly string[]) =>
       paths.flatMap(path => {
         const fact = format(literal(path));
-        return trees.includes(path) ? [fact, `${fact}/**`] : [fact];
+        return trees.includes(path) ? [fact, `${fact === '/' ? '' : fact}/**`] : [fact];
       });
     const isChange = kind === 'sftp-write' || kind === 'sftp-change';
     return this.#plain(kind, [command('sftp', { reads: named(reads), writes: named(writes) })], isChange);

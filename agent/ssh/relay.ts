@@ -21,6 +21,8 @@ import { DisconnectReason, Message, OpenFailure } from './messages.ts';
 import { maskWhole } from './output.ts';
 import { RemoteForwards } from './remote-forwards.ts';
 import { SessionChannel } from './session-channel.ts';
+import { Appended } from './sftp/open-file.ts';
+import { PathLock } from './sftp/path-lock.ts';
 import type { Transport } from './transport.ts';
 
 /** Channels of one connection at the same time; each may hold a window's worth. */
@@ -55,6 +57,9 @@ export class Relay implements ChannelHost {
   readonly upstream: Transport;
   readonly judge: Judge;
   readonly authenticated: Authenticated;
+  /** Orders what file transfers of this session do to paths. */
+  readonly paths = new PathLock();
+  readonly appended = new Appended();
   readonly #client = new Map<number, ChannelPair>();
   readonly #host = new Map<number, ChannelPair>();
   readonly #remoteForwards = new RemoteForwards(this);

@@ -22,6 +22,8 @@ import { Message, STDERR } from './messages.ts';
 import type { Relay } from './relay.ts';
 import { SftpRelay } from './sftp/sftp-relay.ts';
 import { LineFollower } from './terminal/line-follower.ts';
+import { withFollowedModes } from './terminal/modes.ts';
+import { waitWith } from './waiting-bytes.ts';
 
 type State = 'open' | 'judging' | 'openingHost' | 'starting' | 'running' | 'ended';
 
@@ -310,14 +312,13 @@ export class SessionChannel extends ChannelPair {
       }
     }
     if (asked.request === 'subsystem' && asked.text === 'sftp') this.#sftp = new SftpRelay({ relay: this.#relay, client, host });
-    for (const item of this.#early.splice(0)) {
-      if (item === 'eof') this.#eofToHost();
-      else this.#toHost(item);
-    }
+    for (const bytes of this.#early.splice(0)) this.#toHost(bytes);
+    if (client.receivedEof) this.#eofToHost();
     for (const [name, value] of this.#environment) host.requestNow('env', false, new SshWriter().string(name).string(value).finish());
     if (this.#terminal !== null) {
       this.#unanswered.push('terminal');
-      host.requestNow('pty-req', true, this.#terminal.request);
+      const { request } = this.#terminal;
+      host.requestNow('pty-req', true, this.#input === null ? request : withFollowedModes(request));
     }
     this.#unanswered.push('command');
     host.requestNow(asked.request, true, asked.text === null ? undefined : new SshWriter().string(asked.text).finish());
@@ -398,7 +399,7 @@ export class SessionChannel extends ChannelPair {
       }
     } else if (this.#state === 'ended') client?.consumed(data.length);
     else if (this.#state === 'starting' || this.#state === 'running') this.#toHost(data);
-    else this.#early.push(data);
+    else waitWith(this.#early, data);
   }
 
   #toHost(data: Buffer): void {
@@ -413,12 +414,11 @@ export class SessionChannel extends ChannelPair {
   }
 
   /** What the client sent before the host had a channel: bounded by the window, which is not given back. */
-  readonly #early: (Buffer | 'eof')[] = [];
+  readonly #early: Buffer[] = [];
 
   protected onEof(side: Side): void {
     if (side === 'client') {
       if (this.#state === 'starting' || this.#state === 'running') this.#eofToHost();
-      else if (this.#state !== 'ended') this.#early.push('eof');
       return;
     }
     if (this.#state === 'ended') return;

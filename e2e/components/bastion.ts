@@ -28,8 +28,11 @@ export interface Bastion {
     args: readonly string[],
     options?: RunOptions & { as?: keyof typeof sshPeople; user?: string; flags?: readonly string[] },
   ): Promise<SshRun>;
-  /** The same on a terminal. */
-  terminal(args: readonly string[], options?: { as?: keyof typeof sshPeople; columns?: number; rows?: number }): Promise<Terminal>;
+  /** The same on a terminal. @param options.modes for `stty`, before the client starts. */
+  terminal(
+    args: readonly string[],
+    options?: { as?: keyof typeof sshPeople; columns?: number; rows?: number; modes?: string },
+  ): Promise<Terminal>;
   /** sftp, scp, rsync …, the token as password. */
   tool(program: string, args: readonly string[], options?: RunOptions & { as?: keyof typeof sshPeople }): Promise<SshRun>;
   stop(): Promise<void>;
@@ -111,7 +114,11 @@ ${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${(options.extra 
     async terminal(args, more = {}) {
       const at = address();
       const call = withPassword(await token(more.as), 'ssh', [...toolOptions, '-tt', '-p', String(at.port), '-l', 'web', at.host, ...args]);
-      return new Terminal([call.program, ...call.args], { ...more, env: call.env });
+      const program = [call.program, ...call.args];
+      return new Terminal(more.modes === undefined ? program : ['sh', '-c', `stty ${more.modes}; exec "$@"`, 'sh', ...program], {
+        ...more,
+        env: call.env,
+      });
     },
     async tool(program, args, more = {}) {
       const call = withPassword(await token(more.as), program, [...toolOptions, ...args]);

@@ -82,6 +82,12 @@ export class SshReader {
     return value;
   }
 
+  /** Everything from a place that was read before to the end, as a view; nothing is left then. */
+  since(at: number): Buffer {
+    this.#at = this.#bytes.length;
+    return this.#bytes.subarray(at);
+  }
+
   /** @throws {GatewayError} SSH_TRAILING_BYTES. */
   end(): void {
     if (this.rest > 0) throw new GatewayError('SSH_TRAILING_BYTES', 'protocol', 'an SSH message is longer than its fields');

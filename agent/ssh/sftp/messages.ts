@@ -4,8 +4,7 @@
  * @see https://datatracker.ietf.org/doc/html/draft-ietf-secsh-filexfer-02
  * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL (extensions, and the order of SYMLINK's fields)
  */
-import { GatewayError } from '@sallyport/shared/errors.ts';
-import { SshWriter } from '@sallyport/shared/ssh/wire.ts';
+import { type SshReader, SshWriter } from '@sallyport/shared/ssh/wire.ts';
 
 export const Sftp = {
   init: 1,
@@ -39,30 +38,13 @@ export const Sftp = {
 
 export const Status = { ok: 0, eof: 1, noSuchFile: 2, permissionDenied: 3, failure: 4, badMessage: 5, unsupported: 8 } as const;
 
+/** SSH_FILEXFER_ATTR_*, those that stand before the others. */
+const Attribute = { size: 1, ids: 2, permissions: 4 } as const;
+const FILE_TYPE = 0o170000;
+const REGULAR_FILE = 0o100000;
+
 /** SSH_FXF_*. */
 export const OpenFlag = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exclusive: 32 } as const;
-
-/** OpenSSH's own bound. */
-export const PACKET_BYTES_MAX = 256 * 1024;
-
-/** Cuts a stream into packets without their lengths; what is not whole waits. */
-export class PacketCutter {
-  #pending: Buffer = Buffer.alloc(0);
-
-  /** @throws {GatewayError} SFTP_PACKET_LENGTH; nothing after it can be read. */
-  *push(data: Buffer): Generator<Buffer> {
-    let bytes = this.#pending.length === 0 ? data : Buffer.concat([this.#pending, data]);
-    while (bytes.length >= 4) {
-      const length = bytes.readUInt32BE(0);
-      if (length < 1 || length > PACKET_BYTES_MAX + 1024)
-        throw new GatewayError('SFTP_PACKET_LENGTH', 'protocol', `an SFTP packet of ${length} bytes`);
-      if (bytes.length < 4 + length) break;
-      yield bytes.subarray(4, 4 + length);
-      bytes = bytes.subarray(4 + length);
-    }
-    this.#pending = bytes.length === 0 ? Buffer.alloc(0) : Buffer.from(bytes);
-  }
-}
 
 /** A packet with its length. */
 export function packet(type: number, write: (writer: SshWriter) => void): Buffer {
@@ -84,4 +66,35 @@ export function withId(payload: Buffer, id: number): Buffer {
 
 export function statusPacket(id: number, code: number, message: string): Buffer {
   return packet(Sftp.status, writer => writer.uint32(id).uint32(code).string(message).string(''));
+}
+
+/** The size in attributes, or null: there is none in them. */
+export function sizeIn(attributes: SshReader): number | null {
+  const flags = attributes.uint32();
+  return (flags & Attribute.size) === 0 ? null : Number(attributes.uint64());
+}
+
+/** Do attributes say that it is a plain file, so that nothing lies below it and it leads nowhere else? */
+export function isRegularFile(attributes: SshReader): boolean {
+  const flags = attributes.uint32();
+  if ((flags & Attribute.size) !== 0) attributes.uint64();
+  if ((flags & Attribute.ids) !== 0) {
+    attributes.uint32();
+    attributes.uint32();
+  }
+  return (flags & Attribute.permissions) !== 0 && (attributes.uint32() & FILE_TYPE) === REGULAR_FILE;
+}
+
+/** A request with other paths in place of those asked for, without a length; `rest` is what stands behind them. */
+export function rewritten(type: number, paths: readonly (string | Uint8Array)[], rest?: Uint8Array): Buffer {
+  return packet(type, writer => fields(writer.uint32(0), paths, rest)).subarray(4);
+}
+
+export function extended(name: string, paths: readonly (string | Uint8Array)[], rest?: Uint8Array): Buffer {
+  return packet(Sftp.extended, writer => fields(writer.uint32(0).string(name), paths, rest)).subarray(4);
+}
+
+function fields(writer: SshWriter, paths: readonly (string | Uint8Array)[], rest: Uint8Array | undefined): void {
+  for (const path of paths) writer.string(path);
+  if (rest !== undefined) writer.raw(rest);
 }

@@ -6,15 +6,37 @@ import { createHash, type Hash } from 'node:crypto';
 import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import type { HostCommand } from '../command.ts';
 
-/** Bytes around those that are asked for: a finding that begins or ends there is found. */
-export const AROUND_BYTES = 4096;
 const MASK = 0x2a;
+
+/** What a session has appended to files that are open now: a size that was read is true only together with it. */
+export class Appended {
+  #files = 0;
+  bytes = 0;
+
+  opened(): void {
+    this.#files++;
+  }
+
+  closed(): void {
+    if (--this.#files === 0) this.bytes = 0;
+  }
+}
+
+/** How a file is appended to, where offsets mean nothing. */
+export interface Appending {
+  /** When it was opened. */
+  readonly sizeBytes: number;
+  /** Of the session. */
+  readonly appended: Appended;
+}
 
 export interface OpenFileOptions {
   command: HostCommand;
   path: string;
   detectors: DetectorSet | null;
   uploadBytesMax: number | null;
+  /** The host puts what is written at the end, whatever the offset. */
+  appending: Appending | null;
 }
 
 export class OpenFile {
@@ -22,6 +44,9 @@ export class OpenFile {
   readonly path: string;
   readonly detectors: DetectorSet | null;
   readonly #uploadBytesMax: number | null;
+  readonly #appending: Appending | null;
+  /** That was appended by others of the session before. */
+  readonly #appendedBefore: number;
   #hash: Hash | null = createHash('sha256');
   #next = 0;
   #read = 0;
@@ -32,6 +57,9 @@ export class OpenFile {
     this.path = options.path;
     this.detectors = options.detectors;
     this.#uploadBytesMax = options.uploadBytesMax;
+    this.#appending = options.appending;
+    this.#appendedBefore = this.#appending?.appended.bytes ?? 0;
+    this.#appending?.appended.opened();
   }
 
   /** Contents that went to the client. */
@@ -41,11 +69,19 @@ export class OpenFile {
     this.#contents(offset, data);
   }
 
-  /** Contents that go to the host. @returns false: the file would be larger than it may be. */
+  /** Contents that go to the host. @returns false: the file would be larger than it may be, and nothing may go. */
   mayWrite(offset: number, data: Buffer): boolean {
-    if (!this.maySize(offset + data.length)) return false;
+    const to = this.#appending;
+    if (to === null) {
+      if (!this.maySize(offset + data.length)) return false;
+      this.#contents(offset, data);
+    } else {
+      // Files may be the same under several names: what is appended to one may have made the other longer.
+      if (!this.maySize(to.sizeBytes + to.appended.bytes - this.#appendedBefore + data.length)) return false;
+      to.appended.bytes += data.length;
+      this.#contents(this.#next, data);
+    }
     this.#written += data.length;
-    this.#contents(offset, data);
     return true;
   }
 
@@ -68,6 +104,7 @@ export class OpenFile {
   }
 
   close(status: 'ok' | 'aborted', more: { errorCode?: string; errorText?: string } = {}): void {
+    this.#appending?.appended.closed();
     const moved = this.#read + this.#written;
     this.command.end({
       status,

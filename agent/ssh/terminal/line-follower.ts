@@ -52,6 +52,8 @@ export class LineFollower {
   #continued: string[] = [];
   /** A line editor was seen in this session. */
   #editorSeen = false;
+  /** The line was cleared at the host, and no key was pressed since. */
+  #cleared = false;
 
   constructor(options: LineFollowerOptions) {
     this.#screen = new Screen(options.columns, options.rows);
@@ -68,6 +70,18 @@ export class LineFollower {
     if (this.#screen.bracketedPaste) this.#editorSeen = true;
     this.#keys.unanswered = 0;
     this.#lastAt = now;
+    this.#beginAfresh();
+  }
+
+  /**
+   * Once a line was cleared and the editor asks for another behind the same prompt, that one is new, and no doubt about the one
+   * before concerns it. Keys that came in between may stand in it already, or not: then the doubt stays.
+   */
+  #beginAfresh(): void {
+    if (!this.#cleared || this.#line.state !== 'begun' || this.#screen.pasteModeBegun === this.#line.pasteMode) return;
+    const before = (this.#screen.y - this.#screen.firstRow()) * this.#screen.columns + this.#screen.x;
+    const text = this.#screen.textFrom(this.#screen.firstRow());
+    if (text !== null && text.trimEnd() === this.#line.prompt.trimEnd() && before === this.#line.prompt.length) this.entered('withdrawn');
   }
 
   /**
@@ -82,8 +96,15 @@ export class LineFollower {
   fromClient(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#begin();
+    this.#cleared = false;
     this.#keys.press(bytes, this.#screen.bracketedPaste);
     this.#lastAt = this.#now();
+  }
+
+  /** The keys by which the gateway clears a line that it refused go upstream. */
+  cleared(keys: Uint8Array): void {
+    this.fromClient(keys);
+    this.#cleared = true;
   }
 
   /** The client's window changed; the host is told as well. */
@@ -150,10 +171,8 @@ export class LineFollower {
         ? { uncertain: 'the host does not show what is typed' }
         : { uncertain: 'the host does not echo', hidden: true };
     }
-    return {
-      uncertain: 'what is shown is not what was typed',
-      ...(this.#keys.unanswered > 0 || line.startsWith(shown) ? { waiting: true as const } : {}),
-    };
+    // A busy host shows keys by and by: that it has answered some says nothing of the others.
+    return { uncertain: 'what is shown is not what was typed', waiting: true };
   }
 
   /**
@@ -169,6 +188,7 @@ export class LineFollower {
       if (!('text' in line)) this.#continued = [];
     } else this.#continued = [];
     this.#line = { state: 'none' };
+    this.#cleared = false;
     this.#keys.restart();
     this.#doubt = null;
     this.#screen.clearDoubt();
