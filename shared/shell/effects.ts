@@ -32,7 +32,7 @@ export function applyProgram(host: Host, program: Program, words: readonly Field
     else if (program.boths.includes(option) || (program.operands !== 'none' && looksLikePath(value))) effects.both(value, tree);
   }
   const paths = has(program.skipUnless) ? [...operands] : operands.slice(program.skip);
-  if (open) paths.push(UNKNOWN);
+  if (open || has(program.fed)) paths.push(UNKNOWN);
   usePaths(effects, program, paths, tree, has(['t', 'target-directory']), has(program.inplace));
   for (const kind of program.network) {
     const [first] = operands;

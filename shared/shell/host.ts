@@ -58,6 +58,9 @@ export interface Host {
   runsFile(path: Glob, words: readonly Field[]): void;
 }
 
+/** Reads the words of a program, reports what it touches, and says what cannot be known. */
+export type Special = (host: Host, words: readonly Field[], context: Context) => void;
+
 /** Words as a person would read them, for reasons. */
 export function shownWords(words: readonly Field[], format: (glob: Glob) => string): string {
   const text = words.map(word => (typeof word === 'symbol' ? '…' : format(word))).join(' ');

@@ -2,7 +2,7 @@
  * Reads a program's words into options and operands, by what its table says of it: clusters (`-czf x`), glued values (`-ofile`),
  * `--name=value`, abbreviated long names, `--`. What is not constant is kept as what it may be.
  */
-import { constant, type Glob } from './glob.ts';
+import { constant, type Glob, UNKNOWN } from './glob.ts';
 import { type Field, OPEN } from './words.ts';
 
 export interface OptionTable {
@@ -122,4 +122,23 @@ function longName(given: string, table: OptionTable): string | null {
   const [only] = begun;
   if (begun.length === 1 && only !== undefined) return only;
   return table.known === null && begun.length === 0 ? given : (only ?? null);
+}
+
+/** A table of options, for programs whose operands may stand anywhere. @param longValues names with blanks between. */
+export function table(values: string, longValues = ''): OptionTable {
+  return { values, longValues: longValues.split(' ').filter(each => each !== ''), ordered: false, known: null };
+}
+
+/** The values of options with these names. */
+export function values({ options }: Arguments, ...names: string[]): Glob[] {
+  return options.flatMap(option => (names.includes(option.name) && option.value !== null ? [option.value] : []));
+}
+
+export function has({ options }: Arguments, ...names: string[]): boolean {
+  return options.some(option => names.includes(option.name));
+}
+
+/** The operands, and what else may be among them. */
+export function all(args: Arguments): Glob[] {
+  return args.open ? [...args.operands, UNKNOWN] : [...args.operands];
 }

@@ -7,7 +7,7 @@
  * `copy` the last is written, the others read · `link` the same, and the others may be written through it. Then, after `;`:
  * `values`/`long` options that take a value · `skip N unless …` operands before the paths, unless these options are given ·
  * `reads`/`writes`/`boths` options whose value is a path · `tree …` with these flags (or always) all below as well ·
- * `inplace …` flags with which operands are written too · `runs …` options whose value is a command line ·
+ * `fed …` options by which a list says what is read · `inplace …` flags with which operands are written too · `runs …` options whose value is a command line ·
  * `opaque …` options that run what cannot be told (`*` always) · `is …` privileges · `connect`/`listen`/`tunnel`.
  */
 import type { Privilege } from './facts.ts';
@@ -16,10 +16,11 @@ import type { OptionTable } from './options.ts';
 import { type Field, OPEN } from './words.ts';
 
 const TABLE = `
-cat|tac|nl|rev|od|hexdump|xxd|hd|strings|base32|base64|basenc|wc|sum|cksum|md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|file|fold|fmt|expand|unexpand|paste|pr|column|zcat|bzcat|xzcat|zstdcat|readelf|objdump|nm|ldd|size|tsort|uuencode: read; values wbcsndtjNAeEvf; long width bytes
+cat|tac|nl|rev|od|hexdump|xxd|hd|strings|base32|base64|basenc|wc|sum|cksum|md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|fold|fmt|expand|unexpand|paste|pr|column|zcat|bzcat|xzcat|zstdcat|readelf|objdump|nm|ldd|size|tsort|uuencode: read; values wbcsndtjNAeEvf; long width bytes; reads files0-from; fed files0-from
+file: read; values mFPe; long magic-file separator parameter exclude; reads f files-from m magic-file; fed f files-from
 head|tail: read; values ncs; long lines bytes sleep-interval pid
 cut: read; values bcdf; long bytes characters delimiter fields output-delimiter
-sort: read; values koStT; long key output buffer-size field-separator temporary-directory files0-from parallel batch-size; writes o output; boths T temporary-directory; reads files0-from; runs compress-program
+sort: read; values koStT; long key output buffer-size field-separator temporary-directory files0-from parallel batch-size; writes o output; boths T temporary-directory; reads files0-from; fed files0-from; runs compress-program
 uniq: copy; values fsw; long skip-fields skip-chars check-chars
 comm|join|cmp|diff3|sdiff: read; values 1t2aeoj
 diff: read; values UCIxXFWL; long exclude exclude-from label width context unified; reads X exclude-from from-file to-file; tree r recursive
@@ -50,11 +51,6 @@ setcap: write; skip 1; is setuid
 split: copy; values abClntu; long bytes lines number additional-suffix suffix-length; runs filter
 csplit: read; values bfn
 gzip|gunzip|bzip2|bunzip2|xz|unxz|lzma|zstd|unzstd|lz4|compress|uncompress: both; values STo0; tree r recursive; writes o output-dir-flat
-zip: both; values xinbtPRZ; tree r recurse-paths; runs TT unzip-command; opaque T
-unzip: read; values dxP; writes d
-7z|7za|7zr|rar|unrar: both; tree
-cpio: both; values DEFHIOMRC; reads E I F; writes O D; opaque rsh-command; tree
-ar: both; skip 1
 dos2unix|unix2dos: both
 curl: none
 wget: none
@@ -70,7 +66,7 @@ systemctl: none; values tpHMs; long type property host machine signal; opaque ed
 service: none
 journalctl: none; values unDpSUgtof; long since until unit directory file grep; reads D file directory root; writes cursor-file
 apt|apt-get|apt-cache|apt-mark|aptitude|dnf|yum|zypper|apk|pacman|snap|flatpak|brew|pip|pip3|gem|cargo|go|npm|yarn|pnpm|composer: both; values t; opaque o option c config-file; tree
-dpkg|dpkg-query|rpm|rpmquery|debconf-show|update-alternatives|dpkg-reconfigure: read; values Wfqp; opaque eval pipe admindir instdir root pre-invoke post-invoke E
+dpkg-query|rpmquery|debconf-show|update-alternatives|dpkg-reconfigure: read; values Wfqp; opaque eval pipe admindir instdir root pre-invoke post-invoke E
 useradd|userdel|usermod|groupadd|groupdel|groupmod|adduser|deluser|addgroup|delgroup|passwd|chpasswd|gpasswd|chage|chfn|chsh|vipw|visudo|newusers|pwconv|faillock: none; is account
 insmod|modprobe|rmmod|kexec|kmod|depmod: both; is kernel
 mount: both; values toLU; is kernel; tree
@@ -100,7 +96,6 @@ kubectl|oc|helm|k9s|stern: none; values nfoclLp; reads f filename kubeconfig; co
 aws|gcloud|az|doctl|terraform|terragrunt|pulumi|vault|consul|nomad|gh|glab|s3cmd: both; connect
 logger|wall: none; values fptin; reads f file
 lp|lpr|enscript: read; values dPno
-patch: both; values pdioFBDrVz; reads i input; boths d directory o
 rsyslogd|auditd|cron|crond|atd|systemd: both; opaque *
 htop|top|atop|iotop|iftop|nethogs|glances|btop|nmon|powertop|ncdu|dstat|slabtop|bmon: none; values dnpuUbiso
 `;
@@ -134,6 +129,8 @@ export interface Program extends OptionTable {
   boths: readonly string[];
   /** Flags with which all below is meant; null: never, []: always. */
   tree: readonly string[] | null;
+  /** Options with which a list names paths. */
+  fed: readonly string[];
   inplace: readonly string[];
   runs: readonly string[];
   opaque: readonly string[];
@@ -174,6 +171,7 @@ function parseLine(line: string): [string[], Program] {
       writes: of('writes'),
       boths: of('boths'),
       tree: tree === null ? null : names(tree),
+      fed: of('fed'),
       inplace: of('inplace'),
       runs: of('runs'),
       opaque: clause('opaque')?.includes('*') ? ['*'] : of('opaque'),

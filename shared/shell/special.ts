@@ -2,30 +2,15 @@
  * Programs whose words have a grammar of their own: dd, curl, tar, sed, socat and the like. Each reads its words, reports what
  * it touches, and says what cannot be known. Programs that start others are in wrappers.ts.
  */
+
+import { ARCHIVERS } from './archives.ts';
 import { isHarmlessAwk, isInterpreter, isPlainModule, isServerModule, readSedScript } from './code.ts';
 import { constantOf, pathsIn } from './effects.ts';
 import { constant, DEEP, type Glob, intersects, literal, literalPrefix, startsWith, UNKNOWN } from './glob.ts';
-import { type Context, Effects, type Host } from './host.ts';
-import { type Arguments, type OptionTable, readArguments } from './options.ts';
+import { type Context, Effects, type Host, type Special } from './host.ts';
+import { type Arguments, all, has, type OptionTable, readArguments, table, values } from './options.ts';
+import { destination, launched, remotePart } from './reach.ts';
 import { type Field, OPEN } from './words.ts';
-
-export type Special = (host: Host, words: readonly Field[], context: Context) => void;
-
-function table(values: string, longValues = ''): OptionTable {
-  return { values, longValues: longValues.split(' ').filter(each => each !== ''), ordered: false, known: null };
-}
-
-function values({ options }: Arguments, ...names: string[]): Glob[] {
-  return options.flatMap(option => (names.includes(option.name) && option.value !== null ? [option.value] : []));
-}
-
-function has({ options }: Arguments, ...names: string[]): boolean {
-  return options.some(option => names.includes(option.name));
-}
-
-function all(args: Arguments): Glob[] {
-  return args.open ? [...args.operands, UNKNOWN] : [...args.operands];
-}
 
 const nameValue = (word: Glob): [string | null, Glob] => {
   const equals = word.indexOf('=');
@@ -121,15 +106,6 @@ function attached(data: Glob, effects: Effects): void {
   if (typeof data[0] === 'object' && data[0].kind !== 'number') effects.read(UNKNOWN);
 }
 
-/** The host and port of a URL or `host:port`, as far as they are constant. */
-export function destination(url: Glob): string {
-  const text = constant(url) ?? literalPrefix(url);
-  const [, scheme, host = '', port] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(?:[^/@]*@)?(\[[^\]]*\]|[^/:?#]*)(?::(\d+))?/i.exec(text) ?? [];
-  if (host === '') return '**';
-  const usual: Record<string, string> = { http: '80', https: '443', ftp: '21', ssh: '22' };
-  return `${host}:${port ?? usual[scheme?.toLowerCase() ?? 'http'] ?? '**'}`;
-}
-
 const wget: Special = (host, words, context) => {
   const effects = new Effects();
   const args = readArguments(
@@ -221,16 +197,6 @@ const socat: Special = (host, words, context) => {
   host.emit(words, context, effects);
 };
 
-/** `[user@]host:path`, as scp and rsync take it; null: a path on this machine. */
-function remotePart(word: Glob): string | null {
-  const colon = word.indexOf(':');
-  const slash = word.indexOf('/');
-  if (startsWith(word, 'rsync://') || startsWith(word, 'scp://') || startsWith(word, 'sftp://')) return destination(word);
-  if (colon < 0 || (slash >= 0 && slash < colon)) return null;
-  const host = constant(word.slice(0, colon)) ?? '**';
-  return `${host.slice(host.lastIndexOf('@') + 1)}:22`;
-}
-
 function transfer(host: Host, words: readonly Field[], context: Context, args: Arguments, tree: boolean, removes: boolean): void {
   const effects = new Effects();
   const paths = all(args);
@@ -243,6 +209,8 @@ function transfer(host: Host, words: readonly Field[], context: Context, args: A
     if (typeof path[0] === 'object' && remote === null) effects.network.push({ kind: 'connect', address: '**' });
   });
   for (const file of values(args, 'files-from', 'exclude-from', 'include-from', 'password-file', 'filter', 'i')) effects.read(file);
+  // A list says which paths are meant.
+  if (has(args, 'files-from')) effects.read(UNKNOWN);
   for (const file of values(args, 'log-file', 'backup-dir', 'T', 'temp-dir', 'partial-dir', 'write-batch')) effects.write(file, true);
   for (const file of values(args, 'link-dest', 'copy-dest', 'compare-dest')) effects.read(file, true);
   host.emit(words, context, effects);
@@ -306,6 +274,7 @@ function servedFiles(host: Host, words: readonly Field[], context: Context, args
   if (dot === undefined || constant(dot) !== '.' || args.unsure !== null || has(args, 'daemon', 'config', 'dparam', 'rsh', 'rsync-path'))
     host.opaque('options of rsync are not known', 'rsync');
   const removes = has(args, 'remove-source-files');
+  if (has(args, 'files-from')) effects.read(UNKNOWN);
   for (const path of paths) {
     if (!has(args, 'sender')) effects.both(path, true);
     else if (removes) effects.both(path, true);
@@ -326,82 +295,6 @@ function servedFiles(host: Host, words: readonly Field[], context: Context, args
     effects.both(file, true);
   host.emit(words, context, effects);
 }
-
-/** A command line that a program splits by itself, without a shell: `ssh -p 2222`. */
-function launched(host: Host, command: Glob, context: Context, by: string): void {
-  const text = constant(command);
-  if (text === null || /["'\\`$;&|<>()]/.test(text)) {
-    host.opaque(`${by} starts what is not known`, by);
-    return;
-  }
-  host.dispatch(
-    text
-      .split(/\s+/)
-      .filter(each => each !== '')
-      .map(literal),
-    { ...context, wrappers: [...context.wrappers, by] },
-  );
-}
-
-const TAR_VALUES = 'bCfFgHIKLNTVX';
-const TAR = table(
-  TAR_VALUES,
-  'file directory files-from exclude exclude-from blocking-factor format label listed-incremental newer starting-file tape-length transform xform owner group mode mtime strip-components use-compress-program to-command checkpoint-action info-script new-volume-script rsh-command rmt-command suffix record-size sparse-version totals volno-file index-file checkpoint warning quoting-style show-transformed-names add-file exclude-tag',
-);
-
-const tar: Special = (host, words, context) => {
-  const effects = new Effects();
-  let rest = words.slice(1);
-  const [first] = rest;
-  const bundle = first === undefined || first === OPEN ? null : constant(first);
-  if (bundle !== null && /^[A-Za-z]+$/.test(bundle)) {
-    // The old way: letters without a dash, and their values in order behind them.
-    const letters = bundle.split('');
-    const taking = letters.filter(letter => TAR_VALUES.includes(letter));
-    const given = rest.slice(1, 1 + taking.length);
-    if (given.includes(OPEN)) host.opaque('options of tar are not known', 'tar');
-    rest = [
-      ...letters.filter(letter => !taking.includes(letter)).map(letter => literal(`-${letter}`)),
-      ...taking.flatMap((letter, index): Field[] => [literal(`-${letter}`), given[index] ?? []]),
-      ...rest.slice(1 + taking.length),
-    ];
-  }
-  const args = readArguments(rest, TAR);
-  const reading = has(args, 'c', 'create', 'r', 'append', 'u', 'update');
-  const listing = has(args, 't', 'list', 'd', 'diff', 'compare');
-  for (const archive of values(args, 'f', 'file')) {
-    const remote = remotePart(archive);
-    if (remote !== null && !has(args, 'force-local')) effects.network.push({ kind: 'connect', address: remote });
-    else if (reading) effects.write(archive);
-    else effects.read(archive);
-  }
-  for (const file of values(args, 'T', 'files-from', 'X', 'exclude-from', 'g', 'listed-incremental')) effects.both(file);
-  if (has(args, 'T', 'files-from')) effects.read(UNKNOWN);
-  const folders = values(args, 'C', 'directory');
-  for (const path of all(args)) {
-    if (listing) continue;
-    const places = path[0] === '/' || folders.length === 0 ? [path] : folders.map((folder): Glob => [...folder, '/', ...path]);
-    for (const place of [path, ...places]) {
-      if (reading) effects.read(place, true);
-      else effects.write(place, true);
-    }
-  }
-  if (!reading && !listing) for (const folder of folders.length > 0 ? folders : [literal('.')]) effects.write(folder, true);
-  for (const command of values(args, 'to-command', 'info-script', 'F', 'new-volume-script', 'rsh-command', 'rmt-command'))
-    host.shellText(command, { ...context, wrappers: [...context.wrappers, 'tar'] }, { posix: true, positionals: null });
-  for (const command of values(args, 'I', 'use-compress-program')) launched(host, command, context, 'tar');
-  for (const action of values(args, 'checkpoint-action')) {
-    const text = constant(action);
-    if (text === null || text.startsWith('exec'))
-      host.shellText(
-        text === null ? UNKNOWN : literal(text.slice(5)),
-        { ...context, wrappers: [...context.wrappers, 'tar'] },
-        { posix: true, positionals: null },
-      );
-  }
-  if (args.unsure !== null || args.open) host.opaque(`tar: ${args.unsure ?? 'its words are not known'}`, 'tar');
-  host.emit(words, context, effects);
-};
 
 const sed: Special = (host, words, context) => {
   const effects = new Effects();
@@ -479,6 +372,7 @@ const find: Special = (host, words, context) => {
   if (roots.length === 0) roots.push(literal('.'));
   const expression = rest.slice(i);
   if (expression.includes(OPEN)) host.opaque('what find does is not known', 'find');
+  if (expression.some(word => word !== OPEN && constant(word) === '-files0-from')) roots.push(UNKNOWN);
   const found = foundPaths(roots, expression);
   for (let at = 0; at < expression.length; at += 1) {
     const word = expression[at];
@@ -639,6 +533,17 @@ const git: Special = (host, words, context) => {
       if (name !== 'rebase' || texts.some(text => text === null || /^(?:-x|--exec|-i|--interactive)/.test(text)))
         host.opaque(`git ${name} runs commands`, `git ${name}`);
       if (name === 'daemon' || name === 'instaweb') effects.network.push({ kind: 'listen', address: '**' });
+      break;
+    case 'apply':
+    case 'am':
+      // The patch says which files.
+      if (
+        texts.includes(null) ||
+        name === 'am' ||
+        !texts.some(text => /^--(?:stat|numstat|summary|check)$/.test(text ?? '')) ||
+        texts.includes('--apply')
+      )
+        effects.both(UNKNOWN);
       break;
     case 'grep':
     case 'diff':
@@ -890,7 +795,7 @@ const ALL: readonly [string, Special][] = [
   ['scp', scp],
   ['rsync', rsync],
   ['sftp', scp],
-  ...['tar', 'bsdtar', 'gtar'].map((name): [string, Special] => [name, tar]),
+  ...ARCHIVERS,
   ...['sed', 'gsed'].map((name): [string, Special] => [name, sed]),
   ...['awk', 'gawk', 'mawk', 'nawk', 'original-awk'].map((name): [string, Special] => [name, awk]),
   ['find', find],

@@ -5,9 +5,10 @@
 import { constantOf, pathsIn } from './effects.ts';
 import type { Privilege } from './facts.ts';
 import { constant, type Glob, literal, UNKNOWN } from './glob.ts';
-import { type Context, Effects, type Host } from './host.ts';
+import { type Context, Effects, type Host, type Special } from './host.ts';
 import { type Arguments, type OptionTable, readArguments } from './options.ts';
-import { destination, isRisky, type Special } from './special.ts';
+import { destination } from './reach.ts';
+import { isRisky } from './special.ts';
 import { type Field, OPEN } from './words.ts';
 
 /** `flags; values; long flags; long options with a value; operands before the command; privileges`. */
