@@ -78,7 +78,7 @@ async function sftp(as: 'operator' | 'auditor' = 'operator'): Promise<RawSftp> {
 
 async function opened(raw: RawSftp, file: string, flags: number): Promise<Buffer> {
   const handle = await raw.open(file, flags);
-  assert.ok(typeof handle !== 'number', `${file}: ${handle} ${raw.stderr}`);
+  assert.ok(typeof handle !== 'number', `${file}: ${raw.stderr}`);
   return handle;
 }
 
