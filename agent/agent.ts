@@ -20,9 +20,11 @@ import { certificateExpired, type EnrolmentState, join, loadEnrolment, renew, re
 import { parseJoinToken } from './control/join-token.ts';
 import { KafkaStream } from './control/kafka-stream.ts';
 import { type AgentKeys, loadKeys, signingKeyPem } from './control/keys.ts';
-import { acceptLease, loadLease, openLease, type SignedLease, saveLease } from './control/lease.ts';
+import { acceptLease, keptLease, openLease, type SignedLease, saveLease } from './control/lease.ts';
+import { applyUpdate, type HeldLease, keptHalves, type LeaseUpdate, saveHalves } from './control/lease-halves.ts';
 import { type Shipment, Shipper } from './control/shipper.ts';
 import { Ledger } from './evidence/ledger.ts';
+import { readPrivateJson } from './files.ts';
 import { type DataLock, lockData } from './host/data-lock.ts';
 import { ListenPorts } from './host/listen-ports.ts';
 import { UsageJournal } from './host/usage-journal.ts';
@@ -88,6 +90,8 @@ export class Agent {
   #jwks: JwksCache | null = null;
   #http: HttpServer | null = null;
   #lease: LeaseBundle | null = null;
+  /** The same in the halves that it came in; null when it came in one piece. */
+  #halves: HeldLease | null = null;
   #applying: Promise<void> = Promise.resolve();
   /** Resources that cannot be served, for reasons found here rather than in a worker. */
   #problems: Record<string, string> = {};
@@ -150,6 +154,8 @@ export class Agent {
       sessions: () => this.#host.sessions(),
       health: () => this.#health(),
       onLease: signed => this.#takeLease(signed),
+      onLeaseUpdate: update => this.#takeUpdate(update),
+      sharedDigest: () => this.#halves?.shared.claims.digest ?? '',
       onConnected: connected => this.#host.connected(connected),
       onKill: (sessionId, reason) => this.#host.kill(sessionId, reason),
       onApproval: decided => this.#host.approval(decided),
@@ -274,11 +280,20 @@ export class Agent {
 
   // Leases
 
+  get #leaseFile(): string {
+    return path.join(this.#options.dataDir, 'lease.json');
+  }
+
   async #useKeptLease(): Promise<void> {
     try {
-      const signed = await loadLease(path.join(this.#options.dataDir, 'lease.json'));
-      if (signed === null) return;
-      const bundle = acceptLease(signed, this.#enrolment, null, Date.now());
+      const stored = await readPrivateJson(this.#leaseFile);
+      if (stored === null) return;
+      const halves = keptHalves(stored);
+      const signed = keptLease(stored);
+      let bundle: LeaseBundle;
+      if (halves !== null) ({ held: this.#halves, bundle } = applyUpdate(null, halves, this.#enrolment, null, Date.now()));
+      else if (signed !== null) bundle = acceptLease(signed, this.#enrolment, null, Date.now());
+      else throw new GatewayError('LEASE_MALFORMED', 'internal', 'it is no lease of this version');
       this.#log.info({ version: bundle.version, expiresAt: bundle.expiresAt }, 'the kept lease is in force');
       await this.#apply(bundle);
     } catch (error) {
@@ -287,27 +302,49 @@ export class Agent {
     }
   }
 
-  /** Leases are taken one after another, in the order of their arrival. */
+  /** A lease in one piece, of a control plane that knows no differences. */
   #takeLease(signed: SignedLease): void {
+    this.#inTurn(async () => {
+      const bundle = acceptLease(signed, this.#enrolment, this.#lease, Date.now());
+      await saveLease(this.#leaseFile, signed);
+      this.#halves = null;
+      await this.#putInForce(bundle);
+    });
+  }
+
+  #takeUpdate(update: LeaseUpdate): void {
+    this.#inTurn(async () => {
+      try {
+        const { held, bundle } = applyUpdate(this.#halves, update, this.#enrolment, this.#lease, Date.now());
+        await saveHalves(this.#leaseFile, held);
+        this.#halves = held;
+        await this.#putInForce(bundle);
+      } catch (error) {
+        // Everything is asked for once at most, for everything is never incomplete.
+        if (!(error instanceof GatewayError && error.code === 'LEASE_INCOMPLETE')) throw error;
+        this.#log.warn({ why: error.message }, 'the whole lease is asked for');
+        this.#stream.wantLease(error.message);
+      }
+    });
+  }
+
+  /** Leases are taken one after another, in the order of their arrival. */
+  #inTurn(take: () => Promise<void>): void {
     this.#applying = this.#applying.then(async () => {
       try {
-        const bundle = acceptLease(signed, this.#enrolment, this.#lease, Date.now());
-        await saveLease(path.join(this.#options.dataDir, 'lease.json'), signed);
-        await this.#apply(bundle);
-        this.#stream.acknowledgeLease({
-          version: BigInt(bundle.version),
-          listeners: this.#host.listeners(),
-          problems: this.#allProblems(),
-        });
-        this.#log.info(
-          { version: bundle.version, resources: bundle.resources.length, problems: this.#allProblems() },
-          'a lease is in force',
-        );
+        await take();
       } catch (error) {
         this.#log.error({ why: errorText(error) }, 'a lease was refused');
         this.#firstLease?.reject(error);
       }
     });
+  }
+
+  async #putInForce(bundle: LeaseBundle): Promise<void> {
+    await this.#apply(bundle);
+    const problems = this.#allProblems();
+    this.#stream.acknowledgeLease({ version: BigInt(bundle.version), listeners: this.#host.listeners(), problems });
+    this.#log.info({ version: bundle.version, resources: bundle.resources.length, problems }, 'a lease is in force');
   }
 
   /** Puts a lease in force that was found good. At the start, an address that is taken is an error. */
@@ -347,7 +384,7 @@ export class Agent {
     this.#draining = true;
     this.#host.drain(Date.now());
     // Nor after a restart while nobody can be asked.
-    fs.rm(path.join(this.#options.dataDir, 'lease.json'), { force: true }).catch((error: unknown) => {
+    fs.rm(this.#leaseFile, { force: true }).catch((error: unknown) => {
       this.#log.error({ why: errorText(error) }, 'the kept lease could not be deleted');
     });
   }

@@ -27,11 +27,29 @@ export function serviceDefinition<Service extends DescService>(
       path: `/${service.typeName}/${method.name}`,
       requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
       responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
-      requestSerialize: message => Buffer.from(toBinary(method.input, message)),
+      requestSerialize: message => encoded(method.input, message),
       requestDeserialize: bytes => fromBinary(method.input, bytes),
-      responseSerialize: message => Buffer.from(toBinary(method.output, message)),
+      responseSerialize: message => encodedOnce(method.output, message),
       responseDeserialize: bytes => fromBinary(method.output, bytes),
     };
   }
   return methods as ReturnType<typeof serviceDefinition<Service>>;
+}
+
+function encoded<Schema extends DescMessage>(schema: Schema, message: MessageShape<Schema>): Buffer {
+  const bytes = toBinary(schema, message);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Bytes of messages that are frozen: they go to many streams, and cannot change between. */
+const shared = new WeakMap<object, Buffer>();
+
+function encodedOnce<Schema extends DescMessage>(schema: Schema, message: MessageShape<Schema>): Buffer {
+  if (!Object.isFrozen(message)) return encoded(schema, message);
+  let bytes = shared.get(message);
+  if (bytes === undefined) {
+    bytes = encoded(schema, message);
+    shared.set(message, bytes);
+  }
+  return bytes;
 }

@@ -35,6 +35,8 @@ function setUp(more: Partial<ControlStreamOptions> = {}) {
       draining: false,
     }),
     onLease: lease => told.push(['lease', lease.bundle.length]),
+    onLeaseUpdate: update => told.push(['update', update.shared?.put.length, update.own?.put.length]),
+    sharedDigest: () => 'abcd',
     onKill: (id, reason) => told.push(['kill', id, reason]),
     onApproval: decided => told.push(['approval', decided.approvalId, decided.state]),
     onRevoked: ids => told.push(['revoked', ids]),

@@ -10,6 +10,7 @@ import {
   type AgentMessage,
   AgentMessageSchema,
   type ApprovalRequested,
+  Capability,
   type ControlMessage,
   type Health,
   type Hello,
@@ -23,6 +24,7 @@ import type { ApprovalRequest, LiveSessionInfo } from '../worker-messages.ts';
 import { Backoff } from './backoff.ts';
 import { fromStatus } from './control-plane-client.ts';
 import type { SignedLease } from './lease.ts';
+import type { LeaseUpdate } from './lease-halves.ts';
 
 type Fields<T> = Omit<T, '$typeName' | '$unknown'>;
 
@@ -34,6 +36,9 @@ export interface ControlStreamOptions {
   health: () => Promise<Fields<Health>>;
   /** A failure must not reach the stream: what is handed on is handed on. */
   onLease: (lease: SignedLease) => void;
+  onLeaseUpdate: (update: LeaseUpdate) => void;
+  /** Digest of the shared half that it has, hex; empty: none. */
+  sharedDigest: () => string;
   onConnected?: (connected: boolean) => void;
   onKill: (sessionId: string, reason: string) => void;
   onApproval: (decided: {
@@ -114,6 +119,11 @@ export class ControlStream {
 
   acknowledgeLease(ack: Fields<LeaseAck>): void {
     this.#send({ case: 'leaseAck', value: { ...ack, $typeName: 'sallyport.agent.v1.LeaseAck' } });
+  }
+
+  /** What differs could not be applied: asks for everything. */
+  wantLease(reason: string): void {
+    this.#send({ case: 'leaseWanted', value: { $typeName: 'sallyport.agent.v1.LeaseWanted', reason } });
   }
 
   sessionStarted(session: LiveSessionInfo): void {
@@ -234,6 +244,8 @@ export class ControlStream {
       version: this.#options.version,
       leaseVersion: BigInt(this.#options.leaseVersion()),
       sessions: Array.from(this.#options.sessions(), liveSession),
+      capabilities: [Capability.LEASE_DIFFERENCES],
+      sharedDigest: Buffer.from(this.#options.sharedDigest(), 'hex'),
     };
   }
 
@@ -302,6 +314,9 @@ export class ControlStream {
     switch (body.case) {
       case 'lease':
         this.#options.onLease({ bundle: body.value.bundle, signature: body.value.signature });
+        return;
+      case 'leaseUpdate':
+        this.#options.onLeaseUpdate(body.value);
         return;
       case 'killSession':
         this.#options.onKill(body.value.sessionId, body.value.reason);

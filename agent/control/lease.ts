@@ -6,7 +6,7 @@ import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { open } from '@sallyport/shared/crypto/seal.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
-import { readPrivateJson, replacePrivateFile } from '../files.ts';
+import { replacePrivateFile } from '../files.ts';
 import type { OpenedLease } from '../worker-messages.ts';
 import type { EnrolmentState } from './enrolment.ts';
 import type { AgentKeys } from './keys.ts';
@@ -97,10 +97,8 @@ export async function saveLease(file: string, signed: SignedLease): Promise<void
   await replacePrivateFile(file, JSON.stringify(text));
 }
 
-/** @returns null when none was kept. Whether it counts is for `acceptLease` to say. */
-export async function loadLease(file: string): Promise<SignedLease | null> {
-  const stored = await readPrivateJson(file);
-  if (stored === null) return null;
+/** @returns what `saveLease` wrote; null when it is something else. Whether it counts is for `acceptLease` to say. */
+export function keptLease(stored: Readonly<Record<string, unknown>>): SignedLease | null {
   const { bundle, signature } = stored;
   if (typeof bundle !== 'string' || typeof signature !== 'string') return null;
   return { bundle: Buffer.from(bundle, 'base64'), signature: Buffer.from(signature, 'base64') };

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
-import { AgentMessageSchema, type ControlMessage, KillSessionSchema } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import {
+  AgentMessageSchema,
+  type ControlMessage,
+  ControlMessageSchema,
+  KillSessionSchema,
+  LeaseSchema,
+} from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { AgentConnection } from './agent-connection.ts';
 import type { AgentIdentity } from './agent-identity.ts';
 
@@ -38,7 +44,8 @@ function slowStream(room: number) {
   };
 }
 
-const lease = (n: number) => ({ bundle: Uint8Array.of(n), signature: new Uint8Array() });
+const lease = (n: number) => () =>
+  create(ControlMessageSchema, { body: { case: 'lease', value: create(LeaseSchema, { bundle: Uint8Array.of(n) }) } });
 const kill = (sessionId: string) => ({ case: 'killSession' as const, value: create(KillSessionSchema, { sessionId }) });
 const session = (sessionId: string) => ({
   ...{ $typeName: 'sallyport.agent.v1.LiveSession' as const, sessionId, resource: 'r', principal: 'p', principalKind: 'person' },
@@ -48,7 +55,7 @@ const session = (sessionId: string) => ({
 test('an agent that reads slowly gets the newest lease only, and kills before it', () => {
   const stream = slowStream(1);
   const connection = new AgentConnection(identity, stream, 0, () => assert.fail('overflow'));
-  for (const n of [1, 2, 3]) connection.sendLease(lease(n));
+  for (const n of [1, 2, 3]) connection.leaseDue(lease(n));
   connection.send(kill('s'));
   assert.equal(stream.written.length, 1);
   stream.drained(10);
@@ -72,7 +79,7 @@ test('nothing is written once it is closed', () => {
   connection.send(kill('b'));
   connection.close();
   stream.drained(10);
-  connection.sendLease(lease(1));
+  connection.leaseDue(lease(1));
   assert.equal(stream.written.length, 1);
 });
 

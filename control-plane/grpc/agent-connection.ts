@@ -1,8 +1,9 @@
 /**
  * One agent's control stream: what the agent told of itself, and a bounded queue of what it is to be told.
  *
- * When the agent reads slowly, only the newest lease is kept for it; other messages queue up to a bound, beyond which the stream is
- * ended: the agent comes back and gets the state as it is then. One slow agent holds back nobody.
+ * No lease ever waits in a queue: that one is due is remembered, and what it says is found out when the agent can take it. Other messages
+ * queue up to a bound, beyond which the stream is ended: the agent comes back and gets the state as it is then. One slow agent holds
+ * back nobody.
  */
 import { create } from '@bufbuild/protobuf';
 import {
@@ -40,6 +41,7 @@ const catalogsMax = 16;
 /** Longer than the agent's own bound. */
 const catalogTimeoutMs = 90_000;
 const sessionsMax = 100_000;
+const capabilitiesMax = 64;
 
 /** The last moment that a Date can be. */
 const timeMsMax = 8_640_000_000_000_000;
@@ -67,7 +69,10 @@ export class AgentConnection {
   readonly #stream: ControlStream;
   readonly #onOverflow: () => void;
   #queue: ControlMessage['body'][] = [];
-  #lease: { bundle: Uint8Array; signature: Uint8Array } | null = null;
+  /** Says what is due when the stream can take it; null: nothing is due. */
+  #lease: (() => ControlMessage | null) | null = null;
+  /** What it said that it understands. */
+  capabilities: readonly number[] = [];
   #blocked = false;
   #catalogId = 0n;
   /** Who waits for a catalog; null: it will not come. */
@@ -82,8 +87,10 @@ export class AgentConnection {
     this.#onOverflow = onOverflow;
   }
 
-  sendLease(lease: { bundle: Uint8Array; signature: Uint8Array }): void {
-    this.#lease = lease;
+  /** @param compose asked once, when the agent can take it; null when it turns out that nothing is due. */
+  leaseDue(compose: () => ControlMessage | null): void {
+    if (!this.#open) return;
+    this.#lease = compose;
     this.#flush();
   }
 
@@ -105,6 +112,7 @@ export class AgentConnection {
       case 'hello':
         this.version = body.value.version.slice(0, 64);
         this.leaseVersion = body.value.leaseVersion;
+        this.capabilities = body.value.capabilities.slice(0, capabilitiesMax);
         this.sessions.clear();
         this.#vouched.clear();
         for (const session of body.value.sessions) this.#sessionStarted(session);
@@ -138,6 +146,7 @@ export class AgentConnection {
         this.#catalogs.get(body.value.id)?.(body.value);
         break;
       case 'checkpointed':
+      case 'leaseWanted':
       case 'approvalRequested':
       case 'approvalWithdrawn':
       case undefined:
@@ -226,9 +235,9 @@ export class AgentConnection {
 
   #flush(): void {
     while (this.#open && !this.#blocked) {
-      const body = this.#next();
-      if (body === null) return;
-      if (!this.#stream.write(create(ControlMessageSchema, { body }))) {
+      const message = this.#next();
+      if (message === null) return;
+      if (!this.#stream.write(message)) {
         this.#blocked = true;
         this.#stream.once('drain', () => {
           this.#blocked = false;
@@ -239,13 +248,12 @@ export class AgentConnection {
   }
 
   /** What ends a session or a ticket goes first: it must not wait behind a large lease. */
-  #next(): ControlMessage['body'] | null {
+  #next(): ControlMessage | null {
     const body = this.#queue.shift();
-    if (body !== undefined) return body;
-    if (this.#lease === null) return null;
-    const value = this.#lease;
+    if (body !== undefined) return create(ControlMessageSchema, { body });
+    const compose = this.#lease;
     this.#lease = null;
-    return { case: 'lease', value: { $typeName: 'sallyport.agent.v1.Lease', ...value } };
+    return compose === null ? null : compose();
   }
 }
 

@@ -2,25 +2,27 @@
  * The agents that are connected now: who they are, what they serve, their live sessions; leases to them, kills, revocations and
  * approvals' outcomes. All of it is live state of this process, gone with it, and told again by the agents when they reconnect.
  */
-import { createHash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import {
   ApprovalDecidedSchema,
+  type ControlMessage,
   DrainSchema,
   KillSessionSchema,
   RevocationsSchema,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
+import { partHash } from '@sallyport/shared/policy/lease-parts.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { certificateIsGood } from '../aggregates/agent.ts';
 import type { ApprovalState } from '../aggregates/approval.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
 import type { RecordedEvent } from '../aggregates/projection.ts';
-import { LeaseBuilder, serves } from '../leases/lease-bundle.ts';
-import { signLease } from '../leases/signed-lease.ts';
+import { type ActiveAgent, LeaseBuilder, type Stored, serves } from '../leases/lease-bundle.ts';
+import { SharedLease } from '../leases/shared-lease.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { AgentConnection, LiveSessionView } from './agent-connection.ts';
+import { AgentLease, type LeaseSources } from './agent-lease.ts';
 
 export interface FleetOptions {
   control: ControlLog;
@@ -36,10 +38,18 @@ interface Connected {
   connection: AgentConnection;
   /** Ends the stream with the reason. */
   end: (why: 'replaced' | 'revoked' | 'stopping') => void;
-  /** Digest of the lease content that was sent last. */
-  leaseDigest: string;
-  leaseIssuedAtMs: number;
+  lease: AgentLease;
 }
+
+/** Streams whose changes are in no lease, or in that of one agent: most events of a busy installation are of these. */
+const UNLEASED = new Set(['agent', 'checkpoint', 'timestamp', 'retention', 'administration', 'key', 'channel', 'access-policy']);
+/** Whose changes may be in what is sealed to agents. */
+const SEALED = new Set(['resource', 'credential']);
+/** Agents that are told between two turns of the event loop: a kill does not wait for thousands of leases. */
+const SWEEP_STEP = 64;
+const RENEWAL_LOOK_MS = 1000;
+/** What is in a lease for a time only ends without an event. */
+const REFRESH_MS = 60_000;
 
 export class Fleet {
   readonly #options: FleetOptions;
@@ -47,7 +57,17 @@ export class Fleet {
   readonly #connected = new Map<string, Connected>();
   readonly #unsubscribe: () => void;
   readonly #renewal: NodeJS.Timeout;
-  #refreshing: NodeJS.Immediate | null = null;
+  /** Whether the sweep that tells the agents is to begin once more. */
+  #sweep: 'idle' | 'running' | 'again' = 'idle';
+  #closed = false;
+  /** Group → what its agents share; groups that nobody is of are forgotten. */
+  readonly #shared = new Map<string, SharedLease>();
+  /** Labels of an invitation → what its agents serve. Forgotten when resources change. */
+  readonly #groups = new Map<string, { resources: readonly Stored<'Resource'>[]; shared: SharedLease }>();
+  /** Groups whose shared half is as the state is now. */
+  readonly #fresh = new Set<SharedLease>();
+  #ownEpoch = 0;
+  #refreshedAtMs = 0;
   readonly counters = { leasesSent: 0, connects: 0, kills: 0 };
   readonly #watchers = new Set<(agentId: string) => void>();
 
@@ -55,7 +75,7 @@ export class Fleet {
     this.#options = options;
     this.#builder = new LeaseBuilder(options.keys, options.consoleUrl);
     this.#unsubscribe = options.control.onAccepted(events => this.#accepted(events));
-    this.#renewal = setInterval(() => this.#refresh(), Math.min(60_000, options.leaseLifetimeMs / 10));
+    this.#renewal = setInterval(() => this.#renew(), Math.min(RENEWAL_LOOK_MS, options.leaseLifetimeMs / 10));
     this.#renewal.unref();
   }
 
@@ -63,7 +83,7 @@ export class Fleet {
   connect(connection: AgentConnection, end: Connected['end']): void {
     const { agentId } = connection.identity;
     this.#connected.get(agentId)?.end('replaced');
-    this.#connected.set(agentId, { connection, end, leaseDigest: '', leaseIssuedAtMs: 0 });
+    this.#connected.set(agentId, { connection, end, lease: new AgentLease(agentId) });
     this.counters.connects++;
     this.heardOf(agentId);
   }
@@ -76,7 +96,7 @@ export class Fleet {
 
   /** When the agent's lease was signed; undefined when it is not connected or has none yet. */
   leaseIssuedAtMs(agentId: string): number | undefined {
-    return this.#connected.get(agentId)?.leaseIssuedAtMs || undefined;
+    return this.#connected.get(agentId)?.lease.issuedAtMs || undefined;
   }
 
   /** @returns whether the agent is connected and was told to take no new sessions. */
@@ -100,10 +120,20 @@ export class Fleet {
     this.heardOf(agentId);
   }
 
-  /** Sends the lease as it is now, whatever the agent has. */
-  sendLease(connection: AgentConnection): void {
+  /** An agent has come and told what it has: it gets the lease as it is now, or what differs. */
+  greeted(connection: AgentConnection, sharedDigest: string): void {
     const entry = this.#connected.get(connection.identity.agentId);
-    if (entry?.connection === connection) this.#lease(entry, true);
+    if (entry?.connection !== connection) return;
+    entry.lease.greeted(connection.capabilities, sharedDigest, Number(connection.leaseVersion));
+    this.#lease(entry);
+  }
+
+  /** An agent could not apply what it was told: it gets everything. */
+  leaseWanted(connection: AgentConnection): void {
+    const entry = this.#connected.get(connection.identity.agentId);
+    if (entry?.connection !== connection) return;
+    entry.lease.wanted();
+    this.#lease(entry);
   }
 
   connection(agentId: string): AgentConnection | undefined {
@@ -192,7 +222,7 @@ export class Fleet {
 
   close(): void {
     clearInterval(this.#renewal);
-    if (this.#refreshing !== null) clearImmediate(this.#refreshing);
+    this.#closed = true;
     this.#unsubscribe();
     for (const { end } of [...this.#connected.values()]) end('stopping');
   }
@@ -200,8 +230,12 @@ export class Fleet {
   #accepted(events: RecordedEvent[]): void {
     const { state } = this.#options.control;
     const revoked: string[] = [];
+    let isLeased = false;
     for (const { stream, type, payload, reason } of events) {
       const [kind, id] = [stream.slice(0, stream.indexOf('/')), stream.slice(stream.indexOf('/') + 1)];
+      if (!UNLEASED.has(kind)) isLeased = true;
+      if (kind === 'resource') this.#groups.clear();
+      if (SEALED.has(kind)) this.#ownEpoch++;
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
       else if (kind === 'agent') this.#agentChanged(id);
@@ -212,55 +246,110 @@ export class Fleet {
         connection.send({ case: 'revocations', value: create(RevocationsSchema, { tokenIds: revoked }) });
       }
     }
-    // Many events in one turn make one new lease.
-    this.#refreshing ??= setImmediate(() => {
-      this.#refreshing = null;
-      this.#refresh();
-    });
+    if (isLeased) this.#refresh();
   }
 
   #agentChanged(agentId: string): void {
     const entry = this.#connected.get(agentId);
     if (entry === undefined) return;
     const { serial } = entry.connection.identity;
-    if (certificateIsGood(this.#options.control.state.agent(agentId), serial, this.#options.clock())) return;
+    if (certificateIsGood(this.#options.control.state.agent(agentId), serial, this.#options.clock())) {
+      this.#lease(entry); // Its names may have changed, which are in certificates.
+      return;
+    }
     entry.end('revoked');
     this.#builder.forget(agentId);
   }
 
+  /** Tells every agent what has changed for it. Many events in one turn make one sweep; one that comes meanwhile makes one more. */
   #refresh(): void {
-    for (const entry of this.#connected.values()) this.#lease(entry, false);
+    this.#fresh.clear();
+    this.#refreshedAtMs = this.#options.clock();
+    if (this.#sweep !== 'idle') {
+      this.#sweep = 'again';
+      return;
+    }
+    this.#sweep = 'again';
+    setImmediate(() => void this.#sweepAll());
   }
 
-  #lease(entry: Connected, always: boolean): void {
-    const { control, keys, clock, leaseLifetimeMs, logger } = this.#options;
-    const { agentId } = entry.connection.identity;
+  async #sweepAll(): Promise<void> {
+    while (this.#sweep === 'again' && !this.#closed) {
+      this.#sweep = 'running';
+      let told = 0;
+      for (const entry of [...this.#connected.values()]) {
+        this.#lease(entry);
+        if (++told % SWEEP_STEP === 0) await new Promise(resolve => setImmediate(resolve));
+        if (this.#closed) break;
+      }
+    }
+    this.#sweep = 'idle';
+  }
+
+  #renew(): void {
+    const nowMs = this.#options.clock();
+    const { leaseLifetimeMs } = this.#options;
+    if (nowMs - this.#refreshedAtMs >= Math.min(REFRESH_MS, leaseLifetimeMs / 10)) {
+      const used = new Set([...this.#connected.values()].map(({ lease }) => lease.group));
+      for (const group of this.#shared.keys()) if (!used.has(group)) this.#shared.delete(group);
+      this.#groups.clear();
+      this.#refresh();
+      return;
+    }
+    for (const entry of this.#connected.values()) if (entry.lease.isDue(nowMs, leaseLifetimeMs)) this.#lease(entry);
+  }
+
+  /** What the lease says is found out when the agent's stream can take it. */
+  #lease(entry: Connected): void {
+    // Before it has said what it has and understands, nothing is sent.
+    if (!entry.lease.isGreeted) return;
+    entry.connection.leaseDue(() => this.#compose(entry));
+  }
+
+  #compose({ connection, lease }: Connected): ControlMessage | null {
+    const { control, logger } = this.#options;
+    const { agentId } = connection.identity;
     const agent = control.state.agent(agentId);
-    if (agent.status !== 'active') return;
+    if (agent.status !== 'active') return null;
     // Another replica has told the agent more than this one knows yet.
-    if (control.position < entry.connection.leaseVersion) return;
-    const nowMs = clock();
+    if (control.position < connection.leaseVersion) return null;
     try {
-      const content = this.#builder.build(agentId, agent, control.state, nowMs);
-      const digest = createHash('sha256').update(JSON.stringify(content)).digest('base64');
-      const due = nowMs - entry.leaseIssuedAtMs > leaseLifetimeMs / 4;
-      if (!always && !due && digest === entry.leaseDigest) return;
-      const lease = signLease(
-        {
-          version: Number(control.position),
-          issuedAt: new Date(nowMs).toISOString(),
-          expiresAt: new Date(nowMs + leaseLifetimeMs).toISOString(),
-          ...content,
-        },
-        keys.leaseKey,
-      );
-      entry.leaseDigest = digest;
-      entry.leaseIssuedAtMs = nowMs;
-      entry.connection.sendLease(lease);
-      this.counters.leasesSent++;
+      const message = lease.compose(agent, this.#sources());
+      if (message !== null) this.counters.leasesSent++;
+      return message;
     } catch (error) {
       // The agent keeps the lease it has: no lease is better than half of one.
       logger.error({ agentId, err: errorText(error) }, 'no lease could be made');
+      return null;
     }
+  }
+
+  #sources(): LeaseSources {
+    const { control, keys, clock, leaseLifetimeMs } = this.#options;
+    return {
+      ...{ builder: this.#builder, keys, state: control.state, version: Number(control.position) },
+      ...{ nowMs: clock(), lifetimeMs: leaseLifetimeMs, ownEpoch: this.#ownEpoch },
+      groupOf: agent => this.#groupOf(agent),
+    };
+  }
+
+  #groupOf(agent: ActiveAgent): ReturnType<LeaseSources['groupOf']> {
+    const { control, keys, clock, leaseLifetimeMs } = this.#options;
+    const { labels, everyResource } = agent.invitation;
+    const key = everyResource ? '' : JSON.stringify(Object.entries(labels).sort());
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      const resources = this.#builder.resourcesFor(agent.invitation, control.state);
+      const id = partHash(Buffer.from(JSON.stringify(resources.map(({ manifest }) => manifest.name)))).slice(0, 32);
+      const shared = this.#shared.get(id) ?? new SharedLease(id, keys.leaseKey, leaseLifetimeMs);
+      this.#shared.set(id, shared);
+      group = { resources, shared };
+      this.#groups.set(key, group);
+    }
+    if (!this.#fresh.has(group.shared)) {
+      group.shared.update(this.#builder.shared(group.resources, control.state, clock()), Number(control.position), clock());
+      this.#fresh.add(group.shared);
+    }
+    return group;
   }
 }

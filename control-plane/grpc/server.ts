@@ -218,9 +218,13 @@ class Handlers {
       if (message.body.case === 'hello' && !greeted) {
         greeted = true;
         // An agent that comes from another replica may have seen more of the log than this one.
-        void control.reach(message.body.value.leaseVersion, catchUpMs).then(() => fleet.sendLease(connection));
+        const sharedDigest = Buffer.from(message.body.value.sharedDigest).toString('hex');
+        void control.reach(message.body.value.leaseVersion, catchUpMs).then(() => fleet.greeted(connection, sharedDigest));
         const live = new Set(message.body.value.sessions.map(({ sessionId }) => sessionId));
         approvals.agentReturned(identity, live).catch((error: unknown) => this.#log('Hello', error));
+      } else if (message.body.case === 'leaseWanted') {
+        logger.warn({ agentId, why: message.body.value.reason.slice(0, 300) }, 'an agent could not apply a difference');
+        fleet.leaseWanted(connection);
       } else if (message.body.case === 'approvalRequested') {
         approvals.requested(identity, message.body.value).catch((error: unknown) => this.#log('ApprovalRequested', error));
       } else if (message.body.case === 'approvalWithdrawn') {

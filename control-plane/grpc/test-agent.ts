@@ -18,6 +18,7 @@ import {
   AgentService,
   type ControlMessage,
   EnrolmentService,
+  HelloSchema,
   JoinRequestSchema,
   type JoinResponse,
   type RelayAck,
@@ -201,10 +202,10 @@ export function streamStatus(
   });
 }
 
-export function hello(): AgentMessage {
-  return create(AgentMessageSchema, {
-    body: { case: 'hello', value: { $typeName: 'sallyport.agent.v1.Hello', version: '0.0.1', leaseVersion: 0n, sessions: [] } },
-  });
+/** @param capabilities none: an agent of the first version of the protocol. */
+export function hello(capabilities: number[] = [], sharedDigest = ''): AgentMessage {
+  const value = create(HelloSchema, { version: '0.0.1', capabilities, sharedDigest: Buffer.from(sharedDigest, 'hex') });
+  return create(AgentMessageSchema, { body: { case: 'hello', value } });
 }
 
 const channelOptions = { 'grpc.ssl_target_name_override': controlPlaneServerName, 'grpc.enable_http_proxy': 0 };

@@ -7,6 +7,7 @@ import { seal } from '@sallyport/shared/crypto/seal.ts';
 import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/shared/detectors/known-credentials.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+import type { OwnContent, SharedContent } from '@sallyport/shared/policy/lease-parts.ts';
 import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
 import { splitAddress } from '@sallyport/shared/policy/values.ts';
@@ -44,18 +45,60 @@ export class LeaseBuilder {
     this.#fingerprintKey = keys.derive('known-credentials');
   }
 
-  /** @throws {GatewayError} SECRET_UNSEALABLE when the key-encryption key is not the one that secrets were sealed to. */
-  build(agentId: string, agent: AgentState & { status: 'active' }, state: Projection, nowMs: number): LeaseContent {
-    const { labels, everyResource } = agent.invitation;
-    const resources = state
+  /** The resources that an agent with this invitation serves. */
+  resourcesFor(invitation: ActiveAgent['invitation'], state: Projection): Stored<'Resource'>[] {
+    const { labels, everyResource } = invitation;
+    return state
       .manifests('Resource')
       .filter(
         ({ manifest }) => everyResource || matches((manifest as Manifest<'Resource'>).spec.agents.labels, labels),
       ) as Stored<'Resource'>[];
+  }
+
+  /** @throws {GatewayError} SECRET_UNSEALABLE when the key-encryption key is not the one that secrets were sealed to. */
+  build(agentId: string, agent: ActiveAgent, state: Projection, nowMs: number): LeaseContent {
+    const resources = this.resourcesFor(agent.invitation, state);
+    const { sshUserAuthority: authority, ...shared } = this.shared(resources, state, nowMs);
+    const { hostCertificates, ...own } = this.own(agentId, agent, resources, state);
+    const ssh = authority === undefined ? {} : { ssh: { userAuthority: authority, hostCertificates } };
+    return { agentId, ...shared, ...own, ...ssh };
+  }
+
+  /**
+   * What all agents that serve these resources are told alike. The same objects as before for what has not changed.
+   * @throws {GatewayError} SECRET_UNSEALABLE.
+   */
+  shared(resources: readonly Stored<'Resource'>[], state: Projection, nowMs: number): SharedContent {
     const about = <K extends 'Role' | 'Guard' | 'DataPolicy' | 'AuditPolicy'>(kind: K): Named<SpecOf[K]>[] =>
       (state.manifests(kind) as Stored<K>[])
         .filter(({ manifest }) => resources.some(resource => selectsResource(manifest.spec.resources, resource.manifest)))
         .map(named);
+    const names = new Set(resources.map(({ manifest }) => manifest.name));
+    return {
+      tickets: this.#tickets,
+      identityProviders: oidcProviders(state),
+      serviceAccounts: (state.manifests('ServiceAccount') as Stored<'ServiceAccount'>[]).map(named),
+      resources: resources.map(leasedResource),
+      roles: about('Role'),
+      guards: about('Guard'),
+      dataPolicies: about('DataPolicy'),
+      auditPolicies: about('AuditPolicy'),
+      knownCredentials: this.#knownCredentials(state),
+      revokedTokens: state.revokedTickets(nowMs),
+      ...(state.blockedPeople().length === 0 ? {} : { blockedPeople: [...state.blockedPeople()] }),
+      ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
+      ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => names.has(resource))),
+      ...(resources.some(({ manifest }) => manifest.spec.protocol === 'ssh')
+        ? { sshUserAuthority: userAuthority(this.#keys).toString('base64') }
+        : {}),
+    };
+  }
+
+  /**
+   * What is sealed to one agent, or names it.
+   * @throws {GatewayError} SECRET_UNSEALABLE.
+   */
+  own(agentId: string, agent: ActiveAgent, resources: readonly Stored<'Resource'>[], state: Projection): OwnContent {
     const sealTo = Buffer.from(agent.details.keys.sealingKey, 'base64');
     const before = this.#sealed.get(agentId) ?? new Map<string, { of: string; value: string }>();
     const after = new Map<string, { of: string; value: string }>();
@@ -107,32 +150,7 @@ export class LeaseBuilder {
         );
       }
     }
-    return {
-      agentId,
-      tickets: this.#tickets,
-      identityProviders: oidcProviders(state),
-      serviceAccounts: (state.manifests('ServiceAccount') as Stored<'ServiceAccount'>[]).map(named),
-      resources: resources.map(({ manifest }) => ({
-        name: manifest.name,
-        labels: manifest.labels,
-        spec: withoutServingKey(manifest.spec),
-      })),
-      roles: about('Role'),
-      guards: about('Guard'),
-      dataPolicies: about('DataPolicy'),
-      auditPolicies: about('AuditPolicy'),
-      credentials,
-      servingKeys,
-      knownCredentials: this.#knownCredentials(state),
-      maskKeys,
-      revokedTokens: state.revokedTickets(nowMs),
-      ...(state.blockedPeople().length === 0 ? {} : { blockedPeople: [...state.blockedPeople()] }),
-      ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
-      ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => resources.some(({ manifest }) => manifest.name === resource))),
-      ...(Object.keys(hostCertificates).length === 0
-        ? {}
-        : { ssh: { userAuthority: userAuthority(this.#keys).toString('base64'), hostCertificates } }),
-    };
+    return { credentials, servingKeys, maskKeys, hostCertificates };
   }
 
   /** Forgets what was sealed for an agent that is gone. */
@@ -178,10 +196,27 @@ export function ticketKeyId(keys: ControlPlaneKeys): string {
   return keys.fingerprint(createPublicKey(keys.ticketKey).export({ format: 'der', type: 'spki' }), 'ticket-key').slice(0, 16);
 }
 
-type Stored<K extends Kind> = Omit<StoredManifest, 'manifest'> & { manifest: Manifest<K> };
+export type ActiveAgent = AgentState & { status: 'active' };
+export type Stored<K extends Kind> = Omit<StoredManifest, 'manifest'> & { manifest: Manifest<K> };
+
+/** One object for each version of a manifest, so that what is made of it is made once. */
+const namedOnce = new WeakMap<object, object>();
+
+function once<Value extends object>(manifest: object, make: () => Value): Value {
+  let value = namedOnce.get(manifest) as Value | undefined;
+  if (value === undefined) {
+    value = make();
+    namedOnce.set(manifest, value);
+  }
+  return value;
+}
 
 function named<K extends Kind>({ manifest }: Stored<K>): Named<SpecOf[K]> {
-  return { name: manifest.name, spec: manifest.spec };
+  return once(manifest, () => ({ name: manifest.name, spec: manifest.spec }));
+}
+
+function leasedResource({ manifest }: Stored<'Resource'>): LeaseBundle['resources'][number] {
+  return once(manifest, () => ({ name: manifest.name, labels: manifest.labels, spec: withoutServingKey(manifest.spec) }));
 }
 
 /** Whether an agent is one of those that a resource's `agents.labels` name. */

@@ -11,6 +11,7 @@ import * as x509 from '@peculiar/x509';
 import { Backoff } from '@sallyport/agent/control/backoff.ts';
 import {
   AgentMessageSchema,
+  Capability,
   ControlMessageSchema,
   JoinRequestSchema,
   JoinResponseSchema,
@@ -44,6 +45,8 @@ interface Simulated {
   backoff: Backoff;
   leases: number;
   leaseAtMs: number;
+  /** Digest of the shared half that it was told last, hex. */
+  sharedDigest: string;
 }
 
 let address = '';
@@ -119,6 +122,7 @@ async function join(tokens: readonly string[]): Promise<void> {
         backoff: new Backoff(backoffBaseMs, backoffCapMs),
         leases: 0,
         leaseAtMs: 0,
+        sharedDigest: '',
       });
     }
   };
@@ -152,14 +156,18 @@ function open(agent: Simulated): void {
   messages(stream, message => {
     const { body } = fromBinary(ControlMessageSchema, message);
     if (body.case === 'ping') tell({ body: { case: 'pong', value: { nonce: body.value.nonce } } });
-    if (body.case !== 'lease') return;
+    if (body.case !== 'leaseUpdate') return;
+    const { shared } = body.value;
+    if (shared !== undefined)
+      agent.sharedDigest = String((JSON.parse(Buffer.from(shared.statement).toString()) as { digest: string }).digest);
     agent.backoff.reset();
     agent.leases++;
     agent.leaseAtMs = Date.now();
     tell({ body: { case: 'leaseAck', value: { version: BigInt(agent.leases), listeners: {}, problems: {} } } });
     onLease(agent);
   });
-  tell({ body: { case: 'hello', value: { version: '0.0.1', leaseVersion: 0n, sessions: [] } } });
+  const has = { capabilities: [Capability.LEASE_DIFFERENCES], sharedDigest: Buffer.from(agent.sharedDigest, 'hex') };
+  tell({ body: { case: 'hello', value: { version: '0.0.1', leaseVersion: 0n, sessions: [], ...has } } });
 }
 
 /** When each agent's next lease came. */

@@ -4,7 +4,7 @@
 
 // Between an agent and the control plane. The agent always dials.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Principal, RecordBatchSchema } from "../../records/v1/records_pb.js";
 
@@ -238,6 +238,12 @@ export declare type AgentMessage = Message<"sallyport.agent.v1.AgentMessage"> & 
      */
     value: CatalogTold;
     case: "catalogTold";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.LeaseWanted lease_wanted = 31;
+     */
+    value: LeaseWanted;
+    case: "leaseWanted";
   } | { case: undefined; value?: undefined };
 };
 
@@ -267,6 +273,20 @@ export declare type Hello = Message<"sallyport.agent.v1.Hello"> & {
    * @generated from field: repeated sallyport.agent.v1.LiveSession sessions = 3;
    */
   sessions: LiveSession[];
+
+  /**
+   * of Capability; numbers, since a newer agent may have more
+   *
+   * @generated from field: repeated uint32 capabilities = 4;
+   */
+  capabilities: number[];
+
+  /**
+   * of the shared half of the lease that it has; empty: none
+   *
+   * @generated from field: bytes shared_digest = 5;
+   */
+  sharedDigest: Uint8Array;
 };
 
 /**
@@ -512,6 +532,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
      */
     value: CatalogAsked;
     case: "catalogAsked";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.LeaseUpdate lease_update = 31;
+     */
+    value: LeaseUpdate;
+    case: "leaseUpdate";
   } | { case: undefined; value?: undefined };
 };
 
@@ -544,6 +570,117 @@ export declare type Lease = Message<"sallyport.agent.v1.Lease"> & {
  * Use `create(LeaseSchema)` to create a new message.
  */
 export declare const LeaseSchema: GenMessage<Lease>;
+
+/**
+ * A lease in two halves, each a set of parts under keys: `shared` is the same for all agents that serve the same resources, `own` has what
+ * is sealed to one. An update holds what differs from what the agent has. shared/policy/lease-parts.ts says what the parts are.
+ *
+ * @generated from message sallyport.agent.v1.LeaseUpdate
+ */
+export declare type LeaseUpdate = Message<"sallyport.agent.v1.LeaseUpdate"> & {
+  /**
+   * absent: as before
+   *
+   * @generated from field: sallyport.agent.v1.SignedParts shared = 1;
+   */
+  shared?: SignedParts | undefined;
+
+  /**
+   * absent: as before
+   *
+   * @generated from field: sallyport.agent.v1.SignedParts own = 2;
+   */
+  own?: SignedParts | undefined;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.LeaseUpdate.
+ * Use `create(LeaseUpdateSchema)` to create a new message.
+ */
+export declare const LeaseUpdateSchema: GenMessage<LeaseUpdate>;
+
+/**
+ * `statement` is JSON, UTF-8: {group, version, issuedAt, expiresAt, digest}, in the own half also agentId. `signature` is Ed25519 by the lease
+ * key over "sallyport-lease-shared-v1\0" or "sallyport-lease-own-v1\0" and the statement. The digest is over all parts as they are
+ * after the update, so a part needs no signature of its own.
+ *
+ * @generated from message sallyport.agent.v1.SignedParts
+ */
+export declare type SignedParts = Message<"sallyport.agent.v1.SignedParts"> & {
+  /**
+   * @generated from field: bytes statement = 1;
+   */
+  statement: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * `put` is everything there is
+   *
+   * @generated from field: bool whole = 3;
+   */
+  whole: boolean;
+
+  /**
+   * @generated from field: repeated sallyport.agent.v1.LeasePart put = 4;
+   */
+  put: LeasePart[];
+
+  /**
+   * @generated from field: repeated string removed = 5;
+   */
+  removed: string[];
+};
+
+/**
+ * Describes the message sallyport.agent.v1.SignedParts.
+ * Use `create(SignedPartsSchema)` to create a new message.
+ */
+export declare const SignedPartsSchema: GenMessage<SignedParts>;
+
+/**
+ * @generated from message sallyport.agent.v1.LeasePart
+ */
+export declare type LeasePart = Message<"sallyport.agent.v1.LeasePart"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * JSON, UTF-8
+   *
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.LeasePart.
+ * Use `create(LeasePartSchema)` to create a new message.
+ */
+export declare const LeasePartSchema: GenMessage<LeasePart>;
+
+/**
+ * An update could not be applied to what the agent has: it wants everything.
+ *
+ * @generated from message sallyport.agent.v1.LeaseWanted
+ */
+export declare type LeaseWanted = Message<"sallyport.agent.v1.LeaseWanted"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.LeaseWanted.
+ * Use `create(LeaseWantedSchema)` to create a new message.
+ */
+export declare const LeaseWantedSchema: GenMessage<LeaseWanted>;
 
 /**
  * @generated from message sallyport.agent.v1.KillSession
@@ -899,6 +1036,30 @@ export declare type CatalogTold = Message<"sallyport.agent.v1.CatalogTold"> & {
  * Use `create(CatalogToldSchema)` to create a new message.
  */
 export declare const CatalogToldSchema: GenMessage<CatalogTold>;
+
+/**
+ * What an agent understands beyond the first version of this protocol. A number that the other side does not know is ignored.
+ *
+ * @generated from enum sallyport.agent.v1.Capability
+ */
+export enum Capability {
+  /**
+   * @generated from enum value: CAPABILITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * LeaseUpdate instead of Lease
+   *
+   * @generated from enum value: CAPABILITY_LEASE_DIFFERENCES = 1;
+   */
+  LEASE_DIFFERENCES = 1,
+}
+
+/**
+ * Describes the enum sallyport.agent.v1.Capability.
+ */
+export declare const CapabilitySchema: GenEnum<Capability>;
 
 /**
  * Called over TLS that the agent checks against the CA fingerprint in its join token; it has no certificate yet.
