@@ -65,6 +65,7 @@ const END_TEXTS: Record<EndCause, { sqlState: string; message: string }> = {
   grantWithdrawn: { sqlState: SqlState.adminShutdown, message: 'terminating connection: access to this resource has ended' },
   tokenRevoked: { sqlState: SqlState.adminShutdown, message: 'terminating connection: access to this resource has ended' },
   drained: { sqlState: SqlState.adminShutdown, message: 'terminating connection: the gateway is shutting down; connect again' },
+  leaseExpired: { sqlState: SqlState.adminShutdown, message: 'terminating connection: the gateway has lost its control plane' },
   recordsUnavailable: { sqlState: SqlState.diskFull, message: 'terminating connection: evidence cannot be written' },
 };
 

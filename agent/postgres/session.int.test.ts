@@ -616,6 +616,38 @@ describe('the end', () => {
     await assert.rejects(connect(), { code: '28P01' });
   });
 
+  test('the end of the lease: sessions go on, are ended once nothing runs in them, or at once, as the resource says', async () => {
+    const expiresAtMs = gateway.gateway.lease?.expiresAtMs ?? 0;
+    const check = (nowMs: number) => {
+      for (const session of gateway.gateway.sessions.values()) session.checkLimits(nowMs);
+    };
+    gateway.use({});
+    const client = await connect();
+    check(expiresAtMs + 1e9);
+    assert.deepEqual(rowsOf(await client.simple('select 1')), [['1']], 'kept');
+
+    gateway.use({ onExpiry: 'drain' });
+    const expiry = gateway.gateway.lease?.expiresAtMs ?? 0;
+    check(expiry - 1);
+    client.send(message.query("select 'slow' from pg_sleep(1)"));
+    const session = [...gateway.gateway.sessions.values()].at(-1);
+    while (session?.isBusy() !== true) await new Promise(resolve => setTimeout(resolve, 5));
+    check(expiry);
+    const answer = await client.until('Z');
+    assert.deepEqual(rowsOf(answer), [['slow']], 'what runs is not cut');
+    check(expiry);
+    assert.equal(errorOf(await client.until('E'))?.['C'], '57P01');
+    assert.match(gateway.sink.ended.at(-1)?.reason ?? '', /leaseExpired/);
+
+    gateway.use({ onExpiry: 'close' });
+    const other = await connect();
+    other.send(message.query('select pg_sleep(30)'));
+    const cut = [...gateway.gateway.sessions.values()].at(-1);
+    while (cut?.isBusy() !== true) await new Promise(resolve => setTimeout(resolve, 5));
+    check(gateway.gateway.lease?.expiresAtMs ?? 0);
+    assert.equal(errorOf(await other.until('E'))?.['C'], '57P01');
+  });
+
   test('a backend that is terminated, and bytes that are no protocol', async () => {
     const client = await connect();
     await client.simple("select 'x'");

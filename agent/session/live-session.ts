@@ -17,7 +17,18 @@ import type { LeaseState, PolicyInForce, ResourceState } from './lease-state.ts'
 import { SessionRecorder } from './recorder.ts';
 
 /** Why the gateway itself ends a session. */
-export type EndCause = 'killed' | 'idleTimeout' | 'maxDuration' | 'grantWithdrawn' | 'tokenRevoked' | 'drained' | 'recordsUnavailable';
+export type EndCause =
+  | 'killed'
+  | 'idleTimeout'
+  | 'maxDuration'
+  | 'grantWithdrawn'
+  | 'tokenRevoked'
+  | 'drained'
+  | 'recordsUnavailable'
+  | 'leaseExpired';
+
+/** How long after the lease's end a session with `onExpiry: drain` may go on when something always runs in it. */
+export const EXPIRY_DRAIN_MS = 15 * 60_000;
 
 export class LiveSession {
   readonly id: string;
@@ -143,6 +154,22 @@ export class LiveSession {
       this.onEnd('maxDuration', 'the session has reached the longest time that its role allows');
     } else if (this.#idleTimeoutMs !== undefined && !this.isBusy() && nowMs - this.lastActiveAtMs >= this.#idleTimeoutMs) {
       this.onEnd('idleTimeout', 'the session was idle for longer than its role allows');
+    } else if (this.#expiryEnds(nowMs)) {
+      this.onEnd('leaseExpired', 'the lease of the agent has ended and the control plane has not renewed it');
+    }
+  }
+
+  /** Whether the lease is over, and the resource wants that to end this session now. */
+  #expiryEnds(nowMs: number): boolean {
+    const { lease } = this.#gateway;
+    if (lease === null || nowMs < lease.expiresAtMs) return false;
+    switch (lease.resources.get(this.resource.name)?.spec.onExpiry ?? 'keep') {
+      case 'keep':
+        return false;
+      case 'close':
+        return true;
+      case 'drain':
+        return !this.isBusy() || nowMs >= lease.expiresAtMs + EXPIRY_DRAIN_MS;
     }
   }
 

@@ -47,6 +47,7 @@ const END_TEXTS: Readonly<Record<EndCause, string>> = {
   grantWithdrawn: 'access to this resource has ended',
   tokenRevoked: 'access to this resource has ended',
   drained: 'the gateway is shutting down; connect again',
+  leaseExpired: 'the gateway has lost its control plane',
   recordsUnavailable: 'evidence cannot be written, so the session cannot go on',
 };
 

@@ -336,7 +336,7 @@ export class Fleet {
   #groupOf(agent: ActiveAgent): ReturnType<LeaseSources['groupOf']> {
     const { control, keys, clock, leaseLifetimeMs } = this.#options;
     const { labels, everyResource } = agent.invitation;
-    const key = everyResource ? '' : JSON.stringify(Object.entries(labels).sort());
+    const key = everyResource ? '' : JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
     let group = this.#groups.get(key);
     if (group === undefined) {
       const resources = this.#builder.resourcesFor(agent.invitation, control.state);

@@ -113,6 +113,10 @@ const resource: Type<ResourceSpec> = mapped(
     credential: required(name(), 'The Credential that the agent uses.'),
     unknown: defaulted(oneOf(['deny', 'hold']), 'deny', 'deny', 'What happens to a command that cannot be judged fully.'),
     approval: optional(approval(), 'Who releases it; needed with `unknown: hold`.'),
+    onExpiry: optional(
+      oneOf(['keep', 'drain', 'close']),
+      'What becomes of live sessions when the agent’s lease ends while the control plane cannot be reached: `keep` them under the last policy (the default), end each once nothing runs in it (`drain`, after 15 minutes in any case), or end them at once (`close`). New sessions are refused.',
+    ),
     tls: optional(
       object({
         certificate: required(certificate(), 'The certificate (and chain) that clients see.'),

@@ -62,6 +62,8 @@ export interface ResourceSpec {
   unknown: 'deny' | 'hold';
   /** Who releases it; present when `unknown` is `hold`. */
   approval?: ApprovalSpec;
+  /** What happens to live sessions when the agent's lease ends; absent: `keep`. New ones are refused in any case. */
+  onExpiry?: 'keep' | 'drain' | 'close';
   /** The certificate that clients see, instead of one from the control plane's CA. PEM, already read. */
   tls?: { certificate: string; key: SecretSource };
 }

@@ -15,7 +15,7 @@ import {
 } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
-import type { AuditPolicySpec, DataPolicySpec, GuardSpec, RoleSpec } from '@sallyport/shared/policy/model.ts';
+import type { AuditPolicySpec, DataPolicySpec, GuardSpec, ResourceSpec, RoleSpec } from '@sallyport/shared/policy/model.ts';
 import type { RecordSink } from '@sallyport/shared/records/sink.ts';
 import { loadParser } from '@sallyport/shared/sql/parser.ts';
 import type { TokenVerdict } from '../../session/authorisation.ts';
@@ -82,6 +82,7 @@ export interface TestPolicy {
   data?: Partial<DataPolicySpec>[];
   audit?: Partial<AuditPolicySpec>;
   role?: Partial<RoleSpec>;
+  onExpiry?: ResourceSpec['onExpiry'];
 }
 
 export interface TestGatewayOptions {
@@ -157,6 +158,7 @@ export function bundleOf(options: TestGatewayOptions, policy: TestPolicy, versio
           agents: { labels: {} },
           credential: 'app',
           unknown: 'deny',
+          ...(policy.onExpiry === undefined ? {} : { onExpiry: policy.onExpiry }),
         },
       },
     ],
