@@ -3,6 +3,7 @@ import { randomUUIDv7 } from 'node:crypto';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type AdministrationEvent, administrationAggregate } from './administration.ts';
 import { action, type ControlLog, type Provenance } from './control-log.ts';
+import { reject } from './decider.ts';
 
 const waitingMax = 1000;
 
@@ -14,6 +15,20 @@ export class AdministrationLog {
 
   constructor(control: Pick<ControlLog, 'execute'>) {
     this.#control = control;
+  }
+
+  /**
+   * Records an act that can happen once, by its key.
+   * @throws {GatewayError} ALREADY_DONE; the log's errors.
+   */
+  async recordOnce(key: string, event: AdministrationEvent, provenance: Provenance): Promise<void> {
+    const stream = `${administrationAggregate.name}/${key}`;
+    const decide = (state: unknown) =>
+      (state as { acts: number }).acts > 0
+        ? reject('ALREADY_DONE', 'conflict', 'This has happened before.')
+        : administrationAggregate.decide(event, administrationAggregate.initialState);
+    const outcome = await this.#control.execute([{ stream, decide }], provenance);
+    if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
   }
 
   /**

@@ -1,7 +1,8 @@
 /**
  * Acts of administration that change no other aggregate and yet must be known for ever: sign-ins to the console, uses of the
  * administrator's token, sessions that somebody ended. Stream `administration/PROCESS`: each process of the control plane writes its
- * own, so that replicas do not race for one.
+ * own, so that replicas do not race for one. A SAML assertion, which is good once, has a stream of its own: that it was used is
+ * decided by the log, at whatever replica.
  *
  * Author, address, reason and time are the envelope's. Changes of manifests, agents, tickets and approvals are events of their own.
  */

@@ -26,6 +26,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /auth/providers': 'public',
   'GET /auth/login': 'public',
   'GET /auth/callback': 'public',
+  'POST /auth/saml': 'public',
   'POST /auth/logout': 'public',
   'POST /auth/backchannel-logout': 'public',
   'GET /v1/me': 'signed-in',

@@ -31,6 +31,25 @@ for (const [style, text] of Object.entries(styles)) {
   });
 }
 
+test('a list of certificates', () => {
+  const text =
+    'kind: IdentityProvider\nmetadata: { name: corp }\nspec:\n  saml:\n    issuer: i\n    entityId: e\n    signInUrl: "https://idp.example"\n    certificates:\n      - file: a.pem\n      - { file: b.pem }\n    decryptionKey: { file: key.pem }\n';
+  const inlined = inlineCertificates({ path: 'm.yaml', text }, path => PEM.replace('AAAA', path === 'a.pem' ? 'AAAA' : 'BBBB'));
+  const { problems, manifests } = parseManifests([inlined]);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(manifests[0]?.spec, {
+    saml: {
+      ...{ issuer: 'i', entityId: 'e', signInUrl: 'https://idp.example', certificates: [PEM, PEM.replace('AAAA', 'BBBB')] },
+      ...{ subjectAttribute: '', groupsAttribute: 'groups', clockSkewMs: 30_000, decryptionKey: { file: 'key.pem' } },
+    },
+  });
+  const both = `${text}  oidc: { issuer: "https://idp.example", audiences: [a] }\n`;
+  assert.match(
+    JSON.stringify(parseManifests([inlineCertificates({ path: 'm.yaml', text: both }, path => PEM.replace('AAAA', path))]).problems),
+    /exactly one of `oidc`, `saml`/,
+  );
+});
+
 test('what has no certificates, or is not readable, stays as it is', () => {
   const readFile = () => assert.fail('nothing to read');
   for (const text of [

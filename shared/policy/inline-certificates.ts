@@ -4,7 +4,7 @@
  *
  * The text is edited in place, so lines stay where they are and later problems still point to the user's own file.
  */
-import { isMap, isScalar, type Node, parseAllDocuments } from 'yaml';
+import { isMap, isScalar, isSeq, type Node, parseAllDocuments } from 'yaml';
 import type { ManifestFile } from './manifests.ts';
 
 /** Where a Resource may name a certificate. */
@@ -13,7 +13,12 @@ const CERTIFICATES: readonly (readonly string[])[] = [
   ['spec', 'tls', 'certificate'],
 ];
 /** Other files that are public, by kind. */
-const FILES: Readonly<Record<string, readonly (readonly string[])[]>> = { Resource: CERTIFICATES, DataPolicy: [['spec', 'gitleaks']] };
+const FILES: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  Resource: CERTIFICATES,
+  DataPolicy: [['spec', 'gitleaks']],
+  // A list of them.
+  IdentityProvider: [['spec', 'saml', 'certificates']],
+};
 
 /**
  * @param manifest a file that was validated before; text that is not readable is returned as it is.
@@ -29,8 +34,8 @@ export function inlineCertificates(manifest: ManifestFile, readFile: (path: stri
     if (document.errors.length > 0 || paths === undefined) continue;
     for (const path of paths) {
       const node: unknown = document.getIn(path, true);
-      if (!isMap(node)) continue;
-      for (const { key, value } of node.items) {
+      const maps = (isSeq(node) ? node.items : [node]).filter(each => isMap(each));
+      for (const { key, value } of maps.flatMap(({ items }) => items)) {
         if (!isScalar(key) || key.value !== 'file' || !isScalar(value) || typeof value.value !== 'string') continue;
         edits.push({ ...rangeOf(key), text: 'value' }, { ...rangeOf(value), text: JSON.stringify(readFile(value.value, manifest.path)) });
       }

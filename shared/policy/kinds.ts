@@ -27,6 +27,7 @@ import { COLUMN_FORMS, FUNCTION_FORMS, isPattern, OBJECT_FORMS, parsePattern } f
 import {
   defaulted,
   flag,
+  INVALID,
   integer,
   listOf,
   mapOf,
@@ -49,6 +50,7 @@ import {
   condition,
   destination,
   duration,
+  exactlyOne,
   groups,
   hostKey,
   isLoopback,
@@ -61,6 +63,7 @@ import {
   selector,
   size,
   splitAddress,
+  webAddress,
 } from './values.ts';
 import type { YamlNode } from './yaml-source.ts';
 
@@ -174,7 +177,7 @@ const claimProblem = (key: string): string | null =>
 
 const identityProvider: Type<IdentityProviderSpec> = mapped(
   object({
-    oidc: required(
+    oidc: optional(
       object({
         issuer: required(issuer(), 'The issuer’s URL, letter by letter as in the token’s `iss`.'),
         audiences: required(listOf(line(512), { min: 1 }), 'Values of `aud`, one of which a token must have.'),
@@ -212,10 +215,39 @@ const identityProvider: Type<IdentityProviderSpec> = mapped(
           'The console’s own client at the provider; its redirect address is the console’s `/auth/callback`.',
         ),
       }),
-      'An OpenID Connect provider.',
+      'An OpenID Connect provider; either this or `saml`.',
+    ),
+    saml: optional(
+      object({
+        issuer: required(line(1024), 'The provider’s entity id, letter by letter.'),
+        signInUrl: required(webAddress(), 'Where it takes the browser (HTTP-Redirect binding).'),
+        certificates: required(
+          listOf(certificate(), { min: 1 }),
+          'Certificates (PEM) whose keys sign its assertions; several while it rotates. Only the keys count, not what else they say.',
+        ),
+        entityId: required(line(1024), 'Our entity id at the provider, which assertions must be for (audience).'),
+        subjectAttribute: defaulted(line(256), '', 'the NameID', 'The attribute that names the person.'),
+        groupsAttribute: defaulted(line(256), 'groups', 'groups', 'The attribute with the groups.'),
+        clockSkew: defaulted(duration(0, 5 * MINUTE_MS), 30_000, '30s', 'How far its clock may differ from ours.'),
+        decryptionKey: optional(
+          secret(),
+          'Private key (PEM) that assertions are encrypted to (AES-GCM, RSA-OAEP). With it, assertions that are not encrypted are refused.',
+        ),
+      }),
+      'A SAML 2.0 provider, for the console; its assertions must be signed (RSA with SHA-256 or better). Its address for responses is the console’s `/auth/saml`.',
     ),
   }),
-  ({ oidc: { clockSkew, ...oidc } }) => ({ oidc: { ...oidc, clockSkewMs: clockSkew } }),
+  (value, node, reading): IdentityProviderSpec | typeof INVALID => {
+    const { oidc, saml } = value;
+    if (exactlyOne(value, ['oidc', 'saml'], 'an identity provider', node, reading) === INVALID) return INVALID;
+    if (oidc !== undefined) {
+      const { clockSkew, ...rest } = oidc;
+      return { oidc: { ...rest, clockSkewMs: clockSkew } };
+    }
+    if (saml === undefined) return INVALID;
+    const { clockSkew, ...rest } = saml;
+    return { saml: { ...rest, clockSkewMs: clockSkew } };
+  },
 );
 
 const serviceAccount: Type<ServiceAccountSpec> = object({

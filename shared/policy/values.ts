@@ -120,14 +120,20 @@ export function hostKey(): Type<string> {
 
 /** An issuer is compared letter by letter with the token's `iss`, so it is kept as written. */
 export function issuer(): Type<string> {
-  return text(value => {
-    if (!URL.canParse(value)) return `is no URL: ${shown(value)}`;
-    const url = new URL(value);
-    if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must be an `https:` URL';
-    if (url.protocol === 'http:' && !isLoopback(url.hostname)) return 'must be an `https:` URL; `http:` is accepted on loopback only';
-    if (url.search !== '' || url.hash !== '' || value.includes('?') || value.includes('#')) return 'must have no query and no fragment';
-    return url.username === '' && url.password === '' ? null : 'must not hold a user name or a password';
-  });
+  return text(value => addressProblem(value) ?? (/[?#]/.test(value) ? 'must have no query and no fragment' : null));
+}
+
+/** Where a browser is sent to; with a query, if the far side wants one. */
+export function webAddress(): Type<string> {
+  return text(value => addressProblem(value) ?? (value.includes('#') ? 'must have no fragment' : null));
+}
+
+function addressProblem(value: string): string | null {
+  if (!URL.canParse(value)) return `is no URL: ${shown(value)}`;
+  const url = new URL(value);
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must be an `https:` URL';
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) return 'must be an `https:` URL; `http:` is accepted on loopback only';
+  return url.username === '' && url.password === '' ? null : 'must not hold a user name or a password';
 }
 
 export function condition(scope: ExpressionScope): Type<string> {

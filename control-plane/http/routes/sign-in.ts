@@ -1,4 +1,5 @@
 /** Signing in to the console and out of it, and who one is. */
+import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { Type } from 'typebox';
@@ -9,6 +10,8 @@ import * as schemas from '../schemas.ts';
 import type { SignIn } from '../sign-in/sign-in.ts';
 
 const Role = Type.Enum(['viewer', 'approver', 'operator', 'auditor', 'admin']);
+
+const samlBytesMax = 600_000;
 
 const Me = Type.Object({
   name: Type.String(),
@@ -69,6 +72,36 @@ export function signInRoutes({ logger }: Pick<ApiContext, 'logger'>, signIn: Sig
       schema: { operationId: 'signInCallback', tags: ['sign-in'], summary: 'Where the provider sends the browser back to' },
       handler: async (request, reply) => {
         await asPage(reply, logger, async () => (await signIn.finish(request, reply)).returnTo);
+        return reply;
+      },
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/auth/saml',
+      bodyLimit: samlBytesMax,
+      schema: {
+        operationId: 'signInBySaml',
+        tags: ['sign-in'],
+        summary: 'Where a SAML provider has the browser post its response (assertion consumer service)',
+        body: Type.Object(
+          {
+            SAMLResponse: Type.String({ minLength: 1, maxLength: samlBytesMax }),
+            RelayState: Type.Optional(Type.String({ maxLength: 4096, description: 'Not read' })),
+            again: Type.Optional(Type.Literal('1', { description: 'The page of the first answer posts it once more' })),
+          },
+          { additionalProperties: true },
+        ),
+      },
+      handler: async (request, reply) => {
+        const { SAMLResponse, again } = request.body;
+        if (again === undefined) {
+          // This post comes from the provider's site, and browsers send no cookie with it that says where the sign-in was begun. From a
+          // page of ours they do.
+          void reply.header('content-security-policy', postAgainPolicy).type('text/html; charset=utf-8');
+          return reply.send(postAgainPage(SAMLResponse));
+        }
+        await asPage(reply, logger, async () => (await signIn.finishSaml(request, reply, SAMLResponse)).returnTo);
         return reply;
       },
     });
@@ -136,6 +169,15 @@ export function signInRoutes({ logger }: Pick<ApiContext, 'logger'>, signIn: Sig
       },
     });
   };
+}
+
+const postAgainScript = 'document.forms[0].submit()';
+const postAgainPolicy = `default-src 'none'; script-src 'sha256-${createHash('sha256').update(postAgainScript).digest('base64')}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`;
+
+/** Only what is base64 is put into the page. */
+function postAgainPage(response: string): string {
+  const value = /^[A-Za-z0-9+/=\s]*$/.test(response) ? response.replace(/\s+/g, '') : '';
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Signing in</title><form method="post" action="/auth/saml"><input type="hidden" name="SAMLResponse" value="${value}"><input type="hidden" name="again" value="1"><button>Continue</button></form><script>${postAgainScript}</script></html>`;
 }
 
 interface Answering {

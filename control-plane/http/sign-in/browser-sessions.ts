@@ -60,7 +60,7 @@ export class BrowserSessions {
   start(
     principal: Principal,
     provider: string,
-    more: { providerSession?: string; idToken?: string } = {},
+    more: { providerSession?: string; idToken?: string; endsAtMs?: number } = {},
   ): { session: BrowserSession; secret: string } {
     const nowMs = this.#clock();
     const own = [...this.#sessions.values()].filter(session => isSamePerson(session.principal, principal));
@@ -76,7 +76,7 @@ export class BrowserSessions {
       provider,
       csrf: randomBytes(32).toString('base64url'),
       startedAtMs: nowMs,
-      endsAtMs: nowMs + this.#limits.lifetimeMs,
+      endsAtMs: Math.min(nowMs + this.#limits.lifetimeMs, more.endsAtMs ?? Number.POSITIVE_INFINITY),
       providerSession: more.providerSession,
       idToken: more.idToken,
       lastUsedAtMs: nowMs,

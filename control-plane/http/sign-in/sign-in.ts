@@ -7,7 +7,7 @@
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { isTrusted } from '@sallyport/shared/identity/trusts.ts';
 import { personOf } from '@sallyport/shared/identity/verify.ts';
-import type { IdentityProviderSpec, OidcSpec, Principal, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
+import type { IdentityProviderSpec, OidcSpec, Principal, SamlSpec, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { AdministrationLog } from '../../aggregates/administration-log.ts';
@@ -19,6 +19,8 @@ import { type BrowserSession, BrowserSessions } from './browser-sessions.ts';
 import { Cookies, openFromBrowser, sealForBrowser } from './cookies.ts';
 import { clientOf, OpenIdClients, type PendingOpenId } from './openid.ts';
 import type { PublicAddress } from './public-address.ts';
+import { finishSaml, type PendingSaml, startSaml } from './saml.ts';
+import { refused } from './saml-document.ts';
 
 export interface SignInOptions {
   control: ControlLog;
@@ -34,12 +36,13 @@ export interface ProviderShown {
   kind: 'oidc' | 'saml';
 }
 
-interface Pending extends PendingOpenId {
+type Pending = (({ kind: 'oidc' } & PendingOpenId) | ({ kind: 'saml' } & PendingSaml)) & {
   provider: string;
   returnTo: string;
+  /** Where the provider sends the browser back to. */
   redirectUri: string;
   atMs: number;
-}
+};
 
 const sessionCookie = 'sallyport-session';
 const pendingCookie = 'sallyport-sign-in';
@@ -67,7 +70,8 @@ export class SignIn {
   /** Those that people can sign in to the console with. */
   providers(): ProviderShown[] {
     return this.#options.control.state.manifests('IdentityProvider').flatMap(({ manifest }): ProviderShown[] => {
-      const { oidc } = manifest.spec as IdentityProviderSpec;
+      const { oidc, saml } = manifest.spec as IdentityProviderSpec;
+      if (saml !== undefined) return [{ name: manifest.name, kind: 'saml' }];
       return oidc?.console?.clientId === undefined && oidc?.clientId === undefined ? [] : [{ name: manifest.name, kind: 'oidc' }];
     });
   }
@@ -87,10 +91,22 @@ export class SignIn {
         `Choose a provider: /auth/login?provider=NAME (${known.map(({ name }) => name).join(', ') || 'none is set up'}).`,
       );
     }
-    const { spec, secret } = this.#oidcProvider(chosen);
-    const redirectUri = `${this.#options.address.origin(request)}/auth/callback`;
-    const { url, pending } = await this.#openId.start(spec, secret, redirectUri);
-    const kept: Pending = { ...pending, provider: chosen, redirectUri, returnTo: localPath(returnTo), atMs: this.#options.clock() };
+    const origin = this.#options.address.origin(request);
+    const about = { provider: chosen, returnTo: localPath(returnTo), atMs: this.#options.clock() };
+    let url: URL;
+    let kept: Pending;
+    if (known.some(({ name, kind }) => name === chosen && kind === 'saml')) {
+      const redirectUri = `${origin}/auth/saml`;
+      const started = await startSaml(this.#samlProvider(chosen).spec, redirectUri);
+      url = started.url;
+      kept = { kind: 'saml', ...started.pending, ...about, redirectUri };
+    } else {
+      const { spec, secret } = this.#oidcProvider(chosen);
+      const redirectUri = `${origin}/auth/callback`;
+      const started = await this.#openId.start(spec, secret, redirectUri);
+      url = started.url;
+      kept = { kind: 'oidc', ...started.pending, ...about, redirectUri };
+    }
     // Lax: the way back begins at the provider's site.
     void reply.header('set-cookie', this.#cookies.set(pendingCookie, sealForBrowser(this.#cookieKey, kept), 'Lax', pendingForMs / 1000));
     return url;
@@ -104,13 +120,7 @@ export class SignIn {
   async finish(request: FastifyRequest, reply: FastifyReply): Promise<{ returnTo: string; session: BrowserSession }> {
     void reply.header('set-cookie', this.#cookies.clear(pendingCookie));
     const pending = this.#pendingOf(request);
-    if (pending === undefined) {
-      throw new GatewayError(
-        'SIGN_IN_FAILED',
-        'unauthenticated',
-        'This sign-in was not begun in this browser, or too long ago. Start it again.',
-      );
-    }
+    if (pending?.kind !== 'oidc') throw notBegun();
     const { spec, secret } = this.#oidcProvider(pending.provider);
     const callback = new URL(pending.redirectUri);
     callback.search = new URL(request.url, callback).search;
@@ -123,6 +133,26 @@ export class SignIn {
     const session = await this.#startSession(request, reply, judged.principal, pending.provider, {
       ...(person.providerSession === undefined ? {} : { providerSession: person.providerSession }),
       ...(person.idToken === undefined ? {} : { idToken: person.idToken }),
+    });
+    return { returnTo: pending.returnTo, session };
+  }
+
+  /**
+   * Takes a SAML response from the browser, when that came with the cookie of where it left from, and starts its session.
+   * @returns the path on the console that it came from.
+   * @throws {GatewayError} SAML_REFUSED, SIGN_IN_FAILED and others.
+   */
+  async finishSaml(request: FastifyRequest, reply: FastifyReply, response: string): Promise<{ returnTo: string; session: BrowserSession }> {
+    void reply.header('set-cookie', this.#cookies.clear(pendingCookie));
+    const pending = this.#pendingOf(request);
+    if (pending?.kind !== 'saml') throw notBegun();
+    const { spec, key } = this.#samlProvider(pending.provider);
+    const person = await finishSaml(spec, key, pending.redirectUri, response, pending, this.#options.clock());
+    this.#checkPerson(person.principal, {});
+    const session = await this.#startSession(request, reply, person.principal, pending.provider, {
+      once: person.assertionKey,
+      ...(person.providerSession === undefined ? {} : { providerSession: person.providerSession }),
+      ...(person.sessionEndsAtMs === undefined ? {} : { endsAtMs: person.sessionEndsAtMs }),
     });
     return { returnTo: pending.returnTo, session };
   }
@@ -141,6 +171,7 @@ export class SignIn {
       { type: 'SignedOut', payload: { provider: session.provider, consoleSession: session.id } },
       provenance(request, session.principal, 'signed out of the console'),
     );
+    if (this.providers().some(({ name, kind }) => name === session.provider && kind === 'saml')) return null;
     try {
       const { spec, secret } = this.#oidcProvider(session.provider);
       return await this.#openId.endSessionUrl(spec, secret, session.idToken, `${this.#options.address.origin(request)}/`);
@@ -154,7 +185,7 @@ export class SignIn {
   /** A provider tells that a session of its own, or all of a person, has ended. @returns how many ended here. */
   async endFromProvider(token: string): Promise<number> {
     const issuer = unverifiedIssuer(token);
-    const found = this.providers().find(({ name }) => this.#oidcProvider(name).spec.issuer === issuer);
+    const found = this.providers().find(({ name, kind }) => kind === 'oidc' && this.#oidcProvider(name).spec.issuer === issuer);
     if (found === undefined) throw new GatewayError('LOGOUT_TOKEN_INVALID', 'invalid', 'The logout token is of no provider that is known.');
     const { spec, secret } = this.#oidcProvider(found.name);
     const { id, subject, session: providerSession } = await this.#openId.logoutToken(spec, secret, token);
@@ -176,19 +207,20 @@ export class SignIn {
     reply: FastifyReply,
     principal: Principal,
     provider: string,
-    more: { providerSession?: string; idToken?: string },
+    { once, ...more }: { providerSession?: string; idToken?: string; endsAtMs?: number; once?: string },
   ): Promise<BrowserSession> {
     // What the browser was before is over: nothing of it goes on in the new session.
     const before = this.sessionOf(request);
     if (before !== undefined) this.sessions.end(before.id);
     const { session, secret } = this.sessions.start(principal, provider, more);
     try {
-      await this.#options.administration.record(
-        { type: 'SignedIn', payload: { provider, consoleSession: session.id, groups: principal.groups } },
-        provenance(request, principal, 'signed in to the console'),
-      );
+      const event = { type: 'SignedIn', payload: { provider, consoleSession: session.id, groups: principal.groups } } as const;
+      const by = provenance(request, principal, 'signed in to the console');
+      if (once === undefined) await this.#options.administration.record(event, by);
+      else await this.#options.administration.recordOnce(`saml-${once}`, event, by);
     } catch (error) {
       this.sessions.end(session.id);
+      if (error instanceof GatewayError && error.code === 'ALREADY_DONE') refused('its assertion was used before');
       throw error;
     }
     const lifetimeSeconds = Math.floor((session.endsAtMs - session.startedAtMs) / 1000);
@@ -226,11 +258,28 @@ export class SignIn {
     return { spec, secret: this.#secretOf(stored, 'oidc.console.clientSecret') };
   }
 
+  #samlProvider(name: string): { spec: SamlSpec; key: string | undefined } {
+    const stored = this.#options.control.state.manifest('IdentityProvider', name);
+    const spec = (stored?.manifest.spec as IdentityProviderSpec | undefined)?.saml;
+    if (stored === undefined || spec === undefined) {
+      throw new GatewayError('PROVIDER_UNKNOWN', 'notFound', 'There is no such identity provider.');
+    }
+    return { spec, key: this.#secretOf(stored, 'saml.decryptionKey') };
+  }
+
   #secretOf({ manifest, secrets }: StoredManifest, path: string): string | undefined {
     const sealed = secrets[path];
     if (sealed === undefined) return undefined;
     return this.#options.keys.openAtRest(sealed.sealed, secretContext('IdentityProvider', manifest.name, path)).toString('utf8');
   }
+}
+
+function notBegun(): GatewayError {
+  return new GatewayError(
+    'SIGN_IN_FAILED',
+    'unauthenticated',
+    'This sign-in was not begun in this browser, or too long ago. Start it again.',
+  );
 }
 
 function provenance(request: FastifyRequest, { name, issuer, subject }: Principal, reason: string): Provenance {

@@ -1,0 +1,171 @@
+/** Signing in to the console with SAML, as a browser does it: what is posted by whom, with which cookies, and how often. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inflateRawSync } from 'node:zlib';
+import { type Api, withApi } from '../test-api.ts';
+import { assertionXml, encrypted, responseXml, type Said, said, samlSigner, signed } from './saml-provider.testing.ts';
+
+const idp = await samlSigner('idp');
+const ours = await samlSigner('ours');
+const issuer = 'https://idp.example/saml';
+
+const indented = (text: string, spaces: number) => text.trimEnd().replace(/^/gm, ' '.repeat(spaces));
+const manifests = () => `
+kind: IdentityProvider
+metadata: { name: corp }
+spec:
+  saml:
+    issuer: ${issuer}
+    signInUrl: https://idp.example/sso?tenant=1
+    entityId: sallyport
+    certificates:
+      - value: |
+${indented(idp.certificatePem, 10)}
+---
+kind: IdentityProvider
+metadata: { name: sealed }
+spec:
+  saml:
+    issuer: https://sealed.example
+    signInUrl: https://sealed.example/sso
+    entityId: sallyport
+    groupsAttribute: groups
+    certificates:
+      - value: |
+${indented(idp.certificatePem, 10)}
+    decryptionKey: { env: SAML_KEY }
+---
+kind: AccessPolicy
+metadata: { name: viewers }
+spec: { roles: [viewer], members: { groups: [dba] } }
+`;
+
+interface Begun {
+  requestId: string;
+  cookie: string;
+  location: URL;
+}
+
+async function begin(api: Api, provider = 'corp', back = '/sessions'): Promise<Begun> {
+  const answer = await fetch(`${api.plane.httpUrl}/auth/login?provider=${provider}&return=${encodeURIComponent(back)}`, {
+    redirect: 'manual',
+  });
+  assert.equal(answer.status, 302, await answer.text());
+  const location = new URL(answer.headers.get('location') ?? '');
+  const [cookie = ''] = (answer.headers.getSetCookie()[0] ?? '').split(';');
+  const request = inflateRawSync(Buffer.from(location.searchParams.get('SAMLRequest') ?? '', 'base64')).toString();
+  return { requestId: /ID="([^"]+)"/.exec(request)?.[1] ?? '', cookie, location };
+}
+
+const answered = (api: Api, { requestId }: Begun, over: Partial<Said> = {}) => {
+  const about = said({ acsUrl: `${api.plane.httpUrl}/auth/saml`, issuer, requestId, ...over });
+  return responseXml(about, signed(assertionXml(about), idp, 'Assertion'));
+};
+
+/** What the page of the first answer posts. */
+async function posted(api: Api, xml: string, cookie: string, relayState = ''): Promise<Response> {
+  const send = (form: Record<string, string>, headers: Record<string, string>) =>
+    fetch(`${api.plane.httpUrl}/auth/saml`, { method: 'POST', body: new URLSearchParams(form), headers, redirect: 'manual' });
+  const first = await send({ SAMLResponse: Buffer.from(xml).toString('base64'), RelayState: relayState }, {});
+  assert.deepEqual([first.status, first.headers.getSetCookie()], [200, []]);
+  assert.match(
+    first.headers.get('content-security-policy') ?? '',
+    /^default-src 'none'; script-src 'sha256-[^']+'; form-action 'self'; frame-ancestors 'none'/,
+  );
+  const page = await first.text();
+  const value = /name="SAMLResponse" value="([^"]*)"/.exec(page)?.[1] ?? '';
+  return send({ SAMLResponse: value, again: '1', ...(relayState === '' ? {} : { RelayState: relayState }) }, { cookie });
+}
+
+const sessionIn = (answer: Response) =>
+  answer.headers
+    .getSetCookie()
+    .find(each => each.startsWith('sallyport-session='))
+    ?.split(';')[0] ?? '';
+
+const env = { PW: 'x', SAML_KEY: ours.keyPem };
+
+test('a person signs in, comes back to where they were, and has the roles of their groups', () =>
+  withApi(
+    manifests,
+    async api => {
+      assert.deepEqual((await api.call('GET', '/auth/providers', { token: null })).body, [
+        { name: 'corp', kind: 'saml' },
+        { name: 'sealed', kind: 'saml' },
+      ]);
+      const begun = await begin(api);
+      assert.equal(begun.location.searchParams.get('tenant'), '1');
+      assert.equal(begun.location.searchParams.get('RelayState') ?? '', '');
+      const done = await posted(api, answered(api, begun), begun.cookie, 'https://evil.example/');
+      assert.deepEqual([done.status, done.headers.get('location')], [302, '/sessions'], 'RelayState sends nobody anywhere');
+      const me = await api.call('GET', '/v1/me', { token: null, headers: { cookie: sessionIn(done) } });
+      const { name, groups, roles } = me.body;
+      assert.deepEqual(
+        { name, groups, roles, issuer: me.body.issuer },
+        { name: 'ann@example.com', groups: ['support', 'dba'], roles: ['viewer'], issuer },
+      );
+      const out = await api.call('POST', '/auth/logout', {
+        token: null,
+        headers: { cookie: sessionIn(done), 'x-sallyport-csrf': String(me.body.csrf) },
+      });
+      assert.deepEqual(out.body, { endSession: null });
+    },
+    { env },
+  ));
+
+test('an assertion is good once, also after a restart; in the browser that asked, within its time, and with what it asked for', () =>
+  withApi(
+    manifests,
+    async api => {
+      const refused = async (work: Promise<Response>, code: string, why: string) => {
+        const answer = await work;
+        const text = await answer.text();
+        assert.ok(answer.status >= 400 && text.includes(code), `${why}: ${answer.status} ${text}`);
+        assert.equal(sessionIn(answer), '', why);
+      };
+      const begun = await begin(api);
+      const xml = answered(api, begun);
+      await refused(posted(api, xml, ''), 'SIGN_IN_FAILED', 'another browser');
+      const another = await begin(api);
+      await refused(posted(api, xml, another.cookie), 'SAML_REFUSED', 'the answer to another sign-in');
+      assert.equal((await posted(api, xml, begun.cookie)).status, 302);
+      await refused(posted(api, xml, begun.cookie), 'SAML_REFUSED', 'a replay');
+      assert.match(await (await posted(api, xml, begun.cookie)).text(), /used before/);
+      const { httpUrl } = api.plane;
+      await api.restart({ env, http: new URL(httpUrl).host });
+      assert.match(await (await posted(api, xml, begun.cookie)).text(), /used before/, 'after a restart');
+      await refused(
+        posted(api, answered(api, another).replace('ann@example.com', 'eve@example.com'), another.cookie),
+        'SAML_REFUSED',
+        'changed',
+      );
+      const callback = await fetch(`${httpUrl}/auth/callback?code=x&state=y`, { headers: { cookie: another.cookie }, redirect: 'manual' });
+      await refused(Promise.resolve(callback), 'SIGN_IN_FAILED', 'the other protocol’s way back');
+      await refused(posted(api, '<x/>', another.cookie), 'SAML_REFUSED', 'no response');
+      const hostile = await fetch(`${httpUrl}/auth/saml`, {
+        method: 'POST',
+        body: new URLSearchParams({ SAMLResponse: '"><script>alert(1)</script>' }),
+      });
+      assert.ok(!(await hostile.text()).includes('alert'));
+      assert.ok(!api.lines.join('').includes('PRIVATE KEY'));
+    },
+    { env },
+  ));
+
+test('encrypted assertions, for the provider whose manifest has the key; a session ends with the provider’s', () =>
+  withApi(
+    manifests,
+    async api => {
+      const begun = await begin(api, 'sealed', '//evil.example');
+      const about = said({ acsUrl: `${api.plane.httpUrl}/auth/saml`, issuer: 'https://sealed.example', requestId: begun.requestId });
+      const ending = assertionXml(about).replace(
+        '<saml:AuthnStatement ',
+        `<saml:AuthnStatement SessionNotOnOrAfter="${new Date(Date.now() + 600_000).toISOString()}" `,
+      );
+      const done = await posted(api, responseXml(about, await encrypted(signed(ending, idp, 'Assertion'), ours)), begun.cookie);
+      assert.deepEqual([done.status, done.headers.get('location')], [302, '/']);
+      const me = await api.call('GET', '/v1/me', { token: null, headers: { cookie: sessionIn(done) } });
+      assert.ok(Date.parse(String(me.body.expiresAt)) <= Date.now() + 600_000);
+    },
+    { env },
+  ));
