@@ -307,6 +307,55 @@ test('revocation cuts the agent’s streams at once and for good, also after a r
     again.close();
   }));
 
+test('an agent that was restored from a backup does not get in beside the live one; taking turns revokes it', () =>
+  withPlane(async running => {
+    const agent = await enrolled(running);
+    const copy = new TestAgent(running.plane.grpcAddress);
+    Object.assign(copy, { caPem: agent.caPem, keys: agent.keys, joined: agent.joined });
+    await copy.connectChannel();
+    const answering = (stream: ReturnType<TestAgent['control']>) =>
+      stream.on('data', (message: ControlMessage) => {
+        const { body } = message;
+        if (body.case === 'ping') stream.write(create(AgentMessageSchema, { body: { case: 'pong', value: { nonce: body.value.nonce } } }));
+      });
+    const stream = agent.control();
+    answering(stream);
+    stream.on('error', () => undefined); // It is replaced below.
+    stream.write(hello([], '', 'live'));
+    await nextLease(agent, stream);
+
+    const second = copy.control();
+    second.write(hello([], '', 'copy'));
+    assert.deepEqual(await streamStatus(second), { code: status.UNAUTHENTICATED, sallyportCode: 'AGENT_COPIED' });
+    const listed = async () => {
+      const { agents } = (await running.call('GET', '/v1/agents')).body as { agents: Record<string, unknown>[] };
+      return agents.find(({ id }) => id === agent.joined?.agentId) ?? {};
+    };
+    assert.equal((await listed()).status, 'online', 'the live one goes on');
+    assert.equal((await listed()).copySeenFrom, '127.0.0.1');
+    // The same process may come again, on another connection.
+    const again = agent.control();
+    answering(again);
+    again.write(hello([], '', 'live'));
+    await nextLease(agent, again);
+
+    // While the live one is cut off its copy passes for its restart; when it comes back, both are out.
+    again.end();
+    await streamStatus(again);
+    const third = copy.control();
+    third.write(hello([], '', 'copy'));
+    await nextLease(copy, third);
+    const thirdEnded = streamStatus(third);
+    const back = agent.control();
+    back.write(hello([], '', 'live'));
+    assert.equal((await streamStatus(back)).sallyportCode, 'AGENT_REVOKED');
+    assert.equal((await thirdEnded).sallyportCode, 'AGENT_REVOKED');
+    assert.equal((await listed()).status, 'revoked');
+    assert.match(String((await listed()).revokedBecause), /two processes hold/);
+    agent.close();
+    copy.close();
+  }));
+
 test('relay: each record is in the log once, whatever is sent again, in pieces or after a restart', () =>
   withPlane(async running => {
     const agent = await enrolled(running);

@@ -4,6 +4,7 @@
  * Nothing here is in the way of a session: with the stream down, sessions go on, and what they report is told anew by the next
  * Hello. Only approval requests are kept until they are decided.
  */
+import { randomBytes } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
 import {
@@ -72,6 +73,8 @@ const APPROVALS_MAX = 10_000;
 export class ControlStream {
   readonly #options: ControlStreamOptions;
   readonly #backoff: Backoff;
+  /** Of this process, and nowhere on disk: whoever copies the data folder does not have it. */
+  readonly #instance = randomBytes(16).toString('hex');
   #call: ClientDuplexStream<AgentMessage, ControlMessage> | null = null;
   #established = false;
   #stopped = false;
@@ -246,6 +249,7 @@ export class ControlStream {
       sessions: Array.from(this.#options.sessions(), liveSession),
       capabilities: [Capability.LEASE_DIFFERENCES],
       sharedDigest: Buffer.from(this.#options.sharedDigest(), 'hex'),
+      instance: this.#instance,
     };
   }
 

@@ -23,6 +23,9 @@ interface Agent {
   /** Resource → host:port; and why others are not served. */
   listeners: Record<string, string>;
   problems: Record<string, string>;
+  revokedBecause?: string;
+  copySeenAt?: string;
+  copySeenFrom?: string;
 }
 
 interface Options extends ConnectionOptions {
@@ -103,6 +106,13 @@ async function listAgents(options: Options, terminal: Terminal): Promise<void> {
     ),
   );
   for (const agent of answer.agents) {
+    const warn = (text: string) => terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name || agent.id} ${printable(text)}`);
+    if (agent.copySeenAt !== undefined) {
+      warn(
+        `has a copy: a second process with its keys came from ${agent.copySeenFrom ?? 'somewhere'} at ${agent.copySeenAt} and was refused`,
+      );
+    }
+    if (agent.status === 'revoked' && agent.revokedBecause !== undefined) warn(`is revoked: ${agent.revokedBecause}`);
     for (const [resource, reason] of Object.entries(agent.problems)) {
       terminal.err(`${terminal.errStyle.yellow('warning:')} ${agent.name} does not serve ${resource}: ${printable(reason)}`);
     }

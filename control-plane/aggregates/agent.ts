@@ -7,7 +7,9 @@
  *                                    └────────── AgentRevoked ──▶ revoked ◀── AgentRevoked ─┘
  *
  * The join secret works once. The same agent may repeat its own join while the token lasts, in case the answer was lost: it must hold
- * the same three keys. Certificates themselves are issued before the request arrives here; what was issued for a rejected request is
+ * the same three keys. AgentStarted and AgentCopySeen leave an agent active: the first says which process speaks for it, the second that
+ * another one tried to while that one was there. A process that comes back after another had followed it proves that its keys are in two
+ * places, and the agent is revoked: nobody can tell which of the two is the thief's. Certificates themselves are issued before the request arrives here; what was issued for a rejected request is
  * never handed out.
  */
 import { timingSafeEqual } from 'node:crypto';
@@ -54,6 +56,10 @@ export type AgentState =
       joinedAtMs: number;
       /** Newest first; the one before the newest stays good, since a renewal's answer may be lost. */
       certificates: IssuedSerial[];
+      /** Processes that have spoken for the agent, newest first. */
+      instances: readonly string[];
+      /** The last time that somebody came with the agent's certificate while it was there itself. */
+      copySeen?: { address: string; atMs: number };
     }
   | { status: 'revoked'; details: AgentDetails | null; labels: Record<string, string>; reason: string };
 
@@ -61,21 +67,35 @@ export type AgentRequest =
   | { type: 'invite'; invitation: Invitation }
   | { type: 'join'; secretHash: string; nowMs: number; details: AgentDetails; certificate: IssuedSerial }
   | { type: 'renew'; currentSerial: string; nowMs: number; hostnames: string[]; certificate: IssuedSerial }
+  /** A process with the agent's certificate has come. */
+  | { type: 'start'; instance: string }
+  /** Another has come, while the process before answers. */
+  | { type: 'copySeen'; address: string; nowMs: number }
   | { type: 'revoke'; reason: string };
 
 export type AgentEvent =
   | { type: 'AgentInvited'; payload: Invitation }
   | { type: 'AgentJoined'; payload: { details: AgentDetails; joinedAtMs: number; certificate: IssuedSerial } }
   | { type: 'AgentRenewed'; payload: { hostnames: string[]; certificate: IssuedSerial } }
+  | { type: 'AgentStarted'; payload: { instance: string } }
+  | { type: 'AgentCopySeen'; payload: { address: string; atMs: number } }
   | { type: 'AgentRevoked'; payload: { reason: string } };
 
 const certificatesKept = 2;
+const instancesKept = 16;
+/** A copy tries again and again: it is told of once in this time. */
+const copySeenAgainMs = 60 * 60 * 1000;
+/** Why an agent is revoked whose processes take turns. */
+export const copiedReason =
+  'two processes hold this agent’s keys: its data folder was copied, or restored beside the agent that was running. Find out which is yours, remove the other, and enrol it anew.';
 /** One answer for every bad token, so that nobody learns which part was wrong. */
 const tokenRefused = reject(
   'JOIN_TOKEN_REFUSED',
   'unauthenticated',
   'The join token is not valid: it is unknown, used, expired or revoked. Ask for a new one (sallyport agents invite).',
 );
+
+const notEnrolled = reject('AGENT_REVOKED', 'unauthenticated', 'This agent is not enrolled, or was revoked.');
 
 export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
   name: 'agent',
@@ -102,7 +122,7 @@ export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
       }
 
       case 'renew': {
-        if (state.status !== 'active') return reject('AGENT_REVOKED', 'unauthenticated', 'This agent is not enrolled, or was revoked.');
+        if (state.status !== 'active') return notEnrolled;
         if (!certificateIsGood(state, request.currentSerial, request.nowMs)) {
           return reject(
             'AGENT_CERTIFICATE_REPLACED',
@@ -111,6 +131,24 @@ export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
           );
         }
         return grant({ type: 'AgentRenewed', payload: { hostnames: request.hostnames, certificate: request.certificate } });
+      }
+
+      case 'start': {
+        if (state.status !== 'active') return notEnrolled;
+        const [newest, ...before] = state.instances;
+        // Agents of an older version say nothing of themselves.
+        if (request.instance === newest || (request.instance === '' && newest === undefined)) return grant();
+        // A process that another has followed is not started again: both live.
+        if (request.instance !== '' && before.includes(request.instance))
+          return grant({ type: 'AgentRevoked', payload: { reason: copiedReason } });
+        return grant({ type: 'AgentStarted', payload: { instance: request.instance } });
+      }
+
+      case 'copySeen': {
+        if (state.status !== 'active') return notEnrolled;
+        const { address, nowMs } = request;
+        if (state.copySeen?.address === address && nowMs - state.copySeen.atMs < copySeenAgainMs) return grant();
+        return grant({ type: 'AgentCopySeen', payload: { address, atMs: nowMs } });
       }
 
       case 'revoke':
@@ -128,7 +166,7 @@ export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
       case 'AgentJoined': {
         if (state.status !== 'invited') return impossible('agent', state.status, event);
         const { details, joinedAtMs, certificate } = known.payload;
-        return { status: 'active', invitation: state.invitation, details, joinedAtMs, certificates: [certificate] };
+        return { status: 'active', invitation: state.invitation, details, joinedAtMs, certificates: [certificate], instances: [] };
       }
       case 'AgentRenewed': {
         if (state.status !== 'active') return impossible('agent', state.status, event);
@@ -136,6 +174,12 @@ export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
         const certificates = [certificate, ...state.certificates].slice(0, certificatesKept);
         return { ...state, details: { ...state.details, hostnames }, certificates };
       }
+      case 'AgentStarted':
+        if (state.status !== 'active') return impossible('agent', state.status, event);
+        return { ...state, instances: [known.payload.instance, ...state.instances].slice(0, instancesKept) };
+      case 'AgentCopySeen':
+        if (state.status !== 'active') return impossible('agent', state.status, event);
+        return { ...state, copySeen: known.payload };
       case 'AgentRevoked': {
         if (state.status !== 'invited' && state.status !== 'active') return impossible('agent', state.status, event);
         const details = state.status === 'active' ? state.details : null;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
-import { type AgentDetails, type AgentEvent, agentAggregate, certificateIsGood, type Invitation } from './agent.ts';
+import { type AgentDetails, type AgentEvent, agentAggregate, certificateIsGood, copiedReason, type Invitation } from './agent.ts';
 import { type ApprovalEvent, type ApprovalQuestion, type Approver, approvalAggregate, quorumReached } from './approval.ts';
 import { type CheckpointEvent, checkpointAggregate, type LoggedCheckpoint } from './checkpoint.ts';
 import { type ManifestEvent, manifestAggregates } from './manifest.ts';
@@ -94,6 +94,35 @@ describe('agent', () => {
       .when(join({ nowMs: 1000 }))
       .thenRejected('JOIN_TOKEN_REFUSED');
     given(agentAggregate, invited, revoked).when(join()).thenRejected('JOIN_TOKEN_REFUSED');
+  });
+
+  test('one process after another speaks for it; one that comes back after another proves a copy', () => {
+    const started = (instance: string): AgentEvent => ({ type: 'AgentStarted', payload: { instance } });
+    const start = (instance: string) => ({ type: 'start' as const, instance });
+    given(agentAggregate, invited, joined).when(start('p1')).then(started('p1'));
+    given(agentAggregate, invited, joined, started('p1')).when(start('p1')).thenNothing();
+    given(agentAggregate, invited, joined, started('p1')).when(start('p2')).then(started('p2'));
+    given(agentAggregate, invited, joined, started('p1'), started('p2'))
+      .when(start('p1'))
+      .then({ type: 'AgentRevoked', payload: { reason: copiedReason } });
+    // An agent of an older version says nothing of itself; a copy that says nothing is found out when the agent comes back.
+    given(agentAggregate, invited, joined).when(start('')).thenNothing();
+    given(agentAggregate, invited, joined, started('p1')).when(start('')).then(started(''));
+    given(agentAggregate, invited, joined, started('p1'), started(''))
+      .when(start('p1'))
+      .then({ type: 'AgentRevoked', payload: { reason: copiedReason } });
+    given(agentAggregate, invited, joined, started(''), started('p1')).when(start('')).then(started(''));
+    given(agentAggregate, invited, joined, revoked).when(start('p1')).thenRejected('AGENT_REVOKED');
+  });
+
+  test('a copy that keeps trying is told of once an hour', () => {
+    const copySeen = (nowMs: number, address = '10.0.0.9') => ({ type: 'copySeen' as const, address, nowMs });
+    const seen = (atMs: number): AgentEvent => ({ type: 'AgentCopySeen', payload: { address: '10.0.0.9', atMs } });
+    given(agentAggregate, invited, joined).when(copySeen(1000)).then(seen(1000));
+    given(agentAggregate, invited, joined, seen(1000)).when(copySeen(2000)).thenNothing();
+    given(agentAggregate, invited, joined, seen(1000))
+      .when(copySeen(1000 + 3_600_000))
+      .then(seen(3_601_000));
   });
 
   test('may repeat its own join with the same keys while the token lasts; nobody else may', () => {

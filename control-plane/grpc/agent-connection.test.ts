@@ -19,6 +19,7 @@ const identity: AgentIdentity = {
     details: { name: 'a', version: '1', hostnames: [], keys: { certificateKey: '', sealingKey: '', signingKey: '' } },
     joinedAtMs: 0,
     certificates: [],
+    instances: [],
   },
 };
 

@@ -62,6 +62,10 @@ export class AgentConnection {
   roundTripMs: number | null = null;
   #ping: { nonce: bigint; sentAtMs: number } | null = null;
   #pings = 0n;
+  /** Who waits for an answer to a ping of their own. */
+  readonly #probes = new Map<bigint, (answered: boolean) => void>();
+  /** Which process speaks; empty: it does not say. */
+  instance = '';
   /** What the agent says; see `liveSessions`. */
   readonly sessions = new Map<string, LiveSession>();
   /** Sessions of resources that the agent served when they were first asked for. */
@@ -112,6 +116,7 @@ export class AgentConnection {
       case 'hello':
         this.version = body.value.version.slice(0, 64);
         this.leaseVersion = body.value.leaseVersion;
+        this.instance = body.value.instance.slice(0, 64);
         this.capabilities = body.value.capabilities.slice(0, capabilitiesMax);
         this.sessions.clear();
         this.#vouched.clear();
@@ -125,6 +130,7 @@ export class AgentConnection {
         this.#askForPong();
         break;
       case 'pong':
+        this.#probes.get(body.value.nonce)?.(true);
         if (this.#ping?.nonce === body.value.nonce) {
           this.roundTripMs = performance.now() - this.#ping.sentAtMs;
           this.#ping = null;
@@ -216,6 +222,22 @@ export class AgentConnection {
     };
   }
 
+  /** Whether the agent at the other end answers: a connection whose machine is gone looks as open as any other for a while. */
+  async isAlive(withinMs: number): Promise<boolean> {
+    if (!this.#open) return false;
+    const nonce = ++this.#pings;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const late = setTimeout(() => resolve(false), withinMs);
+    this.#probes.set(nonce, resolve);
+    this.send({ case: 'ping', value: { $typeName: 'sallyport.agent.v1.Ping', nonce } });
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(late);
+      this.#probes.delete(nonce);
+    }
+  }
+
   #askForPong(): void {
     const nonce = ++this.#pings;
     this.#ping = { nonce, sentAtMs: performance.now() };
@@ -225,6 +247,7 @@ export class AgentConnection {
   close(): void {
     this.#open = false;
     for (const answer of [...this.#catalogs.values()]) answer(null);
+    for (const answered of [...this.#probes.values()]) answered(false);
     this.#queue = [];
     this.#lease = null;
   }

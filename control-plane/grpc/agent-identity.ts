@@ -33,6 +33,14 @@ export function authenticateAgent(call: AnyCall, state: Projection, nowMs: numbe
   return { agentId, agent, serial, certificateNotAfterMs: Date.parse(certificate.valid_to), address: call.getPeer() };
 }
 
+export function copied(): GatewayError {
+  return new GatewayError(
+    'AGENT_COPIED',
+    'unauthenticated',
+    'This agent is connected already, by another process that answers: its data folder was copied. Enrol a second agent with a join token of its own.',
+  );
+}
+
 export function unauthenticated(): GatewayError {
   return new GatewayError(
     'AGENT_UNAUTHENTICATED',

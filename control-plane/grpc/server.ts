@@ -29,11 +29,12 @@ import type { RecordBatch } from '@sallyport/proto/gen/sallyport/records/v1/reco
 import { serviceDefinition } from '@sallyport/proto/service-definition.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Logger } from 'pino';
-import type { ControlLog } from '../aggregates/control-log.ts';
+import { agentAggregate } from '../aggregates/agent.ts';
+import { action, type ControlLog } from '../aggregates/control-log.ts';
 import type { CheckpointDesk } from '../evidence/checkpoint-desk.ts';
 import type { Authority } from '../pki/authority.ts';
 import { AgentConnection } from './agent-connection.ts';
-import { type AgentIdentity, authenticateAgent, revoked, unauthenticated } from './agent-identity.ts';
+import { type AgentIdentity, authenticateAgent, copied, revoked, unauthenticated } from './agent-identity.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
 import { AgentFacingCredentials } from './credentials.ts';
 import type { Enrolment } from './enrolment.ts';
@@ -68,6 +69,8 @@ const messageBytesMax = 24 * 1024 * 1024;
 const relayWindow = 16;
 /** How long this replica may be behind another. */
 const catchUpMs = 5_000;
+/** How long the process before may take to show that it is there, when another comes with its certificate. */
+const aliveWithinMs = 5_000;
 const certificateLifetimeMs = 30 * 24 * 60 * 60 * 1000;
 const certificateRenewalMs = 10 * 24 * 60 * 60 * 1000;
 
@@ -204,25 +207,40 @@ class Handlers {
     const connection = new AgentConnection(identity, call, clock(), overflow);
     // A stream does not outlive the certificate that opened it: the agent comes back with its renewed one.
     const expiry = setTimeout(() => finish(unauthenticated()), Math.min(identity.certificateNotAfterMs - clock(), 2 ** 31 - 1));
-    fleet.connect(connection, why => {
-      if (why === 'stopping') finish(null);
-      else if (why === 'revoked') finish(revoked());
-      else finish(new GatewayError('AGENT_REPLACED', 'conflict', 'Another connection of this agent took over.'));
-    });
-    logger.info({ agentId, agent: identity.agent.details.name, address: identity.address }, 'agent connected');
+    const admitted = async (sharedDigest: string, leaseVersion: bigint, live: ReadonlySet<string>) => {
+      await this.#admit(connection);
+      this.#authenticate(call); // Revoked meanwhile?
+      if (ended) return;
+      isAdmitted = true;
+      fleet.connect(connection, why => {
+        if (why === 'stopping') finish(null);
+        else if (why === 'revoked') finish(revoked());
+        else finish(new GatewayError('AGENT_REPLACED', 'conflict', 'Another connection of this agent took over.'));
+      });
+      logger.info({ agentId, agent: identity.agent.details.name, address: identity.address }, 'agent connected');
+      // An agent that comes from another replica may have seen more of the log than this one.
+      void control.reach(leaseVersion, catchUpMs).then(() => fleet.greeted(connection, sharedDigest));
+      approvals.agentReturned(identity, live).catch((error: unknown) => this.#log('Hello', error));
+      call.resume();
+    };
     let greeted = false;
+    let isAdmitted = false;
     call.on('data', (message: AgentMessage) => {
+      if (!greeted) {
+        if (message.body.case !== 'hello') return;
+        greeted = true;
+        call.pause();
+        connection.receive(message, clock());
+        const { sharedDigest, leaseVersion, sessions } = message.body.value;
+        const live = new Set(sessions.map(({ sessionId }) => sessionId));
+        admitted(Buffer.from(sharedDigest).toString('hex'), leaseVersion, live).catch(finish);
+        return;
+      }
+      if (!isAdmitted) return; // It has been refused.
       connection.receive(message, clock());
       const { case: kind } = message.body;
-      if (kind === 'hello' || kind === 'health' || kind === 'leaseAck') fleet.heardOf(agentId);
-      if (message.body.case === 'hello' && !greeted) {
-        greeted = true;
-        // An agent that comes from another replica may have seen more of the log than this one.
-        const sharedDigest = Buffer.from(message.body.value.sharedDigest).toString('hex');
-        void control.reach(message.body.value.leaseVersion, catchUpMs).then(() => fleet.greeted(connection, sharedDigest));
-        const live = new Set(message.body.value.sessions.map(({ sessionId }) => sessionId));
-        approvals.agentReturned(identity, live).catch((error: unknown) => this.#log('Hello', error));
-      } else if (message.body.case === 'leaseWanted') {
+      if (kind === 'health' || kind === 'leaseAck') fleet.heardOf(agentId);
+      if (message.body.case === 'leaseWanted') {
         logger.warn({ agentId, why: message.body.value.reason.slice(0, 300) }, 'an agent could not apply a difference');
         fleet.leaseWanted(connection);
       } else if (message.body.case === 'approvalRequested') {
@@ -249,6 +267,32 @@ class Handlers {
       finish(null);
     });
     call.on('close', () => finish(null));
+  }
+
+  /**
+   * Lets one process speak for an agent. A second one beside it is refused; one that comes back after another had followed it shows that
+   * both live, and the agent is revoked (aggregates/agent.ts).
+   * @throws {GatewayError} AGENT_COPIED, AGENT_REVOKED.
+   */
+  async #admit({ identity, instance }: AgentConnection): Promise<void> {
+    const { fleet, control, clock } = this.#options;
+    const { agentId, address } = identity;
+    const provenance = { author: `agent:${identity.agent.details.name}`, authorAddress: address, requestId: '' };
+    const before = fleet.connection(agentId);
+    if (before !== undefined && before.instance !== instance && (await before.isAlive(aliveWithinMs))) {
+      const host = address.slice(0, address.lastIndexOf(':'));
+      const reason = 'a second process came with the agent’s certificate while the first was there';
+      await control.execute([action(agentAggregate, agentId, { type: 'copySeen', address: host, nowMs: clock() })], {
+        ...provenance,
+        reason,
+      });
+      throw copied();
+    }
+    const outcome = await control.execute([action(agentAggregate, agentId, { type: 'start', instance })], {
+      ...provenance,
+      reason: 'a process of the agent started',
+    });
+    if (!outcome.accepted || control.state.agent(agentId).status !== 'active') throw revoked();
   }
 
   #relay(call: ServerDuplexStream<RecordBatch, RelayAck>, identity: AgentIdentity): void {

@@ -203,8 +203,8 @@ export function streamStatus(
 }
 
 /** @param capabilities none: an agent of the first version of the protocol. */
-export function hello(capabilities: number[] = [], sharedDigest = ''): AgentMessage {
-  const value = create(HelloSchema, { version: '0.0.1', capabilities, sharedDigest: Buffer.from(sharedDigest, 'hex') });
+export function hello(capabilities: number[] = [], sharedDigest = '', instance = ''): AgentMessage {
+  const value = create(HelloSchema, { version: '0.0.1', instance, capabilities, sharedDigest: Buffer.from(sharedDigest, 'hex') });
   return create(AgentMessageSchema, { body: { case: 'hello', value } });
 }
 

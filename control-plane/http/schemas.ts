@@ -136,6 +136,11 @@ export const Agent = Type.Object({
   spoolRecords: Type.Optional(Type.Integer({ description: 'Records that it has not delivered yet.' })),
   listeners: Type.Record(Type.String(), Type.String()),
   problems: Type.Record(Type.String(), Type.String()),
+  revokedBecause: Type.Optional(Type.String()),
+  copySeenAt: Type.Optional(
+    Type.String({ format: 'date-time', description: 'A second process came with its certificate while it was there.' }),
+  ),
+  copySeenFrom: Type.Optional(Type.String({ description: 'The address that it came from.' })),
 });
 
 export const ReasonRequest = Type.Object({ reason: Type.Optional(Type.String({ maxLength: 500 })) }, closed);

@@ -136,12 +136,14 @@ export function shown({ fleet }: ApiContext, id: string, state: AgentState): sch
       return {
         ...{ id, name: state.details?.name ?? '', status: 'revoked' as const, labels: state.labels },
         ...{ version: state.details?.version ?? '', ...nothingLive },
+        ...(state.reason === '' ? {} : { revokedBecause: state.reason }),
       };
     case 'active': {
       const connection = fleet.connection(id);
       const leaseIssuedAtMs = fleet.leaseIssuedAtMs(id);
       const enrolled = {
         ...{ id, name: state.details.name, labels: state.invitation.labels, joinedAt: iso(state.joinedAtMs) },
+        ...(state.copySeen === undefined ? {} : { copySeenAt: iso(state.copySeen.atMs), copySeenFrom: state.copySeen.address }),
         ...(state.certificates[0] === undefined ? {} : { certificateExpiresAt: iso(state.certificates[0].notAfterMs) }),
       };
       if (connection === undefined) return { ...enrolled, status: 'offline' as const, version: state.details.version, ...nothingLive };

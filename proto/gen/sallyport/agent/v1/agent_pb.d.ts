@@ -287,6 +287,13 @@ export declare type Hello = Message<"sallyport.agent.v1.Hello"> & {
    * @generated from field: bytes shared_digest = 5;
    */
   sharedDigest: Uint8Array;
+
+  /**
+   * made at random by each process and kept nowhere: tells a process from its copy
+   *
+   * @generated from field: string instance = 6;
+   */
+  instance: string;
 };
 
 /**
