@@ -27,7 +27,7 @@ function catalogOf(tables: Readonly<Record<string, string>>): CatalogSnapshot {
       schema: 'public',
       name,
       kind: 'r',
-      columns: columns.split(' ').map((column, at) => ({ name: column, attnum: at + 1, type: 25, generated: null })),
+      columns: columns.split(' ').map((column, at) => ({ name: column, attnum: at + 1, type: 25, generated: null, default: null })),
       parents: [],
       definition: null,
       rules: false,

@@ -14,6 +14,8 @@ export type Step =
   | { parse: string; as: string }
   /** Parse and Bind to a portal of this name, and Sync. */
   | { bind: string; portal: string }
+  /** Messages as they are, and how many ReadyForQuery end the answer. */
+  | { wire: { messages: Buffer[]; ready: number } }
   /** Parse, Bind, then Execute for one row at a time. */
   | { piecemeal: string; binary?: boolean };
 

@@ -39,6 +39,9 @@ export async function play(client: RawClient, evasion: Evasion): Promise<Buffer>
     } else if ('bind' in step) {
       client.send(message.parse('', step.bind), message.bind(step.portal, ''), message.sync());
       keep(await client.until('Z'));
+    } else if ('wire' in step) {
+      client.send(...step.wire.messages);
+      for (let i = 0; i < step.wire.ready; i++) keep(await client.until('Z'));
     } else if ('piecemeal' in step) {
       const bind = message.bind('', '', [], step.binary ? [1] : []);
       client.send(

@@ -19,7 +19,7 @@ type RelationRow = [
   string,
   RelationKind,
   number,
-  [string, number, number, string | null][],
+  [string, number, number, string | null, (string | null)?][],
   number[],
   string | null,
   boolean,
@@ -74,7 +74,13 @@ export function changeDefinitions(
   const changed = (text: string | null): string | null => (text === null ? null : change(text));
   const relations = (JSON.parse(texts.relations) as RelationRow[]).map((row): RelationRow => {
     const [oid, schema, name, kind, type, columns, parents, definition, rules] = row;
-    const generated = columns.map(([column, attnum, of, as]): RelationRow[5][number] => [column, attnum, of, changed(as)]);
+    const generated = columns.map(([column, attnum, of, as, byDefault]): RelationRow[5][number] => [
+      column,
+      attnum,
+      of,
+      changed(as),
+      changed(byDefault ?? null),
+    ]);
     return [oid, schema, name, kind, type, generated, parents, changed(definition), rules];
   });
   const functions = (JSON.parse(texts.functions) as FunctionRow[]).map((row): FunctionRow => {
@@ -103,7 +109,13 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
       name,
       kind,
       rowType,
-      columns: columns.map(([column, attnum, type, generated]) => ({ name: column, attnum, type, generated })),
+      columns: columns.map(([column, attnum, type, generated, byDefault]) => ({
+        name: column,
+        attnum,
+        type,
+        generated,
+        default: byDefault ?? null,
+      })),
       parents,
       definition,
       rules,

@@ -149,7 +149,7 @@ function newTable(range: { schemaname?: string; relname?: string }, columns: rea
     schema: range.schemaname ?? 'pg_temp',
     name: range.relname ?? '',
     kind,
-    columns: columns.map((name, i) => ({ name, attnum: i + 1, type: 0, generated: null })),
+    columns: columns.map((name, i) => ({ name, attnum: i + 1, type: 0, generated: null, default: null })),
     parents: [],
     definition: null,
     rules: false,
@@ -173,7 +173,7 @@ function tableExtended(node: Extract<Node, { AlterTableStmt: unknown }>, catalog
       true
     )
       return undefined;
-    columns.push({ name: def.ColumnDef.colname ?? '', attnum: 0, type: 0, generated: null });
+    columns.push({ name: def.ColumnDef.colname ?? '', attnum: 0, type: 0, generated: null, default: null });
   }
   return { ...relation, columns };
 }

@@ -27,7 +27,12 @@ export function catalogQueries(serverVersion: number): Record<CatalogQueryName, 
         c.oid::bigint, n.nspname, c.relname, c.relkind, c.reltype::bigint,
         (select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.attnum, a.atttypid::bigint,
             case when a.attgenerated <> '' then (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
-              where d.adrelid = a.attrelid and d.adnum = a.attnum) end) order by a.attnum), '[]')
+              where d.adrelid = a.attrelid and d.adnum = a.attnum) end,
+            case when a.atthasdef and a.attgenerated = '' then (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+              where d.adrelid = a.attrelid and d.adnum = a.attnum and exists (select 1 from pg_catalog.pg_depend p
+                where p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and p.objid = d.oid
+                  and p.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass))) end
+            ) order by a.attnum), '[]')
           from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
         (select coalesce(pg_catalog.json_agg(i.inhparent::bigint), '[]') from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
         case when c.relkind in ('v', 'm') and ${USER_SCHEMA} then pg_catalog.pg_get_viewdef(c.oid) end,
@@ -60,11 +65,12 @@ export function catalogQueries(serverVersion: number): Record<CatalogQueryName, 
 
     systemFunctions: `select coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.proname, f.names, f.type)), '[]')::text from (
         select p.proname,
-          case when pg_catalog.count(*) = 1 then (pg_catalog.array_agg((select pg_catalog.json_agg(p.proargnames[i] order by i)
-            from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't')))
-            filter (where p.proargmodes && '{o,b,t}'::"char"[]))[1] end as names,
+          case when pg_catalog.bool_and(coalesce(p.proargmodes && '{o,b,t}'::"char"[], false)) and pg_catalog.count(distinct o.names::text) = 1
+            then pg_catalog.min(o.names::text)::json end as names,
           case when pg_catalog.count(distinct p.prorettype) = 1 then pg_catalog.min(p.prorettype::bigint) else 0 end as type
         from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+        cross join lateral (select pg_catalog.json_agg(p.proargnames[i] order by i) as names
+          from pg_catalog.generate_subscripts(p.proargmodes, 1) i where p.proargmodes[i] in ('o', 'b', 't')) o
         where n.nspname = 'pg_catalog' and p.prokind in ('f', 'a', 'w')
         group by p.proname
         having pg_catalog.bool_or(p.proargmodes is not null) or pg_catalog.count(distinct p.prorettype) = 1) f`,

@@ -14,6 +14,8 @@ export interface CatalogColumn {
   type: number; // OID
   /** The expression of a generated column, deparsed with an empty search_path. */
   generated: string | null;
+  /** Its default, where that calls a function that somebody has made; deparsed likewise. */
+  default: string | null;
 }
 
 /** pg_class.relkind: r table, p partitioned table, v view, m materialized view, f foreign table, S sequence, c composite type. */

@@ -3,12 +3,15 @@
  * RETURNING gives back is output like any other.
  */
 import type { DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, RangeVar, ReturningClause, UpdateStmt } from 'libpg-query';
-import type { Context, OutputColumn, QueryOutput } from './context.ts';
+import { type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression } from './expressions.ts';
 import { fromClause, tableItem } from './from.ts';
 import { query, targets, withClause } from './query.ts';
-import { type Env, type FromItem, within } from './scope.ts';
+import { parseExpression, resolveRelation } from './relations.ts';
+import { EMPTY_ENV, type Env, type FromItem, within } from './scope.ts';
 import { computed, type Labels, labelsOf, NO_LABELS, type Value } from './value.ts';
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 interface Target {
   item: FromItem;
@@ -23,6 +26,26 @@ function targetOf(relation: RangeVar | undefined, ctx: Context): Target {
   return { item, title: `${item.schema ?? range.schemaname ?? '*'}.${range.relname ?? ''}` };
 }
 
+/**
+ * What columns get by themselves: a default that calls somebody's function may bring what that reads.
+ * @param given columns that get a value, or perhaps the word DEFAULT.
+ */
+function defaults(relation: RangeVar | undefined, target: Target, given: ReadonlySet<string>, values: unknown, ctx: Context): void {
+  const resolved = resolveRelation(relation?.schemaname, relation?.relname ?? '', ctx);
+  if (!resolved.found) return;
+  const own = resolved.relation.columns.filter(column => column.default !== null);
+  if (own.length === 0) return;
+  const byWord = JSON.stringify(values ?? null).includes('"SetToDefault"');
+  for (const { name, default: text } of own) {
+    if (given.has(name) && !byWord) continue;
+    // A function of the schema's that cannot be followed is the schema's owner's to answer for, as triggers are.
+    // Its own names are written in full; those in the bodies of what it calls are looked for where the session looks.
+    const inner = ctx.deeper({ parameters: [], found: new Found(), inside: true });
+    const node = parseExpression(text ?? '');
+    if (inner !== undefined && node !== undefined) store(inner.engine.expression(node, EMPTY_ENV, inner).labels, target, name, ctx);
+  }
+}
+
 export function insert(stmt: InsertStmt, outer: Env, ctx: Context): QueryOutput | null {
   const env = withClause(stmt.withClause, outer, ctx);
   const target = targetOf(stmt.relation, ctx);
@@ -30,6 +53,7 @@ export function insert(stmt: InsertStmt, outer: Env, ctx: Context): QueryOutput 
     stmt.cols === undefined
       ? target.item.columns.map(column => column.name)
       : stmt.cols.flatMap(node => ('ResTarget' in node ? [node.ResTarget.name ?? ''] : []));
+  defaults(stmt.relation, target, new Set(stmt.selectStmt === undefined ? [] : names), stmt.selectStmt, ctx);
   if (stmt.selectStmt !== undefined) {
     const source = query(stmt.selectStmt, env, ctx);
     for (const [i, column] of source.columns.entries()) store(column.value.labels, target, names[i] ?? '?', ctx);
@@ -49,11 +73,16 @@ function onConflict(clause: OnConflictClause, target: Target, env: Env, ctx: Con
   if (clause.whereClause !== undefined) ctx.engine.predicate(clause.whereClause, inside, ctx);
 }
 
+function namesIn(target: Target): ReadonlySet<string> {
+  return new Set(target.item.columns.map(column => column.name));
+}
+
 export function update(stmt: UpdateStmt, outer: Env, ctx: Context): QueryOutput | null {
   const env = withClause(stmt.withClause, outer, ctx);
   const target = targetOf(stmt.relation, ctx);
   const items = [target.item, ...fromClause(stmt.fromClause, env, ctx)];
   const inside = within(env, items);
+  if (stmt.targetList !== undefined) defaults(stmt.relation, target, namesIn(target), stmt.targetList, ctx);
   assign(stmt.targetList, target, inside, ctx);
   if (stmt.whereClause !== undefined) ctx.engine.predicate(stmt.whereClause, inside, ctx);
   return returning(stmt.returningClause, target, items, env, ctx);
@@ -73,6 +102,7 @@ export function merge(stmt: MergeStmt, outer: Env, ctx: Context): QueryOutput | 
   const source = stmt.sourceRelation === undefined ? [] : fromClause([stmt.sourceRelation], env, ctx);
   const items = [target.item, ...source];
   const inside = within(env, items);
+  defaults(stmt.relation, target, NO_NAMES, null, ctx);
   if (stmt.joinCondition !== undefined) ctx.engine.predicate(stmt.joinCondition, inside, ctx);
   for (const node of stmt.mergeWhenClauses ?? []) {
     if (!('MergeWhenClause' in node)) continue;

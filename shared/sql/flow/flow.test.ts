@@ -44,6 +44,16 @@ const TABLE: readonly (readonly [what: string, statements: readonly (readonly [s
     ],
   ],
   [
+    'options of foreign servers, as psql shows them',
+    [
+      [
+        "select case when srvoptions is null then '' else array_to_string(array(select option_name || option_value from pg_options_to_table(srvoptions)), ',') end from pg_foreign_server order by 1",
+        '~srvoptions inf:srvoptions',
+      ],
+      ["select srvname from pg_foreign_server where srvoptions is null or srvoptions::text like '%a%'", '- inf:srvoptions'],
+    ],
+  ],
+  [
     'expressions',
     [
       [

@@ -210,8 +210,9 @@ function rangeFunction(node: RangeFunction, env: Env, ctx: Context): FromItem {
     const name = 'FuncCall' in fn ? (nameParts(fn.FuncCall.funcname).at(-1) ?? '') : functionLikeName(fn);
     firstName ||= name;
     const found = 'FuncCall' in fn ? functionCall(fn.FuncCall, env, ctx) : { value: expression(fn, env, ctx), columns: null, open: false };
-    // How many rows come can tell.
-    ctx.infer(found.value, countTells('FuncCall' in fn ? (fn.FuncCall.args ?? []) : [fn], env, ctx) ? 'enumeration' : 'other');
+    // How many rows come can tell; how many options a foreign server has tells none of them.
+    if (name !== 'pg_options_to_table')
+      ctx.infer(found.value, countTells('FuncCall' in fn ? (fn.FuncCall.args ?? []) : [fn], env, ctx) ? 'enumeration' : 'other');
     const defined = definitionNames([
       ...(definitions !== undefined && 'List' in definitions ? (definitions.List.items ?? []) : []),
       ...(functions.length === 1 ? (node.coldeflist ?? []) : []),

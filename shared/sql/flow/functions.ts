@@ -146,13 +146,19 @@ function notMeant(candidate: CatalogFunction, args: readonly Value[], ctx: Conte
   });
 }
 
+/** Native code that computes from its arguments: citext and others name PostgreSQL's own functions again, for their types. */
+function isReviewed(fn: CatalogFunction): boolean {
+  const reviewed = fn.extension !== null && REVIEWED_EXTENSIONS.has(fn.extension);
+  return (fn.language === 'c' && (fn.volatility === 'i' || reviewed)) || (fn.language === 'internal' && reviewed);
+}
+
 /** Calls one function of the database. */
 export function callFunction(fn: CatalogFunction, args: readonly Value[], ctx: Context): Call {
   const labels = labelsOf(args);
   const title = `${fn.schema}.${fn.name}`;
-  if (fn.language !== 'c') ctx.dependsOnDefinitions(`${title}()`);
+  if (!isReviewed(fn)) ctx.dependsOnDefinitions(`${title}()`);
   if (fn.kind === 'a') return aggregate(fn, args, ctx);
-  if (fn.language === 'c' && (fn.volatility === 'i' || (fn.extension !== null && REVIEWED_EXTENSIONS.has(fn.extension)))) {
+  if (isReviewed(fn)) {
     return shaped(
       fn,
       computed(
