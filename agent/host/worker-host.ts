@@ -60,7 +60,9 @@ interface Slot {
   onStopped: (() => void) | null;
 }
 
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 60_000;
+/** What a session makes is either short-lived or small: more room for new objects is memory without speed. */
+const YOUNG_MB_MAX = 12;
 const STATS_TIMEOUT_MS = 1000;
 /** Longer than the worker's own bounds for its queries. */
 const CATALOG_TIMEOUT_MS = 75_000;
@@ -282,7 +284,11 @@ export class WorkerHost {
     return new Promise((resolve, reject) => {
       const startedAtMs = Date.now();
       let failure: unknown = null;
-      const worker = new Worker(options.program, { workerData, name: `sallyport-${slot.index}` });
+      const worker = new Worker(options.program, {
+        workerData,
+        name: `sallyport-${slot.index}`,
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB_MAX },
+      });
       slot.worker = worker;
       const timer = setTimeout(() => {
         failure = new Error(`the worker was not ready within ${options.readyTimeoutMs ?? READY_TIMEOUT_MS} ms`);

@@ -1,7 +1,7 @@
 /**
  * The session store of the embedded profile: ClickHouse inside this process, served over ClickHouse's own HTTP interface.
  *
- *     node control-plane/session-store/main.ts --data DIR [--listen HOST:PORT] [--memory-mb N] [--threads N]
+ *     node control-plane/session-store/main.ts --data DIR [--listen HOST:PORT] [--memory-mb N] [--threads N] [--eager-ms N]
  *
  * SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD name the user that ingest and the control plane use;
  * SALLYPORT_STORE_READONLY_USER and SALLYPORT_STORE_READONLY_PASSWORD one for people and dashboards, who may only read.
@@ -9,6 +9,7 @@
  * Prints {"ready":true,"url"} once, or {"error":{"code","message"}} and exits 1. The tables are not made here: ingest does that
  * (../ingest/migrate.ts), the same way for this store and for a ClickHouse server.
  */
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -20,7 +21,7 @@ import type { StoreUser } from './engine-config.ts';
 import { endProcess } from './exit.ts';
 
 /** Behind the data path: queries and merges take what the agent leaves. */
-const niceness = 19;
+const niceness = 10;
 
 const log = pino({ name: 'session-store', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
 
@@ -29,8 +30,6 @@ let lock: DirectoryLock | undefined;
 
 async function main(): Promise<void> {
   const options = parseOptions();
-  // Before the first thread of the engine: threads inherit it.
-  setPriority(niceness);
   // The engine takes its time zone from the process; times are UTC wherever it runs.
   process.env['TZ'] = 'UTC';
   await mkdir(options.data, { recursive: true, mode: 0o700 });
@@ -50,9 +49,24 @@ async function main(): Promise<void> {
   }
   log.info({ url: engine.url, reader: options.reader?.name ?? null }, 'serving');
   process.stdout.write(`${JSON.stringify({ ready: true, url: engine.url })}\n`);
+  // While it starts, and its tables are made, somebody waits.
+  setTimeout(stepBack, options.eagerMs).unref();
   const reason = await engine.ended;
   log.fatal({ reason }, 'the engine ended');
   await endProcess(1);
+}
+
+/** Lowers the priority of every thread: on Linux each has its own, and new ones inherit that of their maker. */
+function stepBack(): void {
+  const tasks = '/proc/self/task';
+  for (const thread of existsSync(tasks) ? readdirSync(tasks).map(Number) : [process.pid]) {
+    try {
+      setPriority(thread, niceness);
+    } catch (error) {
+      // It has ended meanwhile.
+      if ((error as NodeJS.ErrnoException & { info?: { code: string } }).info?.code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 function parseOptions() {
@@ -62,6 +76,7 @@ function parseOptions() {
       listen: { type: 'string', default: '127.0.0.1:8123' },
       'memory-mb': { type: 'string', default: '1536' },
       threads: { type: 'string', default: '2' },
+      'eager-ms': { type: 'string', default: '60000' },
     },
   });
   if (values.data === undefined) {
@@ -87,6 +102,7 @@ function parseOptions() {
     writer,
     reader: userOf('SALLYPORT_STORE_READONLY_USER', 'SALLYPORT_STORE_READONLY_PASSWORD'),
     memoryBytesMax: positive('--memory-mb', values['memory-mb'], 256) * 1024 * 1024,
+    eagerMs: positive('--eager-ms', values['eager-ms'], 1),
     threadsMax: positive('--threads', values.threads, 1),
   };
 }

@@ -49,6 +49,9 @@ export const readerEnv = { SALLYPORT_STORE_READONLY_USER: reader.name, SALLYPORT
 
 /** A store with both users. */
 export async function spawnStore(data: string, listen = '127.0.0.1:0'): Promise<Spawned & { url: string }> {
-  const spawned = await spawnProcess(storeScript, ['--data', data, '--listen', listen], { ...writerEnv, ...readerEnv });
+  const spawned = await spawnProcess(storeScript, ['--data', data, '--listen', listen, '--eager-ms', '2000'], {
+    ...writerEnv,
+    ...readerEnv,
+  });
   return { ...spawned, url: String(spawned.line['url']) };
 }
