@@ -62,7 +62,7 @@ interface Slot {
 
 const READY_TIMEOUT_MS = 60_000;
 /** What a session makes is either short-lived or small: more room for new objects is memory without speed. */
-const YOUNG_MB_MAX = 12;
+const YOUNG_MB_MAX = 6;
 const STATS_TIMEOUT_MS = 1000;
 /** Longer than the worker's own bounds for its queries. */
 const CATALOG_TIMEOUT_MS = 75_000;
