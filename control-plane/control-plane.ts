@@ -15,6 +15,7 @@ import { AdministrationLog } from './aggregates/administration-log.ts';
 import { ControlLog } from './aggregates/control-log.ts';
 import { Channels } from './channels/channels.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
+import { Contents } from './evidence/contents.ts';
 import { ControlTree } from './evidence/control-tree.ts';
 import { EvidenceExport } from './evidence/evidence-export.ts';
 import { Retention } from './evidence/retention.ts';
@@ -164,17 +165,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const history = sessionHistory(options.clickhouse?.url ?? null, options.clickhouse?.user ?? '', options.clickhouse?.password ?? '');
     closers.push(() => history.close());
     const { clickhouse } = options;
-    const retention = new Retention({
-      control,
-      store:
-        clickhouse === undefined
-          ? null
-          : openSessionStore({ url: clickhouse.url, username: clickhouse.user, password: clickhouse.password }),
-      logger,
-      clock,
-    });
+    const store =
+      clickhouse === undefined ? null : openSessionStore({ url: clickhouse.url, username: clickhouse.user, password: clickhouse.password });
+    closers.push(async () => store?.close());
+    const retention = new Retention({ control, store, logger, clock });
     closers.push(() => retention.close());
     retention.start();
+    const contents = new Contents({ control, keys, store, logger, clock });
+    closers.push(() => contents.close());
+    contents.start();
     if (options.timestamps !== undefined) {
       const timeStamping = new TimeStamping({ control, tree, logger, ...options.timestamps });
       closers.push(() => timeStamping.close());
@@ -205,7 +204,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       accessRoles: new AccessRoles(() => control),
       history,
       retention,
-      evidence: new EvidenceExport({ control, controlTopic, tree, checkpoints, history, clock }),
+      contents,
+      evidence: new EvidenceExport({ control, contents, controlTopic, tree, checkpoints, history, clock }),
       logger,
       clock,
       startedAtMs: clock(),

@@ -41,6 +41,7 @@ const shared = {
   blockedPeople: ['eve'],
   grants: [{ approvalId: 'g1', resource: 'crm' }],
   console: 'http://c',
+  contentKey: { id: 'k', publicKey: 'cHVibGlj' },
   sshUserAuthority: 'ua',
 } as unknown as SharedContent;
 const own: OwnContent = {

@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import type { ContentKey } from '@sallyport/shared/crypto/contents.ts';
 import { type CustomDetector, compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
@@ -43,6 +44,8 @@ export class LeaseState {
   readonly signInProvider: { readonly issuer: string; readonly clientId: string } | null;
   /** Where people find the console; empty: not known. */
   readonly consoleUrl: string;
+  /** To which keys of contents are sealed; null: there is none. */
+  readonly contentKey: ContentKey | null;
   readonly resources: ReadonlyMap<string, ResourceState>;
   /** Resources that cannot be served, and why. */
   readonly problems: ReadonlyMap<string, string>;
@@ -58,6 +61,9 @@ export class LeaseState {
     this.version = lease.bundle.version;
     this.expiresAtMs = Date.parse(lease.bundle.expiresAt);
     this.consoleUrl = lease.bundle.console ?? '';
+    const { contentKey } = lease.bundle;
+    this.contentKey =
+      contentKey === undefined ? null : { id: contentKey.id, publicKey: new Uint8Array(Buffer.from(contentKey.publicKey, 'base64')) };
     if (!Number.isFinite(this.expiresAtMs)) throw new GatewayError('LEASE_MALFORMED', 'invalid', 'the lease has no valid expiry');
     this.#grants = lease.bundle.grants ?? [];
     this.#policy = compilePolicy({ ...lease.bundle, roles: rolesWithGrants(lease.bundle.roles, this.#grants) });

@@ -4,17 +4,19 @@
  * It holds what every protocol needs of a session: who, which policy is in force now, records, limits of time. How a session is
  * told to end is the protocol's: it registers `onEnd`.
  */
+
+import { type ContentKey, ContentSealer } from '@sallyport/shared/crypto/contents.ts';
 import { sha256 } from '@sallyport/shared/crypto/sha256.ts';
 import { type Head, headTag } from '@sallyport/shared/evidence/checkpoint.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import type { Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
+import type { AuditPolicySpec, Principal, RoleSsh } from '@sallyport/shared/policy/model.ts';
 import type { Budget } from '@sallyport/shared/policy/usage.ts';
 import type { SessionAuthorization } from './authorisation.ts';
 import { SessionBudget, usageKey } from './budgets.ts';
 import type { Gateway } from './gateway.ts';
 import { uuidv7 } from './identifiers.ts';
 import type { LeaseState, PolicyInForce, ResourceState } from './lease-state.ts';
-import { SessionRecorder } from './recorder.ts';
+import { type Contents, SessionRecorder } from './recorder.ts';
 
 /** Why the gateway itself ends a session. */
 export type EndCause =
@@ -29,6 +31,12 @@ export type EndCause =
 
 /** How long after the lease's end a session with `onExpiry: drain` may go on when something always runs in it. */
 export const EXPIRY_DRAIN_MS = 15 * 60_000;
+
+/** Settled when a session begins: a policy that comes later is for later sessions. */
+function contentsOf(sessionId: string, audit: AuditPolicySpec, key: ContentKey | null): Contents {
+  if (audit.erasable !== true) return 'readable';
+  return key === null ? 'left out' : new ContentSealer(sessionId, key);
+}
 
 export class LiveSession {
   readonly id: string;
@@ -83,7 +91,7 @@ export class LiveSession {
     this.sshAccess = grant.admission.ssh;
     this.#access = grant.admission.access ?? null;
     this.inForce = grant.lease.policyFor(grant.principal, grant.resource.name);
-    this.recorder = new SessionRecorder(gateway.sink, this.id);
+    this.recorder = new SessionRecorder(gateway.sink, this.id, contentsOf(this.id, this.inForce.policy.audit, grant.lease.contentKey));
     this.#useBudget(this.role, grant.admission.budget);
     gateway.sessionOpened(this);
   }

@@ -5,6 +5,7 @@ import { addExport } from './evidence-export.ts';
 import { addHeads } from './evidence-heads.ts';
 import { addQuery } from './evidence-query.ts';
 import { addRetention } from './evidence-retention.ts';
+import { addShred } from './evidence-shred.ts';
 import { addVerify } from './evidence-verify.ts';
 
 export function define(terminal: Terminal): Command {
@@ -16,5 +17,6 @@ export function define(terminal: Terminal): Command {
   addVerify(evidence, terminal);
   addHeads(evidence, terminal);
   addRetention(evidence, terminal);
+  addShred(evidence, terminal);
   return evidence;
 }

@@ -4,7 +4,9 @@ import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
 import { type AgentDetails, type AgentEvent, agentAggregate, certificateIsGood, copiedReason, type Invitation } from './agent.ts';
 import { type ApprovalEvent, type ApprovalQuestion, type Approver, approvalAggregate, quorumReached } from './approval.ts';
 import { type CheckpointEvent, checkpointAggregate, type LoggedCheckpoint } from './checkpoint.ts';
+import { contentKeyAggregate } from './content-key.ts';
 import { type ManifestEvent, manifestAggregates } from './manifest.ts';
+import { retentionAggregate } from './retention.ts';
 import { given } from './specification.ts';
 import { ticketAggregate } from './ticket-revocation.ts';
 
@@ -351,6 +353,59 @@ describe('approval', () => {
     given(approvalAggregate, requested()).when({ type: 'withdraw', agentId: 'another', reason: 'x' }).thenRejected('APPROVAL_UNKNOWN');
     assert.throws(() => given(approvalAggregate, gave(bob, true)), { code: 'EVENT_IMPOSSIBLE' });
     assert.throws(() => given(approvalAggregate, requested(), gave(bob, true), gave(cleo, true)), { code: 'EVENT_IMPOSSIBLE' });
+  });
+});
+
+describe('shredding', () => {
+  const anna = { name: 'anna', issuer: 'i', subject: '1' };
+  const request = { id: 's', person: 'sam', reason: 'r', askedBy: anna, askedAtMs: 1000 };
+  const requested = { type: 'ShredRequested' as const, payload: request };
+  const hold = { type: 'LegalHoldPlaced' as const, payload: { id: 'h', person: 'pia', reason: 'case', placedAtMs: 1 } };
+  const confirm = (name: string, checkedHolds: string[] = [], nowMs = 2000) =>
+    ({ type: 'shred', id: 's', confirmedBy: { name, issuer: 'i', subject: name }, nowMs, sessions: 3, checkedHolds }) as const;
+  const shredded = {
+    type: 'ContentsShredded' as const,
+    payload: { id: 's', person: 'sam', reason: 'r', askedBy: 'anna', confirmedBy: 'ben', throughMs: 2000, sessions: 3 },
+  };
+
+  test('takes two, once', () => {
+    given(retentionAggregate).when({ type: 'askToShred', request }).then(requested);
+    given(retentionAggregate).when(confirm('ben')).thenRejected('SHRED_UNKNOWN');
+    given(retentionAggregate, requested)
+      .when({ ...confirm('ben'), confirmedBy: anna })
+      .thenRejected('SHRED_NEEDS_ANOTHER');
+    given(retentionAggregate, requested).when(confirm('ben')).then(shredded);
+    given(retentionAggregate, requested, shredded).when(confirm('cleo')).thenNothing();
+    const late = 1000 + 8 * 86_400_000;
+    given(retentionAggregate, requested)
+      .when(confirm('ben', [], late))
+      .thenRejected('SHRED_UNKNOWN');
+  });
+
+  test('not past a hold that nobody has looked at', () => {
+    given(retentionAggregate, requested, hold).when(confirm('ben')).thenRejected('HOLDS_CHANGED');
+    given(retentionAggregate, requested, hold)
+      .when(confirm('ben', ['h']))
+      .then(shredded);
+  });
+
+  test('a sealing key is made once, retired by the next, and destroyed', () => {
+    const make = (id: string, replaces: string | null, nowMs: number) => ({ type: 'make' as const, id, publicKey: 'p', replaces, nowMs });
+    const made = (id: string, atMs: number) => ({ type: 'ContentKeyMade' as const, payload: { id, publicKey: 'p', atMs } });
+    given(contentKeyAggregate)
+      .when(make('a', null, 1))
+      .then(made('a', 1));
+    given(contentKeyAggregate, made('a', 1))
+      .when(make('b', null, 2))
+      .thenNothing();
+    given(contentKeyAggregate, made('a', 1))
+      .when(make('b', 'a', 2))
+      .then(made('b', 2));
+    const { state } = given(contentKeyAggregate, made('a', 1), made('b', 2));
+    assert.deepEqual([state.current?.id, state.retired], ['b', [{ id: 'a', retiredAtMs: 2 }]]);
+    given(contentKeyAggregate, made('a', 1), made('b', 2))
+      .when({ type: 'destroyed', ids: ['a', 'b'] })
+      .then({ type: 'ContentKeysDestroyed', payload: { ids: ['a'] } });
   });
 });
 

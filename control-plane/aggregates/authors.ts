@@ -49,6 +49,6 @@ export function sameName(a: string, b: string): boolean {
   return a.toLowerCase() === b.toLowerCase();
 }
 
-function isSame(a: Author, b: Author): boolean {
+export function isSame(a: Author, b: Author): boolean {
   return a.name === b.name && a.issuer === b.issuer && a.subject === b.subject;
 }

@@ -14,6 +14,7 @@ import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, accessGrantOf, approvalAggregate } from './approval.ts';
 import { type Author, authorsAfter, authorsInForce } from './authors.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
+import { type ContentKeyState, contentKeyAggregate } from './content-key.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
 import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
@@ -74,6 +75,7 @@ const aggregates = new Map<string, Folding>(
     folding(checkpointAggregate),
     folding(timestampAggregate),
     folding(retentionAggregate),
+    folding(contentKeyAggregate),
     folding(administrationAggregate),
     folding(userAggregate),
     folding(installationKeyAggregate),
@@ -210,6 +212,11 @@ export class Projection {
   /** Legal holds, and what was deleted because its time was over. */
   retention(): RetentionState {
     return this.stream(`${retentionAggregate.name}/log`).state as RetentionState;
+  }
+
+  /** To what agents seal the keys of contents. */
+  contentKeys(): ContentKeyState {
+    return this.stream(`${contentKeyAggregate.name}/log`).state as ContentKeyState;
   }
 
   /** Heads of this log that a time-stamping authority has signed. */

@@ -21,6 +21,7 @@ import type { SessionHistory } from '../http/session-history.ts';
 import { decodeStored } from '../ingest/decode.ts';
 import type { LogReader } from '../log/event-log.ts';
 import type { CheckpointDesk } from './checkpoint-desk.ts';
+import type { Contents } from './contents.ts';
 import type { ControlTree } from './control-tree.ts';
 import { SessionSummary } from './session-summary.ts';
 
@@ -37,7 +38,9 @@ export interface EvidenceScope {
 export type KeptSizes = readonly number[];
 
 export interface EvidenceExportOptions {
-  control: { state: Pick<ControlLog['state'], 'checkpoints' | 'timestamps'> };
+  control: { state: Pick<ControlLog['state'], 'checkpoints' | 'timestamps' | 'contentKeys'> };
+  /** Opens keys of sealed contents. */
+  contents: Pick<Contents, 'of'>;
   controlTopic: Pick<LogReader, 'read'>;
   tree: ControlTree;
   checkpoints: Pick<CheckpointDesk, 'flush'>;
@@ -95,7 +98,7 @@ export class EvidenceExport {
     const signed = { origin: tree.key.origin, size: head.size, root: base64(head.root), at: parseTreeHead(head.note)?.head.at ?? '' };
     const report = new HtmlReport({ madeAt, key: this.key, scope: { ...scope }, treeHead: signed });
     for await (const session of this.#sessions(scope)) {
-      yield line({ type: 'session', session });
+      yield line({ type: 'session', session, ...(await this.#contentKey(session)) });
       const summary = new SessionSummary(session);
       for await (const bytes of this.#recordsOf(session)) {
         yield line({ type: 'record', bytes });
@@ -106,6 +109,14 @@ export class EvidenceExport {
     const html = report.end();
     yield line({ type: 'report', html, signature: base64(tree.sign(reportBytes(head.note, html))) });
     yield line({ type: 'end', lines: count + 1 });
+  }
+
+  /** With it a reader opens what is sealed in the session's records. */
+  async #contentKey(session: string): Promise<{ contentKey?: string }> {
+    const { contents, control } = this.#options;
+    if (control.state.contentKeys().current === null) return {};
+    const found = await contents.of(session);
+    return found.state === 'sealed' ? { contentKey: base64(found.key) } : {};
   }
 
   /** The log is ahead of the store: waits until the newest checkpoints are there, and so the records before them. */

@@ -64,6 +64,7 @@ async function verified(installation: Installation, lines: Line[], heads: string
   const args = [file, '--key', installation.tree.verifierKey, ...(heads.length === 0 ? [] : ['--heads', `${file}.heads`])];
   const other = await second(args);
   assert.deepEqual(sorted(other), sorted(report));
+  assert.deepEqual(noted(other), noted(report));
   return report;
 }
 
@@ -79,6 +80,12 @@ async function second(args: string[]): Promise<Verdict> {
 
 const sorted = ({ findings }: Verdict) =>
   findings.map(({ message: _words, ...rest }) => JSON.stringify(Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1)))).sort();
+/** Both say so of the same things. */
+const noted = ({ notes }: Verdict) =>
+  notes
+    .map(({ code }) => code)
+    .filter(code => code === 'SHREDDED' || code === 'NOT_YET_COVERED')
+    .sort();
 const codes = ({ findings }: Verdict) => [...new Set(findings.map(({ code }) => code))];
 const count = (lines: Line[], type: string) => lines.filter(line => line.type === type).length;
 
@@ -449,4 +456,25 @@ test('a file of one session, too, has a checkpoint of every ledger that the log 
   const ledgerOf = (line: Line) => decodeStatement(fromBase64(String(line['statement'])) ?? new Uint8Array(0))?.ledger;
   const dropped = lines.filter(line => line.type !== 'checkpoint' || ledgerOf(line) !== 'two-spool');
   assert.deepEqual(codes(await verified(installation, dropped)), ['CHECKPOINT_MISSING']);
+});
+
+test('what was shredded by right is noted with who asked and who confirmed, and nothing is missing', async () => {
+  const { installation, ids } = fortyDays();
+  const shredded = { id: 's', person: 'sam@example.com', reason: 'asked for', askedBy: 'anna', confirmedBy: 'ben', sessions: 2 };
+  installation.log('retention/log', 'ShredRequested', {});
+  installation.log('retention/log', 'ContentsShredded', { ...shredded, throughMs: START + 10 * DAY });
+  const notes = async (scope: EvidenceScope) => {
+    const verdict = await verified(installation, await installation.lines(scope));
+    assert.deepEqual(verdict.findings, []);
+    return verdict.notes.filter(({ code }) => code === 'SHREDDED').map(({ message }) => message);
+  };
+  const [note = '', ...more] = await notes({});
+  assert.match(
+    note,
+    /^The contents of 12 sessions of sam@example\.com were shredded at 2026-03-11T00:00:00\.000Z by ben, asked for by anna: asked for\./,
+  );
+  assert.deepEqual(more, []);
+  assert.match((await notes({ sessions: [ids[0] ?? ''] }))[0] ?? '', /contents of 1 sessions/);
+  assert.deepEqual(await notes({ sessions: [ids[2] ?? ''] }), [], 'of pia');
+  assert.deepEqual(await notes({ from: new Date(START + 11 * DAY).toISOString() }), [], 'later ones');
 });

@@ -181,7 +181,14 @@ export class Installation {
 
   export(): EvidenceExport {
     return new EvidenceExport({
-      control: { state: { checkpoints: () => ({ ledgers: this.#known }), timestamps: () => ({ roots: this.stamps }) } },
+      control: {
+        state: {
+          checkpoints: () => ({ ledgers: this.#known }),
+          timestamps: () => ({ roots: this.stamps }),
+          contentKeys: () => ({ current: null, retired: [] }),
+        },
+      },
+      contents: { of: () => Promise.resolve({ state: 'readable' }) },
       controlTopic: {
         read: (from, max) =>
           Promise.resolve(

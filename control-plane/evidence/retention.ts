@@ -67,11 +67,21 @@ export class Retention {
     if (this.#timer !== null) clearTimeout(this.#timer);
     // What a store that does not answer keeps waiting is done by the next start.
     await Promise.race([this.#running, delay(CLOSE_MS, undefined, { ref: false })]);
-    await this.#options.store?.close();
   }
 
   get holds(): LegalHold[] {
     return Object.values(this.#options.control.state.retention().holds);
+  }
+
+  /** How many sessions of a person are on hold; at least one when a hold names the person alone. @throws {GatewayError} STORE_UNAVAILABLE. */
+  async heldOf(person: string): Promise<number> {
+    const parameters = { person };
+    const [count] = await this.#store().rows<{ n: string }>(
+      `SELECT count() AS n FROM sallyport.sessions WHERE principal = {person:String} AND ${this.#keptSql(parameters)}`,
+      parameters,
+    );
+    const isNamed = this.holds.some(hold => hold.person === person && hold.resource === undefined && hold.session === undefined);
+    return Math.max(Number(count?.n ?? 0), isNamed ? 1 : 0);
   }
 
   /** @throws {GatewayError} STORE_UNAVAILABLE. */

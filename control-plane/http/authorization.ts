@@ -76,6 +76,9 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/evidence/holds': ['auditor'],
   'POST /v1/evidence/holds': ['auditor'],
   'POST /v1/evidence/holds/:id/release': ['auditor'],
+  'GET /v1/evidence/shreds': ['auditor'],
+  'POST /v1/evidence/shreds': ['admin'],
+  'POST /v1/evidence/shreds/:id/confirm': ['auditor'],
   'GET /v1/evidence/retention': ['auditor'],
   'POST /v1/evidence/retention/run': ['admin'],
 

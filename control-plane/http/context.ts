@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import type { Contents } from '../evidence/contents.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Retention } from '../evidence/retention.ts';
 import type { Fleet } from '../grpc/fleet.ts';
@@ -34,6 +35,7 @@ export interface ApiContext {
   history: SessionHistory;
   evidence: EvidenceExport;
   retention: Retention;
+  contents: Contents;
   logger: Logger;
   clock: () => number;
   startedAtMs: number;

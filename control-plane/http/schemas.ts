@@ -249,6 +249,11 @@ export const CommandDetails = Type.Object({
   responseColumns: Type.Array(Type.String()),
   responseHead: Type.String({ description: 'As the client received it: masked. JSON lines of rows, or what the protocol gave.' }),
   responseHeadTruncated: Type.Boolean(),
+  contentsGone: Type.Optional(
+    Type.String({
+      description: 'Why parameters, error text and what came back are not here: shredded (when, by whom), or never recorded.',
+    }),
+  ),
   answer: Type.Optional(Answer),
   responseSha256: Type.String(),
   textTruncated: Type.Boolean(),

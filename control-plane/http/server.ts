@@ -37,6 +37,7 @@ import { retentionRoutes } from './routes/retention.ts';
 import { scimRoutes } from './routes/scim.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
+import { shredRoutes } from './routes/shreds.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { sshRoutes } from './routes/ssh.ts';
 import { ticketRoutes } from './routes/tickets.ts';
@@ -154,6 +155,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(questionRoutes(context));
   await app.register(evidenceRoutes(context));
   await app.register(retentionRoutes(context));
+  await app.register(shredRoutes(context));
   await app.register(historyRoutes(context));
   await app.register(eventRoutes(context));
   await app.register(overviewRoutes(context));

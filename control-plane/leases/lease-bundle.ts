@@ -12,6 +12,7 @@ import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared
 import { selects } from '@sallyport/shared/policy/selectors.ts';
 import { splitAddress } from '@sallyport/shared/policy/values.ts';
 import type { AgentState } from '../aggregates/agent.ts';
+import type { ContentKeyState } from '../aggregates/content-key.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
@@ -87,6 +88,7 @@ export class LeaseBuilder {
       revokedTokens: state.revokedTickets(nowMs),
       ...(state.blockedPeople().length === 0 ? {} : { blockedPeople: [...state.blockedPeople()] }),
       ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
+      ...withContentKey(state.contentKeys().current),
       ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => names.has(resource))),
       ...(resources.some(({ manifest }) => manifest.spec.protocol === 'ssh')
         ? { sshUserAuthority: userAuthority(this.#keys).toString('base64') }
@@ -231,6 +233,10 @@ function matches(wanted: Record<string, string>, labels: Record<string, string>)
 
 function selectsResource(selector: ResourceSelector, resource: Manifest<'Resource'>): boolean {
   return selects(selector, resource.name, resource.labels);
+}
+
+function withContentKey(current: ContentKeyState['current']): Pick<LeaseContent, 'contentKey'> {
+  return current === null ? {} : { contentKey: { id: current.id, publicKey: current.publicKey } };
 }
 
 function withGrants(grants: AccessGrant[]): Pick<LeaseBundle, 'grants'> {

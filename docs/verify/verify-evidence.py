@@ -5,7 +5,7 @@
 import argparse, base64, datetime, gzip, hashlib, json, re, sys, zlib
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-FRESH_MS, CLOCKS_APART_MS, OPEN = 60_000, 3_600_000, ('AgentJoined', 'CheckpointsLogged', 'LegalHoldPlaced', 'LegalHoldReleased', 'EvidenceExpired')
+FRESH_MS, CLOCKS_APART_MS, OPEN = 60_000, 3_600_000, ('AgentJoined', 'CheckpointsLogged', 'LegalHoldPlaced', 'LegalHoldReleased', 'EvidenceExpired', 'ContentsShredded')
 TWO_NUMBERS = re.compile(rb'([\x80-\xff]{0,7}[\0-\x7f])([\x80-\xff]{0,7}[\0-\x7f])')
 sha256 = lambda data: hashlib.sha256(data).digest()
 node, half = lambda left, right: sha256(b'\1' + left + right), lambda low, high: low + (1 << (high - low - 1).bit_length() - 1)
@@ -55,7 +55,7 @@ class Verifier:
     scope = head = span = walk = first = ended = None
     def __init__(self, key, kept):
         self.key, self.kept, self.findings, self.notes, self.seen, self.lines = key, kept, [], [], set(), 0
-        self.agents, self.logged, self.ledgers, self.expected, self.proofs, self.holds, self.expiries, self.retention = {}, {}, {}, {}, {}, {}, [], 0
+        self.agents, self.logged, self.ledgers, self.expected, self.proofs, self.holds, self.expiries, self.shreds, self.retention = {}, {}, {}, {}, {}, {}, [], [], 0
     def find(self, code, **where): self.findings.append({'code': code, **where})
     def is_new(self, at_us): return bool(self.head) and -FRESH_MS <= self.head.at - at_us / 1000 < FRESH_MS
     def unproven(self, is_new, code, **where):  # what is new may not have reached the log yet
@@ -76,8 +76,7 @@ class Verifier:
         self.first = min(began, default=None)  # the earliest moment at which a session in scope can have begun
     def on_tree_head(self, line):
         if self.head: raise ValueError('a second head')
-        self.head, self.note = Head(line['note'], self.key), line['note']
-        self.head.good or self.find('TREE_HEAD_FORGED')
+        self.head, self.note = Head(line['note'], self.key), line['note']; self.head.good or self.find('TREE_HEAD_FORGED')
     def on_consistency(self, line): self.proofs[line['size']] = [unbase64(each) for each in line['proof']]
     def on_range(self, line): self.span = {**line, 'proof': [unbase64(each) for each in line['proof']], 'leaves': [], 'open': [], 'at': None, 'done': False}
     def on_entry(self, line):  # of the control log: each leads to the signed head, and none is left out that a session in scope may rest on
@@ -102,6 +101,7 @@ class Verifier:
         self.retention = version + 1
         if kind == b'LegalHoldPlaced': self.holds[payload['id']] = [payload, True]
         elif kind == b'LegalHoldReleased': self.holds.get(payload['id'], [None, None])[1] = False
+        elif kind == b'ContentsShredded': self.shreds.append(payload)
         elif kind == b'EvidenceExpired':
             if set(payload.get('holds', ())) - self.holds.keys(): self.find('ENTRY_ALTERED', entry=index)
             self.expiries.append((payload, [hold for ident, (hold, in_force) in self.holds.items() if in_force or ident in payload.get('holds', ())]))
@@ -134,8 +134,7 @@ class Verifier:
         return all(what.get(key) is None or head.get(field) == tag(name, session, what[key]) for key, field, name in (('person', 5, 'principal'), ('resource', 6, 'resource')))
     def on_session(self, line):  # each record holds the hash of the one before, and the signed heads hold those of some
         session, head = line['session'], self.expected.get(line['session'])
-        if head and session in self.seen: self.find('RECORD_REPEATED', session=session)
-        self.seen.add(session)
+        head and session in self.seen and self.find('RECORD_REPEATED', session=session); self.seen.add(session)
         self.walk = {'id': session, 'next': 0, 'hash': None, 'holes': set(), 'gaps': set(), 'at': 0, 'added': 0, 'open': 0, 'new': True, 'head': head}
     def on_record(self, line):
         walk, raw = self.walk, unbase64(line['bytes'])
@@ -157,8 +156,7 @@ class Verifier:
             self.find('RECORDS_MISSING', session=session, seq=first, toSeq=next(seq for seq in range(first, walk['next']) if seq + 1 not in holes))
         if not head: self.unproven(self.is_new(started(session) * 1000) and self.is_new(walk['at']), 'SESSION_UNPROVEN', session=session)
         elif walk['next'] < head[2]: self.find('RECORDS_MISSING', session=session, seq=walk['next'], toSeq=head[2] - 1)
-        if walk['added']: self.find('RECORD_ADDED', session=session, seq=head[2])
-        if walk['open']: self.unproven(walk['new'], 'SESSION_UNPROVEN', session=session, seq=head[2])
+        walk['added'] and self.find('RECORD_ADDED', session=session, seq=head[2]); walk['open'] and self.unproven(walk['new'], 'SESSION_UNPROVEN', session=session, seq=head[2])
     def on_report(self, line):
         is_signed(self.key[2], f'sallyport-report-v1\0{self.note}\0{line["html"]}'.encode(), unbase64(line['signature'])) or self.find('REPORT_FORGED')
     def on_end(self, line): self.ended = line['lines'] == self.lines or not self.find('FILE_CUT')
@@ -168,8 +166,7 @@ class Verifier:
             started(session) < said['beforeMs'] > head['ended'] / 1000 - CLOCKS_APART_MS and self.is_about(said, session, head) and not any(map(is_held, holds))
             for said, holds in self.expiries)
     def finish(self):
-        if self.walk: self.end_session()
-        if not self.ended: self.find('FILE_CUT')
+        self.walk and self.end_session(); self.ended or self.find('FILE_CUT')
         for ledger, last in self.ledgers.items():
             newest = max(self.logged.get(ledger, [-1]))
             if newest > last['number']: self.find('CHECKPOINT_MISSING', ledger=ledger, number=last['number'] + 1)
@@ -177,10 +174,13 @@ class Verifier:
         for ledger in self.logged.keys() - self.ledgers: self.find('CHECKPOINT_MISSING', ledger=ledger, number=min(self.logged[ledger]))
         for session in (self.expected.keys() | set((self.scope or {}).get('sessions', ()))) - self.seen:
             if not self.has_expired(session, self.expected.get(session, {'ended': None})): self.find('SESSION_MISSING', session=session)
+        for said in self.shreds:  # made unreadable by right: the records are whole
+            about = [session for session in self.seen & self.expected.keys() if self.is_about({'person': said['person']}, session, self.expected[session])]
+            if count := sum(started(session) <= said['throughMs'] for session in about):
+                self.notes.append({'code': 'SHREDDED', 'sessions': count, **{key: said[key] for key in ('person', 'throughMs', 'askedBy', 'confirmedBy', 'reason')}})
         if not self.head: return self.find('TREE_HEAD_FORGED')
         span = self.span or {'from': 0, 'to': 0, 'at': None, 'leaves': []}
-        if span['from'] > 0 and not self.is_before(span['at']): self.find('ENTRY_ALTERED', entry=0)
-        if span['to'] != self.head.size: self.find('ENTRY_ALTERED', entry=span['to'])
+        span['from'] > 0 and not self.is_before(span['at']) and self.find('ENTRY_ALTERED', entry=0); span['to'] != self.head.size and self.find('ENTRY_ALTERED', entry=span['to'])
         for old in (Head(note, self.key) for note in self.kept):
             known, proof = range_root(span['leaves'][:old.size], 0, old.size, ()) if span['from'] == 0 else b'', self.proofs.get(old.size)
             if not old.good: self.find('KEPT_HEAD_FORGED')

@@ -22,6 +22,7 @@ export const OPEN_ENTRIES: ReadonlySet<string> = new Set([
   'LegalHoldPlaced',
   'LegalHoldReleased',
   'EvidenceExpired',
+  'ContentsShredded',
 ]);
 
 /** How far apart the clocks of an agent and of the control plane may be, where a file begins late in the log. */

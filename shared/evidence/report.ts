@@ -34,6 +34,7 @@ export type NoteCode =
   | 'AGENT_CRASHED'
   | 'NOT_YET_COVERED'
   | 'EXPIRED'
+  | 'SHREDDED'
   | 'TIMESTAMP_UNCHECKED';
 
 export interface Finding {

@@ -74,6 +74,15 @@ interface Expiry {
   holds: Hold[];
 }
 
+/** Contents of a person's sessions that were made unreadable, as the control plane logged it. */
+interface Shred {
+  person: string;
+  throughMs: number;
+  askedBy: string;
+  confirmedBy: string;
+  reason: string;
+}
+
 type Hold = Record<'person' | 'resource' | 'session', string | undefined>;
 
 export class EvidenceVerifier {
@@ -98,6 +107,7 @@ export class EvidenceVerifier {
   /** ledger → number → SHA-256 of the statement in the control log. */
   readonly #logged = new Map<string, Map<number, Uint8Array>>();
   readonly #expiries: Expiry[] = [];
+  readonly #shreds: Shred[] = [];
   /** Legal holds that were placed, by id, and whether each is in force at this place of the log. */
   readonly #holds = new Map<string, { hold: Hold; isInForce: boolean }>();
   /** Accepted entries of the stream of holds and deletions. */
@@ -361,16 +371,12 @@ export class EvidenceVerifier {
     // Of two that expect one version the second was not accepted.
     if (event.expectedVersion < this.#retentionVersion) return;
     this.#retentionVersion = event.expectedVersion + 1n;
-    const id = String(payload['id']);
+    const { id, person, askedBy, confirmedBy, reason } = textsOf(payload);
     if (event.type === 'LegalHoldPlaced') {
-      const named = (what: string) => {
-        const value = payload[what];
-        return typeof value === 'string' ? value : undefined;
-      };
-      const hold = { person: named('person'), resource: named('resource'), session: named('session') };
-      this.#holds.set(id, { hold, isInForce: true });
+      const { resource, session } = textsOf(payload);
+      this.#holds.set(id ?? '', { hold: { person, resource, session }, isInForce: true });
     } else if (event.type === 'LegalHoldReleased') {
-      const placed = this.#holds.get(id);
+      const placed = this.#holds.get(id ?? '');
       if (placed !== undefined) placed.isInForce = false;
     } else if (event.type === 'EvidenceExpired') {
       // The deletion names the holds of its time: one whose entry was left out of the file is missed.
@@ -384,6 +390,9 @@ export class EvidenceVerifier {
       }
       const holds = [...this.#holds].filter(([each, { isInForce }]) => isInForce || named.includes(each)).map(([, { hold }]) => hold);
       this.#expiries.push({ resource: String(payload['resource']), beforeMs: Number(payload['beforeMs']), holds });
+    } else if (event.type === 'ContentsShredded' && person !== undefined) {
+      const by = { askedBy: askedBy ?? '', confirmedBy: confirmedBy ?? '', reason: reason ?? '' };
+      this.#shreds.push({ person, throughMs: Number(payload['throughMs']), ...by });
     }
   }
 
@@ -679,6 +688,15 @@ export class EvidenceVerifier {
           message: `Session ${session}, of which the agent signed ${records} records, is missing altogether.`,
         });
     }
+    for (const { person, throughMs, askedBy, confirmedBy, reason } of this.#shreds) {
+      const heads = [...this.#expected.values()].filter(head => head.seen && startedMs(head.sessionId) <= throughMs);
+      const sessions = heads.filter(head => this.#isOf('principal', person, head)).length;
+      if (sessions === 0) continue;
+      this.#note({
+        code: 'SHREDDED',
+        message: `The contents of ${sessions} sessions of ${person} were shredded at ${new Date(throughMs).toISOString()} by ${confirmedBy}, asked for by ${askedBy}: ${reason}. Their records are whole; what came back can be read no more.`,
+      });
+    }
     if (expired > 0) {
       const when = this.#expiries.map(({ resource, beforeMs }) => `${resource} before ${new Date(beforeMs).toISOString()}`);
       this.#note({
@@ -699,6 +717,11 @@ export class EvidenceVerifier {
 
 function objectOf(value: unknown): Line {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Line) : {};
+}
+
+/** The members of a payload that are texts. */
+function textsOf(payload: Line): Partial<Record<string, string>> {
+  return Object.fromEntries(Object.entries(payload).filter((each): each is [string, string] => typeof each[1] === 'string'));
 }
 
 function listOf(value: unknown): Line[] {

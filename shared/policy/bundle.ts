@@ -42,6 +42,8 @@ export interface LeaseBundle {
   blockedPeople?: string[];
   /** Roles that were given for a time; absent: none. */
   grants?: AccessGrant[];
+  /** X25519 key of the control plane, base64, to which keys of contents are sealed (shared/crypto/contents.ts); absent: there is none. */
+  contentKey?: { id: string; publicKey: string };
   /** Base URL of the control plane's console, for people; absent: not known. */
   console?: string;
   /** Absent when no resource speaks SSH. */

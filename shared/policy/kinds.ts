@@ -526,8 +526,18 @@ const auditPolicy: Type<AuditPolicySpec> = mapped(
       duration(60 * MINUTE_MS, 100 * YEAR_MS),
       'How long sessions are kept after their end; the longest of several policies counts. Without any: for ever.',
     ),
+    erasable: defaulted(
+      flag(),
+      false,
+      'false',
+      'Seals responses, bind parameters and terminal output under keys of their sessions, so that `sallyport evidence shred` can make those of a person unreadable. They cannot be searched.',
+    ),
   }),
-  ({ retention, ...spec }) => (retention === undefined ? spec : { ...spec, retentionMs: retention }),
+  ({ retention, erasable, ...spec }) => ({
+    ...spec,
+    ...(retention === undefined ? {} : { retentionMs: retention }),
+    ...(erasable ? { erasable } : {}),
+  }),
 );
 
 /** In order of power over others; `admin` includes all. */

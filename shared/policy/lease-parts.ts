@@ -46,6 +46,8 @@ const LISTS = {
 } as const;
 const MAPS = { credentials: 'credential', servingKeys: 'serving-key', maskKeys: 'mask-key', hostCertificates: 'host-certificate' } as const;
 
+const SINGLES: ReadonlySet<string> = new Set(['tickets', 'known-credentials-key', 'console', 'content-key', 'ssh-user-authority']);
+
 export function sharedParts(content: SharedContent): Map<string, unknown> {
   const parts = new Map<string, unknown>([['tickets', content.tickets]]);
   for (const [list, kind] of entries(LISTS)) for (const item of content[list]) parts.set(`${kind}/${item.name}`, item);
@@ -57,6 +59,7 @@ export function sharedParts(content: SharedContent): Map<string, unknown> {
   for (const name of content.blockedPeople ?? []) parts.set(`blocked-person/${name}`, true);
   for (const grant of content.grants ?? []) parts.set(`grant/${grant.approvalId}`, grant);
   if (content.console !== undefined) parts.set('console', content.console);
+  if (content.contentKey !== undefined) parts.set('content-key', content.contentKey);
   if (content.sshUserAuthority !== undefined) parts.set('ssh-user-authority', content.sshUserAuthority);
   return parts;
 }
@@ -112,7 +115,7 @@ export function assembleBundle(
     else if (kind === 'revoked-token') revokedTokens.push(name);
     else if (kind === 'blocked-person') blockedPeople.push(name);
     else if (kind === 'grant') grants.push(value);
-    else if (name === '' && ['tickets', 'known-credentials-key', 'console', 'ssh-user-authority'].includes(kind)) singles[kind] = value;
+    else if (name === '' && SINGLES.has(kind)) singles[kind] = value;
     else if (!key.startsWith(IGNORABLE)) throw unknownPart(key);
   }
   const maps = { credentials: {}, servingKeys: {}, maskKeys: {}, hostCertificates: {} } as Record<string, Record<string, string>>;
@@ -127,6 +130,9 @@ export function assembleBundle(
   const { tickets, 'ssh-user-authority': userAuthority } = singles;
   if (typeof tickets !== 'object' || tickets === null) throw malformed('tickets');
   const { hostCertificates = {}, ...sealed } = maps;
+  const contentKey = singles['content-key'] as Partial<NonNullable<LeaseBundle['contentKey']>> | undefined;
+  if (contentKey !== undefined && (typeof contentKey.id !== 'string' || typeof contentKey.publicKey !== 'string'))
+    throw malformed('content-key');
   return {
     ...envelope,
     ...(lists as unknown as Pick<LeaseBundle, keyof typeof LISTS>),
@@ -137,6 +143,7 @@ export function assembleBundle(
     ...(blockedPeople.length === 0 ? {} : { blockedPeople }),
     ...(grants.length === 0 ? {} : { grants: grants as NonNullable<LeaseBundle['grants']> }),
     ...(typeof singles.console === 'string' ? { console: singles.console } : {}),
+    ...(contentKey === undefined ? {} : { contentKey: contentKey as NonNullable<LeaseBundle['contentKey']> }),
     ...(typeof userAuthority === 'string' && Object.keys(hostCertificates).length > 0 ? { ssh: { userAuthority, hostCertificates } } : {}),
   };
 }

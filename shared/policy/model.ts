@@ -251,6 +251,8 @@ export interface AuditPolicySpec {
   headBytes: number;
   /** How long ended sessions are kept in the session store; absent: this policy says nothing of it. */
   retentionMs?: number;
+  /** Contents are sealed under keys of their sessions, so that they can be made unreadable; absent: no. */
+  erasable?: true;
 }
 
 /** What somebody may do in Sallyport itself; what they reach through it is a Role's to say. */

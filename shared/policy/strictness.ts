@@ -51,6 +51,7 @@ export function strictestAudit(policies: readonly AuditPolicySpec[]): AuditPolic
     audit.headBytes = Math.max(audit.headBytes, each.headBytes);
     const retentionMs = Math.max(audit.retentionMs ?? 0, each.retentionMs ?? 0);
     if (retentionMs > 0) audit.retentionMs = retentionMs;
+    if (each.erasable === true) audit.erasable = true;
   }
   return audit;
 }

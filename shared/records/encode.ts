@@ -50,6 +50,7 @@ export type CommandBody = Optional<{
   textSha256: Uint8Array;
   preparedName: string;
   database: string;
+  sealed: Uint8Array;
 }>;
 
 export type ResponseBody = Optional<{
@@ -69,6 +70,7 @@ export type ResponseBody = Optional<{
   columns: readonly string[];
   heldUs: number;
   approvers: readonly string[];
+  sealed: Uint8Array;
 }>;
 
 export type SessionStartedBody = Optional<{
@@ -84,6 +86,8 @@ export type SessionStartedBody = Optional<{
   durability: string;
   accessApprovalId: string;
   accessApprovers: readonly string[];
+  contentKey: Uint8Array;
+  contentKeyId: string;
 }>;
 
 export type SessionRefusedBody = Optional<{
@@ -118,7 +122,7 @@ export type ApprovalNotedBody = Optional<{
   commandSeq: number;
 }>;
 
-export type OutputChunkBody = Optional<{ commandSeq: number; offset: number; data: Uint8Array; stream: string }>;
+export type OutputChunkBody = Optional<{ commandSeq: number; offset: number; data: Uint8Array; stream: string; sealed: Uint8Array }>;
 
 /** Room in front of the body: session id of 64 bytes, two varints of 8, a hash of 64, the body's tag and length; rounded up. */
 const HEAD_ROOM = 192;
@@ -350,6 +354,7 @@ function writeCommand(body: CommandBody): void {
   bytes(16, body.textSha256);
   text(17, body.preparedName);
   text(18, body.database);
+  bytes(19, body.sealed);
 }
 
 const STATUS: Readonly<Record<RecordedStatus, number>> = { ok: 1, error: 2, refused: 3, cancelled: 4, aborted: 5 };
@@ -371,6 +376,7 @@ function writeResponse(body: ResponseBody): void {
   list(14, body.columns);
   number(15, body.heldUs);
   list(16, body.approvers);
+  bytes(17, body.sealed);
 }
 
 function copyOfBody(): Uint8Array {
@@ -431,6 +437,8 @@ export function encodeSessionStarted(head: RecordHead, body: SessionStartedBody)
   text(10, body.durability);
   text(11, body.accessApprovalId);
   list(12, body.accessApprovers);
+  bytes(13, body.contentKey);
+  text(14, body.contentKeyId);
   return finish(head, FIELD_SESSION_STARTED);
 }
 
@@ -485,11 +493,23 @@ export function encodeApprovalNoted(head: RecordHead, body: ApprovalNotedBody): 
 
 export function encodeOutputChunk(head: RecordHead, body: OutputChunkBody): Uint8Array {
   begin();
+  writeOutputChunk(body);
+  return finish(head, FIELD_OUTPUT_CHUNK);
+}
+
+/** Some fields of an OutputChunk; a copy. */
+export function outputChunkPart(body: OutputChunkBody): Uint8Array {
+  begin();
+  writeOutputChunk(body);
+  return copyOfBody();
+}
+
+function writeOutputChunk(body: OutputChunkBody): void {
   number(1, body.commandSeq);
   number(2, body.offset);
   bytes(3, body.data);
   text(4, body.stream);
-  return finish(head, FIELD_OUTPUT_CHUNK);
+  bytes(5, body.sealed);
 }
 
 /** A record whose body is encoded already, under its field number; for what is written too seldom to be encoded by hand. */

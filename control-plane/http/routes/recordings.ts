@@ -5,10 +5,11 @@
 import { Readable } from 'node:stream';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { RecordSchema, type Record as SessionRecord } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { AsciicastWriter } from '@sallyport/shared/records/asciicast.ts';
 import { Type } from 'typebox';
+import { whyGone, withContents } from '../../evidence/contents.ts';
 import { callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
@@ -27,7 +28,7 @@ interface Recorded {
 }
 
 export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
-  const { history } = context;
+  const { contents, history } = context;
   return async app => {
     app.route({
       method: 'GET',
@@ -66,7 +67,11 @@ export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
         );
         if (found === undefined)
           throw new GatewayError('RECORDING_UNKNOWN', 'notFound', 'There is no recording of this session, or it is still on its way.');
-        const source = Readable.from(linesOf(history, request.params.id, found));
+        const recorded = await contents.of(request.params.id);
+        const gone = whyGone(recorded);
+        if (gone !== null) throw new GatewayError('RECORDING_GONE', 'notFound', `What the terminal showed is ${gone}.`);
+        const open = (record: SessionRecord) => (recorded.state === 'sealed' ? withContents(record, recorded.key) : record);
+        const source = Readable.from(linesOf(history, request.params.id, found, open));
         source.on('error', error => request.log.error({ err: error }, 'a recording broke off'));
         return reply.type('application/x-asciicast').send(source);
       },
@@ -74,7 +79,12 @@ export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
   };
 }
 
-async function* linesOf(history: SessionHistory, id: string, command: Recorded): AsyncGenerator<string> {
+async function* linesOf(
+  history: SessionHistory,
+  id: string,
+  command: Recorded,
+  open: (record: SessionRecord) => SessionRecord,
+): AsyncGenerator<string> {
   const startedUnixUs = Number(command.started_us);
   const writer = new AsciicastWriter({ startedUnixUs, title: `${command.principal} on ${command.resource}`, command: command.text });
   let after = -1;
@@ -88,7 +98,7 @@ async function* linesOf(history: SessionHistory, id: string, command: Recorded):
     );
     for (const { seq, encoded } of rows) {
       after = Number(seq);
-      const record = fromBinary(RecordSchema, Buffer.from(encoded, 'base64'));
+      const record = open(fromBinary(RecordSchema, Buffer.from(encoded, 'base64')));
       if (record.body.case !== 'outputChunk') continue;
       lastUs = Number(record.atUnixUs);
       const { stream, data } = record.body.value;

@@ -7,6 +7,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { queryCharactersMax } from '@sallyport/shared/search/query.ts';
 import { type PostgresAnswer, postgresAnswer } from '@sallyport/shared/wire/postgres-answer.ts';
 import { Type } from 'typebox';
+import { whyGone } from '../../evidence/contents.ts';
 import { type Caller, callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
@@ -49,7 +50,7 @@ const detailColumns =
   'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers, parameters, columns_read, inferences, fingerprint, error_text, tag, approval_id, response_columns, response_head, response_head_truncated, response_sha256, text_truncated, policy_version, held_us, protocol, base64Encode(response_head) AS response_head_base64';
 
 export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
-  const { fleet, history, clock } = context;
+  const { contents, fleet, history, clock } = context;
   const scopeOf = (caller: Caller): SearchScope => {
     const own = caller.type === 'admin' ? undefined : { principal: caller.principal.name, issuer: caller.principal.issuer };
     return {
@@ -130,17 +131,32 @@ export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         );
         if (row === undefined)
           throw new GatewayError('COMMAND_UNKNOWN', 'notFound', 'There is no such command, or its record is still on its way.');
+        const found = await contents.of(id);
+        if (found.state === 'sealed') unseal(row, await contents.ofCommand(id, Number(seq), found.key));
+        const contentsGone = whyGone(found);
         return {
           ...shownCommand(row),
           ...{ parameters: row.parameters, columnsRead: row.columns_read, inferences: row.inferences, fingerprint: row.fingerprint },
           ...{ errorText: row.error_text, tag: row.tag, approvalId: row.approval_id, responseColumns: row.response_columns },
           ...{ responseHead: row.response_head, responseHeadTruncated: row.response_head_truncated, responseSha256: row.response_sha256 },
+          ...(contentsGone === null ? {} : { contentsGone }),
           ...(row.protocol === 'postgres' ? { answer: answerOf(row) } : {}),
           ...{ protocol: row.protocol, textTruncated: row.text_truncated, policyVersion: row.policy_version, heldUs: row.held_us },
         };
       },
     });
   };
+}
+
+/** Puts into a row what only the sealed records have. */
+function unseal(row: DetailRow, { command, response }: Awaited<ReturnType<ApiContext['contents']['ofCommand']>>): void {
+  if (command !== undefined) row.parameters = command.parameters;
+  if (response === undefined) return;
+  const head = Buffer.from(response.head);
+  row.response_head = head.toString('utf8');
+  row.response_head_base64 = head.toString('base64');
+  row.response_sha256 = Buffer.from(response.sha256).toString('hex');
+  row.error_text = response.errorText;
 }
 
 function answerOf(row: DetailRow): PostgresAnswer {

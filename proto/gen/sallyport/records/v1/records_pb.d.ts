@@ -245,6 +245,20 @@ export declare type SessionStarted = Message<"sallyport.records.v1.SessionStarte
    * @generated from field: repeated string access_approvers = 12;
    */
   accessApprovers: string[];
+
+  /**
+   * the session's content key, sealed to the control plane (shared/crypto/contents.ts); see `sealed` below
+   *
+   * @generated from field: bytes content_key = 13;
+   */
+  contentKey: Uint8Array;
+
+  /**
+   * to which of its keys; `none`: there was none, and contents were left out; empty: contents are readable
+   *
+   * @generated from field: string content_key_id = 14;
+   */
+  contentKeyId: string;
 };
 
 /**
@@ -474,6 +488,13 @@ export declare type Command = Message<"sallyport.records.v1.Command"> & {
    * @generated from field: string database = 18;
    */
   database: string;
+
+  /**
+   * a Command with `parameters`, under the session's content key: what can be made unreadable later
+   *
+   * @generated from field: bytes sealed = 19;
+   */
+  sealed: Uint8Array;
 };
 
 /**
@@ -591,6 +612,13 @@ export declare type Response = Message<"sallyport.records.v1.Response"> & {
    * @generated from field: repeated string approvers = 16;
    */
   approvers: string[];
+
+  /**
+   * a Response with `head`, `sha256` and `error_text`, likewise
+   *
+   * @generated from field: bytes sealed = 17;
+   */
+  sealed: Uint8Array;
 };
 
 /**
@@ -713,6 +741,13 @@ export declare type OutputChunk = Message<"sallyport.records.v1.OutputChunk"> & 
    * @generated from field: string stream = 4;
    */
   stream: string;
+
+  /**
+   * an OutputChunk with `data`, likewise
+   *
+   * @generated from field: bytes sealed = 5;
+   */
+  sealed: Uint8Array;
 };
 
 /**
