@@ -1,28 +1,29 @@
 /**
- * Runs the project's tests with Node's own runner: `node .ci/test.ts unit|system [path-part…]`.
+ * Runs the project's tests with Node's own runner: `node .ci/test.ts unit|system|extended [path-part…]`.
  *
  * unit: `x.test.ts` beside `x.ts`, pure and quick. system: `x.int.test.ts` with real servers and everything under e2e/; what
  * they need that npm does not bring is installed first by e2e/setup.sh, and a component that cannot be had fails the run.
+ * extended: e2e/extended, against servers that take minutes to install.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 
 const [suite, ...parts] = process.argv.slice(2);
-if (suite !== 'unit' && suite !== 'system') {
-  console.error('usage: node .ci/test.ts unit|system [path-part…]');
+if (suite !== 'unit' && suite !== 'system' && suite !== 'extended') {
+  console.error('usage: node .ci/test.ts unit|system|extended [path-part…]');
   process.exit(2);
 }
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.test.ts'], { encoding: 'utf8' })
   .split('\n')
   .filter(file => file && existsSync(file))
-  .filter(file => (file.endsWith('.int.test.ts') || file.startsWith('e2e/')) === (suite === 'system'))
+  .filter(file => suiteOf(file) === suite)
   .filter(file => parts.length === 0 || parts.some(part => file.includes(part)));
 if (files.length === 0) {
   console.error(`no ${suite} test matches ${parts.join(' ')}`);
   process.exit(1);
 }
-if (suite === 'system') {
+if (suite !== 'unit') {
   const setup = spawnSync('bash', ['e2e/setup.sh'], { stdio: 'inherit' });
   if (setup.status !== 0) {
     console.error('the components that the system tests need could not be installed; see above');
@@ -32,6 +33,11 @@ if (suite === 'system') {
 const started = Date.now();
 process.exitCode = suite === 'unit' ? await runUnit(files) : runSystem(files);
 console.log(`${suite}: ${files.length} files in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+
+function suiteOf(file: string): 'unit' | 'system' | 'extended' {
+  if (file.startsWith('e2e/extended/')) return 'extended';
+  return file.endsWith('.int.test.ts') || file.startsWith('e2e/') ? 'system' : 'unit';
+}
 
 /** Two files side by side: what the smallest machine has cores for. A test file that hangs is ended, and counts as failed. */
 function runSystem(files: string[]): number {

@@ -45,6 +45,7 @@ import { secretSources } from './manifests/secret-sources.ts';
 import { openLogs } from './open-logs.ts';
 import { openAuthority } from './pki/authority.ts';
 import { secretFile } from './pki/files.ts';
+import { isInFile, type KekOptions, openKek } from './pki/key-encryption.ts';
 import { openKeys } from './pki/keys.ts';
 import { shareKeys } from './pki/shared-keys.ts';
 
@@ -62,8 +63,9 @@ export interface ControlPlaneOptions {
   timestamps?: { url: string; trusted: string; everyMs?: number };
   /** Where the log is; without it, in files of the data folder. */
   kafka?: KafkaConfig | null;
-  /** With Kafka: the key-encryption key that all replicas have; default pki/kek of the data folder. */
-  kekFile?: string;
+  /** Where the key-encryption key is (pki/key-encryption.ts); with Kafka the same for all replicas. */
+  kek?: string;
+  kekWrappedFile?: string;
   env: Readonly<Record<string, string | undefined>>;
   logger: Logger;
   version: string;
@@ -122,10 +124,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const pkiDir = join(dataDir, 'pki');
     const makeAdminToken = () => Buffer.from(`spa_${randomBytes(32).toString('base64url')}\n`);
     // Files have one control plane; with Kafka there may be others.
-    if (options.kafka)
-      await shareKeys({ log: controlTopic, dataDir, kekFile: options.kekFile ?? join(pkiDir, 'kek'), clock, makeAdminToken });
+    const { kek: kekName, kekWrappedFile } = options;
+    const kekOptions: KekOptions = {
+      ...{ dataDir, env: options.env },
+      ...(kekName === undefined ? {} : { kek: kekName }),
+      ...(kekWrappedFile === undefined ? {} : { wrappedFile: kekWrappedFile }),
+    };
+    // A keeper's key that is gone is not made anew under what was sealed to it; one in a file may be: credentials are then applied again.
+    const kek = options.kafka
+      ? await shareKeys({ log: controlTopic, dataDir, openKek: mayMake => openKek(kekOptions, mayMake), clock, makeAdminToken })
+      : await openKek(kekOptions, kekName === undefined || (await controlTopic.endOffset()) === 0n);
+    // Backups and tools find it in the folder; a keeper's is in no file.
+    if (isInFile(kekName) && !(await secretFile(join(pkiDir, 'kek'), () => kek)).equals(kek))
+      throw new GatewayError('KEY_FOREIGN', 'conflict', `${join(pkiDir, 'kek')} is another key than ${kekName ?? ''}: name the right one.`);
     const authority = await openAuthority(pkiDir, clock);
-    const keys = await openKeys(pkiDir);
+    const keys = await openKeys(pkiDir, kek);
     const adminToken = (await secretFile(join(dataDir, 'admin-token'), makeAdminToken)).toString('utf8').trim();
     if (adminToken.length < 20) throw new GatewayError('KEY_INVALID', 'internal', `${join(dataDir, 'admin-token')} holds no usable token.`);
 

@@ -14,6 +14,7 @@ import { isLoopback } from '@sallyport/shared/policy/values.ts';
 import pino from 'pino';
 import { startControlPlane } from './control-plane.ts';
 import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
+import { kekProblem } from './pki/key-encryption.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
                                [--trusted-proxy CIDR ...] [--timestamps URL --timestamps-ca FILE] [--clickhouse URL] [--kafka HOST:PORT,...]
@@ -31,7 +32,9 @@ const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--g
                      PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)
   --clickhouse URL   the session store; user and password in SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD
 
-  --kek FILE         with --kafka: the key-encryption key that all replicas are given (default DIR/pki/kek)
+  --kek WHERE        the key-encryption key, the same for all replicas: a file (default DIR/pki/kek), env:NAME, vault:MOUNT/KEY (transit
+                     engine; VAULT_ADDR and others), aws-kms:KEY; all but files keep it wrapped in DIR/pki/kek.wrapped
+  --kek-wrapped FILE that file, elsewhere
 
 The event log in Apache Kafka (each flag also as a variable, e.g. SALLYPORT_KAFKA):
 ${kafkaUsage}`;
@@ -89,7 +92,7 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
 
 type Options = Pick<
   Parameters<typeof startControlPlane>[0],
-  'dataDir' | 'http' | 'trustedProxies' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kekFile'
+  'dataDir' | 'http' | 'trustedProxies' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kek' | 'kekWrappedFile'
 >;
 
 /** @returns the options, or the text to print instead of starting. */
@@ -106,6 +109,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     timestamps?: string;
     'timestamps-ca'?: string;
     kek?: string;
+    'kek-wrapped'?: string;
     help?: boolean;
   } & KafkaFlagValues;
   try {
@@ -124,6 +128,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         'timestamps-ca': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         kek: { type: 'string' },
+        'kek-wrapped': { type: 'string' },
         ...kafkaFlags,
       },
     }));
@@ -143,6 +148,8 @@ function parseOptions(argv: readonly string[]): Options | string {
   const trustedProxies = proxies.map(each => each.trim());
   const noNetwork = trustedProxies.find(each => parseNetwork(each) === null);
   if (noNetwork !== undefined) return `--trusted-proxy must be an address or a network, not ${JSON.stringify(noNetwork)}.\n\n${usage}`;
+  const wrongKek = values.kek === undefined ? null : kekProblem(values.kek);
+  if (wrongKek !== null) return `--kek ${values.kek ?? ''} cannot be used: ${wrongKek}.\n\n${usage}`;
   const stamps = timestampsOf(
     values.timestamps ?? process.env.SALLYPORT_TIMESTAMPS,
     values['timestamps-ca'] ?? process.env.SALLYPORT_TIMESTAMPS_CA,
@@ -159,7 +166,8 @@ function parseOptions(argv: readonly string[]): Options | string {
   return {
     dataDir: resolve(data),
     kafka,
-    ...(values.kek === undefined ? {} : { kekFile: resolve(values.kek) }),
+    ...(values.kek === undefined ? {} : { kek: values.kek }),
+    ...(values['kek-wrapped'] === undefined ? {} : { kekWrappedFile: resolve(values['kek-wrapped']) }),
     http,
     grpc,
     trustedProxies,

@@ -10,6 +10,7 @@ import { UsageError } from '../usage-error.ts';
 interface Options {
   data?: string;
   kek?: string;
+  kekWrapped?: string;
   json?: true;
   [kafka: string]: unknown;
 }
@@ -22,7 +23,8 @@ export function addBackup(controlPlane: Command, terminal: Terminal): void {
     )
     .argument('<file>')
     .option('--data <DIR>', "the control plane's data folder")
-    .option('--kek <FILE>', 'the key-encryption key (default: pki/kek of the data folder)')
+    .option('--kek <WHERE>', 'the key-encryption key, as of the control plane (default: pki/kek of the data folder)')
+    .option('--kek-wrapped <FILE>', 'where a keeper has wrapped it (default: pki/kek.wrapped of the data folder)')
     .option('--json', 'print JSON')
     .action(async (file: string, _options: Options, command: Command) => {
       const all = command.optsWithGlobals<Options>();
@@ -39,7 +41,8 @@ export function addBackup(controlPlane: Command, terminal: Terminal): void {
     .description('Fills an empty data folder, and an empty log in files or in Kafka, from a backup.')
     .argument('<file>')
     .option('--data <DIR>', 'a new data folder')
-    .option('--kek <FILE>', 'the key-encryption key that the backup was made with')
+    .option('--kek <WHERE>', 'the key-encryption key that the backup was made with')
+    .option('--kek-wrapped <FILE>', 'where a keeper has wrapped it (default: pki/kek.wrapped of the data folder)')
     .option('--json', 'print JSON')
     .action(async (file: string, _options: Options, command: Command) => {
       const all = command.optsWithGlobals<Options>();
@@ -57,6 +60,8 @@ function optionsOf(file: string, options: Options, { env }: Terminal): BackupOpt
     dataDir: path.resolve(options.data),
     file: path.resolve(file),
     kafka: kafkaConfig(kafkaValues(options), env, 'backup'),
-    ...(options.kek === undefined ? {} : { kekFile: path.resolve(options.kek) }),
+    env,
+    ...(options.kek === undefined ? {} : { kek: options.kek }),
+    ...(options.kekWrapped === undefined ? {} : { kekWrappedFile: path.resolve(options.kekWrapped) }),
   };
 }

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addKafkaOptions } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
 import { addBackup } from './control-plane-backup.ts';
+import { addRotateKey } from './control-plane-rotate-key.ts';
 
 export function define(terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
   const command = new Command('sallyport control-plane')
@@ -16,7 +17,11 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
     .option('--timestamps <URL>', 'time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)')
     .option('--timestamps-ca <FILE>', 'PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)')
     .option('--clickhouse <URL>', 'session store to read from; SALLYPORT_STORE_USER and SALLYPORT_STORE_PASSWORD say as whom')
-    .option('--kek <FILE>', 'with --kafka: the key-encryption key that all replicas are given (default: pki/kek of the data folder)')
+    .option(
+      '--kek <WHERE>',
+      'the key-encryption key, the same for all replicas: a file, env:NAME, vault:MOUNT/KEY or aws-kms:KEY (default: pki/kek of the data folder)',
+    )
+    .option('--kek-wrapped <FILE>', 'where a keeper has wrapped it (default: pki/kek.wrapped of the data folder)')
     .allowUnknownOption()
     .allowExcessArguments()
     .action(async () => {
@@ -24,5 +29,6 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
       exit(await runControlPlane(rest));
     });
   addBackup(command, terminal);
+  addRotateKey(command, terminal);
   return addKafkaOptions(command);
 }

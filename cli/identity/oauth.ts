@@ -52,9 +52,17 @@ export async function deviceLogin(
   const known = configuration.serverMetadata().scopes_supported;
   const scope = SCOPES.filter(each => !known || known.includes(each)).join(' ');
   return asFailure('the sign-in failed', async () => {
-    const device = await oidc.initiateDeviceAuthorization(configuration, { scope });
+    // Some providers want PKCE here as well; to the others the parameters are unknown, which they ignore.
+    const verifier = oidc.randomPKCECodeVerifier();
+    const challenge = { code_challenge: await oidc.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' };
+    const device = await oidc.initiateDeviceAuthorization(configuration, { scope, ...challenge });
     show(device.verification_uri, device.user_code, device.verification_uri_complete);
-    return loginOf(issuer, clientId, audiences, await oidc.pollDeviceAuthorizationGrant(configuration, device));
+    return loginOf(
+      issuer,
+      clientId,
+      audiences,
+      await oidc.pollDeviceAuthorizationGrant(configuration, device, { code_verifier: verifier }),
+    );
   });
 }
 

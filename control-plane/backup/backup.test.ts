@@ -46,13 +46,13 @@ test('a backup restores the same log and the same keys, and has no key in the cl
     }
     const target = join(dir, 'restored');
     const kekFile = join(dir, 'data', 'pki', 'kek');
-    assert.deepEqual(await restore({ dataDir: target, file, kafka, kekFile }), { keys: 3, entries: 600 });
+    assert.deepEqual(await restore({ dataDir: target, file, kafka, kek: kekFile }), { keys: 3, entries: 600 });
     assert.deepEqual(await entriesOf(target), await entriesOf(join(dir, 'data')));
     for (const name of ['pki/kek', 'pki/lease.key', 'pki/ca.crt', 'admin-token']) {
       assert.deepEqual(await readFile(join(target, name)), await readFile(join(dir, 'data', name)), name);
     }
     assert.equal((await stat(join(target, 'pki', 'lease.key'))).mode & 0o777, 0o600);
-    await assert.rejects(restore({ dataDir: target, file, kafka, kekFile }), { code: 'RESTORE_NOT_EMPTY' });
+    await assert.rejects(restore({ dataDir: target, file, kafka, kek: kekFile }), { code: 'RESTORE_NOT_EMPTY' });
     await assert.rejects(backup({ dataDir: join(dir, 'data'), file, kafka }), { code: 'BACKUP_UNWRITABLE' });
   }));
 
@@ -77,11 +77,11 @@ test('a backup that was cut, changed, put in another order, or is sealed to anot
     for (const [what, damaged, code] of damages) {
       const bad = join(dir, 'bad.jsonl');
       await writeFile(bad, damaged.map(line => `${line}\n`).join(''));
-      await assert.rejects(restore({ dataDir: target, file: bad, kafka, kekFile }), { code }, what);
+      await assert.rejects(restore({ dataDir: target, file: bad, kafka, kek: kekFile }), { code }, what);
     }
     await writeFile(join(dir, 'other-kek'), Buffer.alloc(32, 9));
-    await assert.rejects(restore({ dataDir: target, file, kafka, kekFile: join(dir, 'other-kek') }), { code: 'SECRET_UNSEALABLE' });
-    await assert.rejects(restore({ dataDir: target, file, kafka, kekFile: join(dir, 'nowhere') }), { code: 'KEK_MISSING' });
-    await assert.rejects(restore({ dataDir: target, file: join(dir, 'nowhere'), kafka, kekFile }), { code: 'BACKUP_UNREADABLE' });
+    await assert.rejects(restore({ dataDir: target, file, kafka, kek: join(dir, 'other-kek') }), { code: 'SECRET_UNSEALABLE' });
+    await assert.rejects(restore({ dataDir: target, file, kafka, kek: join(dir, 'nowhere') }), { code: 'KEK_MISSING' });
+    await assert.rejects(restore({ dataDir: target, file: join(dir, 'nowhere'), kafka, kek: kekFile }), { code: 'BACKUP_UNREADABLE' });
     await assert.rejects(stat(join(target, 'pki')), { code: 'ENOENT' });
   }));

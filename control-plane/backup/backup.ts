@@ -9,13 +9,14 @@
 import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
-import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { lockDirectory } from '../log/directory-lock.ts';
 import { type LogReader, openLogReader } from '../log/event-log.ts';
 import { openKafkaLogReader } from '../log/kafka-log.ts';
 import { openLogs } from '../open-logs.ts';
 import { publicFile, secretFile } from '../pki/files.ts';
+import { isInFile, openKek } from '../pki/key-encryption.ts';
 import { sealer } from '../pki/keys.ts';
 import { type BackupItem, type BackupSize, readBackup, writeBackup } from './backup-file.ts';
 
@@ -23,8 +24,10 @@ export interface BackupOptions {
   dataDir: string;
   file: string;
   kafka: KafkaConfig | null;
-  /** Default pki/kek of the data folder. */
-  kekFile?: string;
+  /** As the control plane's `--kek`; default pki/kek of the data folder. */
+  kek?: string;
+  kekWrappedFile?: string;
+  env?: Readonly<Record<string, string | undefined>>;
 }
 
 const readMax = 500;
@@ -32,11 +35,12 @@ const appendBytesMax = 1024 * 1024;
 const context = (name: string) => `backup/${name}`;
 
 /** @throws {GatewayError} DATA_UNREADABLE, BACKUP_UNWRITABLE, the log's errors. */
-export async function backup({ dataDir, file, kafka, kekFile }: BackupOptions): Promise<BackupSize> {
+export async function backup(options: BackupOptions): Promise<BackupSize> {
+  const { dataDir, file, kafka } = options;
   const log: LogReader =
     kafka === null ? openLogReader(join(dataDir, 'log', 'sallyport.control')) : openKafkaLogReader(kafka, kafka.topics.control);
   try {
-    const { sealAtRest } = sealer(await readKek(kekFile ?? join(dataDir, 'pki', 'kek')));
+    const { sealAtRest } = sealer(await kekOf(options));
     // Fixed now: the log goes on growing.
     const end = await log.endOffset();
     async function* items(): AsyncGenerator<BackupItem> {
@@ -61,8 +65,9 @@ export async function backup({ dataDir, file, kafka, kekFile }: BackupOptions): 
  * Reads the whole file first and opens every key in it; only then anything is written.
  * @throws {GatewayError} BACKUP_…; SECRET_UNSEALABLE when the key-encryption key is another; RESTORE_NOT_EMPTY.
  */
-export async function restore({ dataDir, file, kafka, kekFile }: BackupOptions): Promise<BackupSize> {
-  const kek = await readKek(kekFile ?? join(dataDir, 'pki', 'kek'));
+export async function restore(options: BackupOptions): Promise<BackupSize> {
+  const { dataDir, file, kafka } = options;
+  const kek = await kekOf(options);
   const { openAtRest } = sealer(kek);
   const keys = new Map<string, Buffer>();
   const size: BackupSize = { keys: 0, entries: 0 };
@@ -92,7 +97,7 @@ export async function restore({ dataDir, file, kafka, kekFile }: BackupOptions):
         `The control log ${kafka === null ? `in ${dataDir}` : kafka.topics.control} has entries already: restore into an empty one (--kafka-topics names others).`,
       );
     }
-    await install(join(dataDir, 'pki', 'kek'), kek);
+    if (isInFile(options.kek)) await install(join(dataDir, 'pki', 'kek'), kek);
     for (const [name, content] of keys) await install(pathOf(dataDir, name), content);
     let waiting: BackupItem[] = [];
     let bytes = 0;
@@ -121,17 +126,9 @@ export async function restore({ dataDir, file, kafka, kekFile }: BackupOptions):
   }
 }
 
-async function readKek(path: string): Promise<Buffer> {
-  const kek = await readFile(path).catch((cause: unknown) => {
-    throw new GatewayError(
-      'KEK_MISSING',
-      'unavailable',
-      `The key-encryption key cannot be read from ${path}: ${errorText(cause)}. Name it with --kek.`,
-      { cause },
-    );
-  });
-  if (kek.length === 32) return kek;
-  throw new GatewayError('KEY_INVALID', 'invalid', `${path} must have 32 bytes, not ${kek.length}.`);
+function kekOf({ dataDir, kek, kekWrappedFile, env = {} }: BackupOptions): Promise<Buffer> {
+  const wrapped = kekWrappedFile === undefined ? {} : { wrappedFile: kekWrappedFile };
+  return openKek({ dataDir, env, ...(kek === undefined ? {} : { kek }), ...wrapped }, false);
 }
 
 /** The installation's keys but for the key-encryption key. */

@@ -46,7 +46,7 @@ export async function readAwsSecret(source: AwsSecretSource, env: Env, nowMs: nu
 }
 
 /** @throws {GatewayError} SECRET_MISSING. */
-async function awsKeys(env: Env): Promise<AwsKeys> {
+export async function awsKeys(env: Env): Promise<AwsKeys> {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_SESSION_TOKEN: sessionToken } = env;
   if (accessKeyId && secretAccessKey) return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
   const relative = env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'];

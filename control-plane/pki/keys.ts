@@ -2,6 +2,7 @@
  * The control plane's own secrets, each in a file of its own under DATA/pki (mode 0600), made at the first start:
  *
  * - kek: AES-256 key-encryption key. Secrets at rest are sealed to it as envelopes (a fresh data key per secret, wrapped by the kek).
+ *   A keeper of keys may have it instead (key-encryption.ts).
  * - lease.key: Ed25519, signs leases. ticket.key: Ed25519, signs tickets. They are apart so that neither passes for the other.
  * - evidence.key: Ed25519, signs the heads of the control log's tree; auditors pin its public half.
  * - derivation.key: input of HKDF for keys that must stay the same for ever: masks, fingerprints.
@@ -41,8 +42,9 @@ export interface ControlPlaneKeys {
   derive(purpose: string): Buffer;
 }
 
-export async function openKeys(dir: string): Promise<ControlPlaneKeys> {
-  const kek = await secretFile(join(dir, 'kek'), () => randomBytes(32));
+/** @param given the key-encryption key; absent: that of the folder. */
+export async function openKeys(dir: string, given?: Buffer): Promise<ControlPlaneKeys> {
+  const kek = given ?? (await secretFile(join(dir, 'kek'), () => randomBytes(32)));
   const derivation = await secretFile(join(dir, 'derivation.key'), () => randomBytes(32));
   for (const [name, key] of Object.entries({ kek, 'derivation.key': derivation })) {
     if (key.length !== 32) throw new GatewayError('KEY_INVALID', 'internal', `${join(dir, name)} must have 32 bytes, not ${key.length}.`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { EventLog } from '../log/event-log.ts';
 import { openFileLog } from '../log/file-log.ts';
+import { openKek } from './key-encryption.ts';
 import { shareKeys } from './shared-keys.ts';
 
 async function withLog(body: (log: EventLog, dir: string) => Promise<void>): Promise<void> {
@@ -21,7 +22,13 @@ async function withLog(body: (log: EventLog, dir: string) => Promise<void>): Pro
 const names = ['pki/ca.key', 'pki/ca.crt', 'pki/derivation.key', 'pki/lease.key', 'pki/ticket.key', 'pki/evidence.key', 'admin-token'];
 const contents = (dataDir: string) => Promise.all(names.map(name => readFile(join(dataDir, name), 'base64')));
 const share = (log: EventLog, dataDir: string, kekFile: string) =>
-  shareKeys({ log, dataDir, kekFile, clock: Date.now, makeAdminToken: () => Buffer.from(`spa_of_${dataDir}`) });
+  shareKeys({
+    log,
+    dataDir,
+    openKek: mayMake => openKek({ kek: kekFile, dataDir, env: {} }, mayMake),
+    clock: Date.now,
+    makeAdminToken: () => Buffer.from(`spa_of_${dataDir}`),
+  });
 
 test('of replicas that start at once one makes the keys; a later one, and one that lost its folder, get the same', () =>
   withLog(async (log, dir) => {

@@ -1,12 +1,12 @@
 /**
  * The keys of an installation with several replicas: in the control log, each in a stream of its own, sealed to the key-encryption key,
- * which every replica is given as a file. The first replica proposes keys; of two that propose at the same moment the one that comes
+ * which every replica is given (key-encryption.ts). The first replica proposes keys; of two that propose at the same moment the one that comes
  * first in the log wins, and the other takes its keys. A replica's own folder is a cache of them: it can be deleted.
  *
  * Runs before the keys are opened (keys.ts, authority.ts), which find their files as if they had made them.
  */
-import { randomBytes, randomUUIDv7 } from 'node:crypto';
-import { access, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUIDv7 } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
@@ -21,8 +21,8 @@ import { openKeys, sealer } from './keys.ts';
 export interface SharedKeysOptions {
   log: EventLog;
   dataDir: string;
-  /** The key-encryption key, 32 bytes; made at the installation's first start when it is missing. */
-  kekFile: string;
+  /** Opens the key-encryption key, 32 bytes; at the installation's first start it may be made. */
+  openKek: (mayMake: boolean) => Promise<Buffer>;
   clock: () => number;
   makeAdminToken: () => Uint8Array;
 }
@@ -36,17 +36,11 @@ const adminTokenFile = 'admin-token';
  * Brings the files under `dataDir` in line with the log, and the log up to date with files that it does not have.
  * @throws {GatewayError} KEK_MISSING, SECRET_UNSEALABLE when the key-encryption key is not the installation's; KEY_FOREIGN when the
  *   folder has keys of another installation; the log's errors.
+ * @returns the key-encryption key.
  */
-export async function shareKeys({ log, dataDir, kekFile, clock, makeAdminToken }: SharedKeysOptions): Promise<void> {
+export async function shareKeys({ log, dataDir, openKek, clock, makeAdminToken }: SharedKeysOptions): Promise<Buffer> {
   let adopted = await adoptedKeys(log);
-  if (adopted.size > 0 && !(await exists(kekFile))) {
-    throw new GatewayError(
-      'KEK_MISSING',
-      'conflict',
-      `The keys in this log are sealed to a key-encryption key that is not at ${kekFile}. Copy pki/kek of another replica there (mode 0600), or name it with --kek.`,
-    );
-  }
-  const kek = await secretFile(kekFile, () => randomBytes(32));
+  const kek = await openKek(adopted.size === 0);
   const { sealAtRest, openAtRest } = sealer(kek);
   const open = (stream: string, sealed: string) => JSON.parse(openAtRest(sealed, stream).toString('utf8')) as Record<string, string>;
 
@@ -64,15 +58,14 @@ export async function shareKeys({ log, dataDir, kekFile, clock, makeAdminToken }
     for (const name of await readdir(join(dataDir, 'pki')).catch(() => [])) {
       if (/\.(key|crt)$/.test(name) && !known.has(name)) await copyFile(join(dataDir, 'pki', name), join(draft, name));
     }
-    await writeFile(join(draft, 'kek'), kek, { mode: 0o600 });
     await openAuthority(draft, clock);
-    await openKeys(draft);
+    await openKeys(draft, kek);
     const own = await readFile(join(dataDir, adminTokenFile)).catch(() => null);
     await secretFile(join(draft, adminTokenFile), () => own ?? makeAdminToken());
 
     const proposals = new Map<string, Record<string, string>>();
     for (const name of await readdir(draft)) {
-      if (name === 'kek' || known.has(name)) continue;
+      if (known.has(name)) continue;
       const group = Object.keys(groups).find(each => groups[each]?.includes(name)) ?? name;
       const stream = `${installationKeyAggregate.name}/${group}`;
       proposals.set(stream, { ...proposals.get(stream), [name]: (await readFile(join(draft, name))).toString('base64') });
@@ -87,7 +80,7 @@ export async function shareKeys({ log, dataDir, kekFile, clock, makeAdminToken }
     for (const [stream, sealed] of adopted) {
       for (const [name, content] of Object.entries(open(stream, sealed))) await install(dataDir, name, Buffer.from(content, 'base64'));
     }
-    if (kekFile !== join(dataDir, 'pki', 'kek')) await install(dataDir, 'kek', kek);
+    return kek;
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
@@ -135,12 +128,5 @@ async function install(dataDir: string, name: string, content: Buffer): Promise<
     'KEY_FOREIGN',
     'conflict',
     `${path} is not the key of the installation whose log this is: the folder belongs to another. Start with an empty data folder and the key-encryption key of this installation.`,
-  );
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
   );
 }

@@ -1,5 +1,5 @@
 /** A SAML provider for tests: responses as a provider signs and encrypts them, and parts of them for those who move them about. */
-import { randomUUID, webcrypto } from 'node:crypto';
+import { constants, createCipheriv, publicEncrypt, randomBytes, randomUUID, webcrypto } from 'node:crypto';
 import 'reflect-metadata';
 import { createRequire } from 'node:module';
 import * as x509 from '@peculiar/x509';
@@ -120,6 +120,19 @@ export async function encrypted(
     error ? reject(error) : resolve(String(result)),
   );
   return `<saml:EncryptedAssertion>${await promise}</saml:EncryptedAssertion>`;
+}
+
+/** Encrypted as today's servers do it: `rsa-oaep` with one hash for both. */
+export function sealedTo(assertion: string, to: Signer, hash: 'sha256' | 'sha512', content: 'aes128-gcm' | 'aes256-gcm'): string {
+  const dataKey = randomBytes(content === 'aes128-gcm' ? 16 : 32);
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv(content === 'aes128-gcm' ? 'aes-128-gcm' : 'aes-256-gcm', dataKey, nonce);
+  const bytes = Buffer.concat([nonce, cipher.update(assertion), cipher.final(), cipher.getAuthTag()]).toString('base64');
+  const key = publicEncrypt({ key: to.publicKeyPem, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash }, dataKey).toString(
+    'base64',
+  );
+  const method = `<xenc:EncryptionMethod Algorithm="http://www.w3.org/2009/xmlenc11#rsa-oaep"><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#${hash}"/><xenc11:MGF xmlns:xenc11="http://www.w3.org/2009/xmlenc11#" Algorithm="http://www.w3.org/2009/xmlenc11#mgf1${hash}"/></xenc:EncryptionMethod>`;
+  return `<saml:EncryptedAssertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><xenc:EncryptedData xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"><xenc:EncryptionMethod Algorithm="http://www.w3.org/2009/xmlenc11#${content}"/><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><xenc:EncryptedKey>${method}<xenc:CipherData><xenc:CipherValue>${key}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo><xenc:CipherData><xenc:CipherValue>${bytes}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData></saml:EncryptedAssertion>`;
 }
 
 export function said(over: Partial<Said> = {}): Said {

@@ -4,7 +4,17 @@ import { before, describe, test } from 'node:test';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { SamlSpec } from '@sallyport/shared/policy/model.ts';
 import { finishSaml, startSaml } from './saml.ts';
-import { assertionXml, encrypted, responseXml, type Said, type Signer, said, samlSigner, signed } from './saml-provider.testing.ts';
+import {
+  assertionXml,
+  encrypted,
+  responseXml,
+  type Said,
+  type Signer,
+  said,
+  samlSigner,
+  sealedTo,
+  signed,
+} from './saml-provider.testing.ts';
 
 const acsUrl = 'http://127.0.0.1:8420/auth/saml';
 let idp: Signer;
@@ -76,6 +86,18 @@ describe('what a provider says', () => {
     const sealed = responseXml(about, await encrypted(signed(assertionXml(about), idp, 'Assertion'), ours));
     assert.equal((await finish(sealed, {}, ours.keyPem)).principal.name, 'ann@example.com');
     assert.equal((await finish(signed(sealed, idp, 'Response'), {}, ours.keyPem)).principal.name, 'ann@example.com');
+    for (const [hash, content] of [
+      ['sha256', 'aes256-gcm'],
+      ['sha512', 'aes128-gcm'],
+    ] as const) {
+      const xml = responseXml(about, sealedTo(signed(assertionXml(about), idp, 'Assertion'), ours, hash, content));
+      assert.equal((await finish(xml, {}, ours.keyPem)).principal.name, 'ann@example.com', hash);
+      const mixed = xml.replace(`mgf1${hash}`, 'mgf1sha384');
+      await refusedAs(finish(mixed, {}, ours.keyPem), /AES-GCM/, 'two hashes');
+      const value = /<xenc:CipherValue>(.)/.exec(xml)?.[1] ?? '';
+      const other = xml.replace(`<xenc:CipherValue>${value}`, `<xenc:CipherValue>${value === 'A' ? 'B' : 'A'}`);
+      await refusedAs(finish(other, {}, ours.keyPem), /cannot be decrypted/, 'a changed ciphertext');
+    }
     await refusedAs(finish(good(), {}, ours.keyPem), /not encrypted/);
     await refusedAs(finish(sealed), /no `decryptionKey`/);
     await refusedAs(finish(sealed, {}, other.keyPem), /cannot be decrypted/);

@@ -1,6 +1,7 @@
 /**
- * The console as a SAML 2.0 service provider: AuthnRequest by redirect, response by POST. node-saml makes requests, decrypts and verifies
- * signatures with the certificates of the manifest; what a message must look like, and what an assertion says, is saml-document.ts's. What
+ * The console as a SAML 2.0 service provider: AuthnRequest by redirect, response by POST. node-saml makes requests and verifies
+ * signatures with the certificates of the manifest; what a message must look like, and what an assertion says, is saml-document.ts's,
+ * decryption saml-decrypt.ts's. What
  * is read is the text that was signed, as verification gives it back, and nothing else of the message.
  *
  * Deliberately absent: requests signed by us, sign-in that the provider begins (there is no request that it could answer), single logout,
@@ -9,10 +10,11 @@
  * @see SAML 2.0 profiles section 4.1
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { errorText } from '@sallyport/shared/errors.ts';
 import type { Principal, SamlSpec } from '@sallyport/shared/policy/model.ts';
+import { decryptAssertion } from './saml-decrypt.ts';
 import { checkDecrypted, checkResponse, type Expected, readAssertion, refused } from './saml-document.ts';
-import { type CacheItem, type CacheProvider, decrypt, SAML, type SamlProvider } from './xml-libraries.ts';
+import { type CacheItem, type CacheProvider, SAML, type SamlProvider } from './xml-libraries.ts';
 
 /** What the browser keeps, sealed, between leaving for the provider and coming back. */
 export interface PendingSaml {
@@ -37,7 +39,7 @@ const groupsMax = 1000;
 /** Where the browser goes to sign in. */
 export async function startSaml(spec: SamlSpec, acsUrl: string): Promise<{ url: URL; pending: PendingSaml }> {
   const requestId = `_${randomBytes(20).toString('hex')}`;
-  const saml = provider(spec, undefined, acsUrl, requestId, 0);
+  const saml = provider(spec, acsUrl, requestId, 0);
   return { url: new URL(await saml.getAuthorizeUrlAsync('', undefined, {})), pending: { requestId } };
 }
 
@@ -60,10 +62,16 @@ export async function finishSaml(
   const encrypted = checkResponse(textOf(response), expected);
   if (key === undefined && encrypted !== null) refused('its assertion is encrypted, and the manifest has no `decryptionKey`');
   if (key !== undefined && encrypted === null) refused('its assertion is not encrypted, and the manifest has a `decryptionKey`');
-  if (key !== undefined && encrypted !== null) checkDecrypted(await decrypted(encrypted, key));
+  let message = response;
+  if (key !== undefined && encrypted !== null) {
+    const assertion = decryptAssertion(encrypted, key);
+    checkDecrypted(assertion);
+    // What was encrypted stands for itself: its signature is over itself alone, whatever is around it.
+    message = Buffer.from(bareResponse(requestId, assertion.replace(/^\s*<\?xml [^>]*\?>/, ''))).toString('base64');
+  }
   let signed: string | undefined;
   try {
-    const { profile } = await provider(spec, key, acsUrl, requestId, nowMs).validatePostResponseAsync({ SAMLResponse: response });
+    const { profile } = await provider(spec, acsUrl, requestId, nowMs).validatePostResponseAsync({ SAMLResponse: message });
     signed = profile?.getAssertionXml?.();
   } catch (cause) {
     refused(`it cannot be verified (${errorText(cause).slice(0, 200)})`, cause);
@@ -103,8 +111,12 @@ function isName(text: string): boolean {
   return text !== '' && text.length <= nameCharactersMax && !/\p{Cc}/u.test(text);
 }
 
+function bareResponse(requestId: string, assertion: string): string {
+  return `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_${randomBytes(16).toString('hex')}" Version="2.0" InResponseTo="${requestId}">${assertion}</samlp:Response>`;
+}
+
 /** One for each message: it remembers nothing. */
-function provider(spec: SamlSpec, key: string | undefined, acsUrl: string, requestId: string, nowMs: number): SamlProvider {
+function provider(spec: SamlSpec, acsUrl: string, requestId: string, nowMs: number): SamlProvider {
   return new SAML({
     idpCert: spec.certificates,
     issuer: spec.entityId,
@@ -120,7 +132,6 @@ function provider(spec: SamlSpec, key: string | undefined, acsUrl: string, reque
     validateInResponseTo: 'always',
     cacheProvider: onlyRequest(requestId, nowMs),
     generateUniqueId: () => requestId,
-    ...(key === undefined ? {} : { decryptionPvk: key }),
   });
 }
 
@@ -141,19 +152,5 @@ function textOf(response: string): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(response, 'base64'));
   } catch (cause) {
     refused('it is no text', cause);
-  }
-}
-
-async function decrypted(xml: string, key: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  try {
-    decrypt(xml, { key, disallowDecryptionWithInsecureAlgorithm: true, warnInsecureAlgorithm: false }, (error, result) => {
-      if (error === null || error === undefined) resolve(String(result));
-      else reject(error);
-    });
-    return await promise;
-  } catch (cause) {
-    if (cause instanceof GatewayError) throw cause;
-    refused('it cannot be decrypted with the manifest’s key', cause);
   }
 }

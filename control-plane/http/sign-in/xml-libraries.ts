@@ -59,16 +59,6 @@ interface ProviderOptions {
   validateInResponseTo: 'always';
   cacheProvider: CacheProvider;
   generateUniqueId: () => string;
-  decryptionPvk?: string;
 }
 
 export const { SAML } = load('@node-saml/node-saml') as { SAML: new (options: ProviderOptions) => SamlProvider };
-
-type Answer = (error: Error | null | undefined, result?: string) => void;
-interface DecryptOptions {
-  key: string;
-  disallowDecryptionWithInsecureAlgorithm: boolean;
-  warnInsecureAlgorithm: boolean;
-}
-
-export const { decrypt } = load('xml-encryption') as { decrypt: (xml: string, options: DecryptOptions, answer: Answer) => void };
