@@ -26,6 +26,7 @@ import { Fleet } from './grpc/fleet.ts';
 import { startGrpcServer } from './grpc/server.ts';
 import { ManifestHistory } from './history/manifest-history.ts';
 import { AdmissionDesk } from './http/admission.ts';
+import { answerApproval } from './http/answer-approval.ts';
 import { AccessRoles } from './http/authorization.ts';
 import type { ApiContext } from './http/context.ts';
 import { IssuerKeys } from './http/issuer-keys.ts';
@@ -164,8 +165,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => fleet.close());
     const approvals = new ApprovalDesk({ control, fleet, logger, clock });
     closers.push(() => approvals.close());
-    const channels = new Channels({ control, keys, dataDir, logger, clock });
-    closers.push(() => channels.close());
     const enrolment = new Enrolment({
       control,
       authority,
@@ -236,6 +235,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       names: namesFor(httpHost, options.names),
     });
     const signIn = new SignIn({ control, administration, keys, logger, clock, address });
+    const channels = new Channels({
+      ...{ control, keys, dataDir, logger, clock, consoleUrl },
+      answering: {
+        signedIn: name => signIn.sessions.personsNamed(name).filter(person => !control.state.isBlocked(person.name)),
+        answer: (id, answer, principal, { channel, requestId, address: authorAddress }) => {
+          const { name: author, issuer, subject } = principal;
+          const reason = `in Slack, channel ${channel}`;
+          const provenance = { author, authorIdentity: { issuer, subject }, authorAddress, reason, requestId };
+          return answerApproval({ control, clock }, { id, answer, principal, reason }, provenance);
+        },
+      },
+    });
+    closers.push(() => channels.close());
     const limits = {
       ...(options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits }),
       ...(options.trustedProxies === undefined ? {} : { trustedProxies: options.trustedProxies }),
@@ -246,6 +258,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       verifyContext,
       signIn,
       address,
+      channels,
       ...limits,
       ...(tls === undefined ? {} : { tls }),
     });

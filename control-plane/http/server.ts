@@ -8,6 +8,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { Channels } from '../channels/channels.ts';
 import { useAuthentication } from './authentication.ts';
 import { useClientAddresses } from './client-address.ts';
 import type { ApiContext } from './context.ts';
@@ -21,6 +22,7 @@ import { accessRoutes } from './routes/access.ts';
 import { accessReviewRoutes } from './routes/access-review.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { channelRoutes } from './routes/channels.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -51,6 +53,7 @@ export interface HttpServerOptions {
   adminToken: string;
   verifyContext: VerifyContext;
   signIn: SignIn;
+  channels: Channels;
   address: PublicAddress;
   rateLimits?: RateLimits;
   /** CIDR: proxies whose word on where requests come from is taken (client-address.ts). */
@@ -64,7 +67,7 @@ const maxHeaderSize = 32 * 1024;
 
 /** Builds the server without listening, for tests and for `startHttpServer`. */
 export async function buildHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
-  const { context, adminToken, verifyContext, signIn, address, tls, rateLimits, trustedProxies = [] } = options;
+  const { context, adminToken, verifyContext, signIn, address, channels, tls, rateLimits, trustedProxies = [] } = options;
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -150,6 +153,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(recordingRoutes(context));
   await app.register(sshRoutes(context));
   await app.register(approvalRoutes(context));
+  await app.register(channelRoutes(channels));
   await app.register(requestRoutes(context));
   await app.register(policyRoutes(context));
   await app.register(questionRoutes(context));

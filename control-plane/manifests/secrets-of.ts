@@ -21,7 +21,18 @@ export function secretsOf(manifest: Manifest): { path: string; source: SecretSou
       ...(saml?.decryptionKey === undefined ? [] : [{ path: 'saml.decryptionKey', source: saml.decryptionKey }]),
     ];
   }
-  if (isKind(manifest, 'Channel')) return [{ path: 'webhook.secret', source: manifest.spec.webhook.secret }];
+  if (isKind(manifest, 'Channel')) {
+    const { webhook, slack } = manifest.spec;
+    return [
+      ...(webhook === undefined ? [] : [{ path: 'webhook.secret', source: webhook.secret }]),
+      ...(slack === undefined
+        ? []
+        : [
+            { path: 'slack.token', source: slack.token },
+            { path: 'slack.signingSecret', source: slack.signingSecret },
+          ]),
+    ];
+  }
   return [];
 }
 
@@ -38,7 +49,14 @@ export function withoutSecrets(manifest: Manifest): Manifest {
     if (oidc?.console?.clientSecret !== undefined) oidc.console.clientSecret = shown(oidc.console.clientSecret);
     if (saml?.decryptionKey !== undefined) saml.decryptionKey = shown(saml.decryptionKey);
   }
-  if (isKind(copy, 'Channel')) copy.spec.webhook.secret = shown(copy.spec.webhook.secret);
+  if (isKind(copy, 'Channel')) {
+    const { webhook, slack } = copy.spec;
+    if (webhook !== undefined) webhook.secret = shown(webhook.secret);
+    if (slack !== undefined) {
+      slack.token = shown(slack.token);
+      slack.signingSecret = shown(slack.signingSecret);
+    }
+  }
   return copy;
 }
 

@@ -566,16 +566,31 @@ const accessPolicy: Type<AccessPolicySpec> = mapped(
   },
 );
 
-const channel: Type<ChannelSpec> = object({
-  webhook: required(
-    object({
-      url: required(issuer(), 'Where messages are posted.'),
-      secret: required(secret(), 'What messages are signed with; shared with the far side.'),
-    }),
-    'Messages as JSON over HTTP.',
-  ),
-  groups: optional(groups(1), 'Only approvals that one of these groups answers. Absent: all.'),
-});
+const SLACK_API = 'https://slack.com/api/';
+
+const channel: Type<ChannelSpec> = mapped(
+  object({
+    webhook: optional(
+      object({
+        url: required(issuer(), 'Where messages are posted.'),
+        secret: required(secret(), 'What messages are signed with; shared with the far side.'),
+      }),
+      'Messages as JSON over HTTP.',
+    ),
+    slack: optional(
+      object({
+        channel: required(line(64), 'The Slack channel’s id, as `C0123456789`.'),
+        token: required(secret(), 'The bot token of the Slack app (`xoxb-…`).'),
+        signingSecret: required(secret(), 'The signing secret of the Slack app: what pressed buttons are signed with.'),
+        url: defaulted(issuer(), SLACK_API, SLACK_API, 'Slack’s API, with a slash at its end.'),
+      }),
+      'Messages in Slack, with buttons for those who are signed in to the console.',
+    ),
+    groups: optional(groups(1), 'Only approvals that one of these groups answers. Absent: all.'),
+  }),
+  (spec, node, reading) =>
+    (spec.webhook === undefined) === (spec.slack === undefined) ? reading.problem(node, 'give one of `webhook` and `slack`') : spec,
+);
 
 /** The schema of every kind's `spec`. */
 export const SPECS: { readonly [K in Kind]: Type<SpecOf[K]> } = {

@@ -168,8 +168,10 @@ export interface RoleRequests {
 
 /** Where approvals are told, beside the console and the CLI. */
 export interface ChannelSpec {
-  /** Signed with the secret (control-plane/channels/signature.ts). */
-  webhook: { url: string; secret: SecretSource };
+  /** Signed with the secret (control-plane/channels/signature.ts). One of `webhook` and `slack`. */
+  webhook?: { url: string; secret: SecretSource };
+  /** Messages with buttons; `url` is the API's, with a slash at its end. */
+  slack?: { channel: string; token: SecretSource; signingSecret: SecretSource; url: string };
   /** Only approvals that one of these answers; absent: all. */
   groups?: string[];
 }

@@ -6,9 +6,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { readPreview } from '@sallyport/shared/policy/preview.ts';
 import { Type } from 'typebox';
-import { type ApprovalState, type Approver, approvalAggregate } from '../../aggregates/approval.ts';
-import { approveRequest, approvingLooksAt } from '../../aggregates/approve-request.ts';
-import { action, informedAction } from '../../aggregates/control-log.ts';
+import type { ApprovalState } from '../../aggregates/approval.ts';
+import { answerApproval } from '../answer-approval.ts';
 import { type Caller, callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
@@ -17,7 +16,7 @@ import * as schemas from '../schemas.ts';
 export const ApprovalId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f-]{36}$' }) });
 
 export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
-  const { control, clock } = context;
+  const { control } = context;
   return async app => {
     app.route({
       method: 'GET',
@@ -75,25 +74,8 @@ export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           if (caller.type === 'admin') {
             throw new GatewayError('APPROVAL_NEEDS_PERSON', 'denied', 'An approval needs a person: send your identity provider’s token.');
           }
-          if (caller.principal.kind !== 'person') {
-            throw new GatewayError('APPROVAL_NEEDS_PERSON', 'denied', 'An approval needs a person: workloads do not approve.');
-          }
           const reason = request.body.reason ?? '';
-          const { name, issuer, subject, groups, delegation } = caller.principal;
-          if (delegation.length > 0) {
-            throw new GatewayError(
-              'APPROVAL_NEEDS_PERSON',
-              'denied',
-              'An approval needs the person: whoever acts for them does not approve.',
-            );
-          }
-          const approver: Approver = { name, issuer, subject, groups, reason, atMs: clock() };
-          const answered =
-            answer === 'deny'
-              ? action(approvalAggregate, id, { type: 'deny', approver })
-              : informedAction(approvalAggregate, id, approvingLooksAt, all => approveRequest(all, id, approver, clock()));
-          const outcome = await control.execute([answered], provenanceOf(request, reason));
-          if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+          await answerApproval(context, { id, answer, principal: caller.principal, reason }, provenanceOf(request, reason));
           const [approval] = shown(id, control.state.approval(id));
           if (approval === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
           return approval;

@@ -106,6 +106,17 @@ export class BrowserSessions {
     return lasts ? session : undefined;
   }
 
+  /** Persons who are signed in under a name (case does not count), newest sign-in first; looking keeps nobody from idling out. */
+  personsNamed(name: string): Principal[] {
+    const wanted = name.toLowerCase();
+    return [...this.#sessions.values()]
+      .filter(
+        ({ id, principal }) => principal.kind === 'person' && principal.name.toLowerCase() === wanted && this.lasting(id) !== undefined,
+      )
+      .sort((a, b) => b.startedAtMs - a.startedAtMs)
+      .map(({ principal }) => principal);
+  }
+
   end(id: string): void {
     this.#sessions.delete(id);
   }
