@@ -49,6 +49,7 @@ import { secretFile } from './pki/files.ts';
 import { isInFile, type KekOptions, openKek } from './pki/key-encryption.ts';
 import { openKeys } from './pki/keys.ts';
 import { shareKeys } from './pki/shared-keys.ts';
+import { Snapshots } from './snapshot/snapshots.ts';
 
 export interface ControlPlaneOptions {
   dataDir: string;
@@ -145,8 +146,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
     let isSound = true;
     const tree = new ControlTree(keys.evidenceKey, keys.evidencePublicKey, clock);
+    const snapshots = new Snapshots({ file: join(dataDir, 'control-snapshot'), key: keys.derive('control-snapshot'), logger });
+    const from = await snapshots.load(controlTopic, tree);
     const control = await ControlLog.open(controlTopic, {
       clock,
+      ...(from === null ? {} : { from }),
       onEntry: (entry, event) => tree.take(entry.value, event),
       onFault: error => {
         isSound = false;
@@ -154,6 +158,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
     });
     closers.push(() => control.close());
+    snapshots.start(control, tree);
+    closers.push(() => snapshots.close(control, tree));
     const checkpoints = new CheckpointDesk({ control, logger });
     closers.push(() => checkpoints.close());
 

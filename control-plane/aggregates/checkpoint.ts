@@ -21,8 +21,17 @@ export interface LoggedCheckpoint {
 
 export interface CheckpointState {
   /** ledger → the newest checkpoint, and the newest one that did not fit. */
-  ledgers: Readonly<Record<string, { agentId: string; number: number; statement: string; conflict: string | null }>>;
+  ledgers: Readonly<Record<string, LedgerState>>;
 }
+
+interface LedgerState {
+  agentId: string;
+  number: number;
+  statement: string;
+  conflict: string | null;
+}
+
+const initialState: CheckpointState = { ledgers: {} };
 
 export interface CheckpointRequest {
   type: 'log';
@@ -36,7 +45,7 @@ export interface CheckpointEvent {
 
 export const checkpointAggregate: Aggregate<CheckpointState, CheckpointRequest, CheckpointEvent> = {
   name: 'checkpoint',
-  initialState: { ledgers: {} },
+  initialState,
 
   decide(request, { ledgers }) {
     const checkpoints: LoggedCheckpoint[] = [];
@@ -58,7 +67,8 @@ export const checkpointAggregate: Aggregate<CheckpointState, CheckpointRequest, 
   evolve(state, event: DomainEvent): CheckpointState {
     const known = event as CheckpointEvent;
     if (known.type !== 'CheckpointsLogged') return impossible('checkpoint', 'log', event);
-    const ledgers = { ...state.ledgers };
+    // In place, but for the first: there is an event every few seconds, and a copy of thousands of ledgers for each made a start take minutes.
+    const ledgers: Record<string, LedgerState> = state === initialState ? {} : state.ledgers;
     for (const { agentId, ledger, number, statement } of known.payload.checkpoints) {
       ledgers[ledger] = { agentId, number, statement, conflict: ledgers[ledger]?.conflict ?? null };
     }

@@ -14,7 +14,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, EventLog, NewEntry } from '../log/event-log.ts';
 import { kindOfStream } from './acceptance.ts';
 import type { Aggregate, Decision, DomainEvent, Rejection } from './decider.ts';
-import { Projection, type RecordedEvent } from './projection.ts';
+import { Projection, type ProjectionState, type RecordedEvent } from './projection.ts';
 import { currentSchema } from './upcast.ts';
 
 /** Who asks, for the record. */
@@ -78,8 +78,18 @@ const deliveriesMax = 3;
 const verdictMsMax = 30_000;
 const retryPauseMs = 250;
 
+export interface ControlLogOptions {
+  clock?: () => number;
+  /** Called with every entry in log order, accepted or not, from the first on that is folded. */
+  onEntry?: (entry: Entry, event: RecordedEvent) => void;
+  /** Called once if the log can no longer be read or understood: the process must end, since its state is stale. */
+  onFault: (error: GatewayError) => void;
+  /** What was folded before, and the offset of the next entry. */
+  from?: { position: bigint; state: ProjectionState };
+}
+
 export class ControlLog {
-  readonly state = new Projection();
+  readonly state: Projection;
   readonly #log: EventLog;
   readonly #clock: () => number;
   readonly #onEntry: ((entry: Entry, event: RecordedEvent) => void) | undefined;
@@ -92,26 +102,17 @@ export class ControlLog {
   #following: Promise<void> = Promise.resolve();
   #fault: GatewayError | null = null;
 
-  private constructor(log: EventLog, clock: () => number, onEntry: ((entry: Entry, event: RecordedEvent) => void) | undefined) {
+  private constructor(log: EventLog, { clock = Date.now, onEntry, from }: ControlLogOptions) {
     this.#log = log;
     this.#clock = clock;
     this.#onEntry = onEntry;
+    this.state = new Projection(from?.state);
+    this.#position = from?.position ?? 0n;
   }
 
-  /**
-   * Folds the whole log, then follows it.
-   * @param onEntry called with every entry in log order, accepted or not, from the first on.
-   * @param onFault called once if the log can no longer be read or understood: the process must end, since its state is stale.
-   */
-  static async open(
-    log: EventLog,
-    options: {
-      clock?: () => number;
-      onEntry?: (entry: Entry, event: RecordedEvent) => void;
-      onFault: (error: GatewayError) => void;
-    },
-  ): Promise<ControlLog> {
-    const control = new ControlLog(log, options.clock ?? Date.now, options.onEntry);
+  /** Folds the whole log, or what came after a snapshot, then follows it. */
+  static async open(log: EventLog, options: ControlLogOptions): Promise<ControlLog> {
+    const control = new ControlLog(log, options);
     const end = await log.endOffset();
     while (control.#position < end) await control.#foldNext();
     control.#following = control.#follow().catch((error: unknown) => {

@@ -92,23 +92,74 @@ interface StreamState {
   state: unknown;
 }
 
+/** All that a projection knows, as plain data. What follows from the rest is not in it. */
+export interface ProjectionState {
+  streams: Map<string, StreamState>;
+  kindVersions: Map<string, bigint>;
+  manifests: Map<Kind, Map<string, StoredManifest>>;
+  authors: Map<string, readonly Author[]>;
+  agents: Map<string, AgentState>;
+  users: Map<string, UserState>;
+  pendingApprovals: Map<string, ApprovalState>;
+  endedApprovals: Map<string, number>;
+  endedCharacters: number;
+  accesses: Map<string, AccessGrant>;
+  revokedTickets: Map<string, number>;
+  issuedTickets: Map<string, IssuedTicket & { issuedAtMs: number }>;
+}
+
 export class Projection {
-  readonly #streams = new Map<string, StreamState>();
-  readonly #kindVersions = new Map<string, bigint>();
-  readonly #manifests = new Map<Kind, Map<string, StoredManifest>>();
+  readonly #streams: ProjectionState['streams'];
+  readonly #kindVersions: ProjectionState['kindVersions'];
+  readonly #manifests: ProjectionState['manifests'];
   /** Who has changed each manifest, kept also when it is deleted. */
-  readonly #authors = new Map<string, readonly Author[]>();
-  readonly #agents = new Map<string, AgentState>();
-  readonly #users = new Map<string, UserState>();
+  readonly #authors: ProjectionState['authors'];
+  readonly #agents: ProjectionState['agents'];
+  readonly #users: ProjectionState['users'];
   readonly #keptOut = new KeptOut();
-  readonly #pendingApprovals = new Map<string, ApprovalState>();
+  readonly #pendingApprovals: ProjectionState['pendingApprovals'];
   /** Id → characters of what was asked; the oldest end first. */
-  readonly #endedApprovals = new Map<string, number>();
-  #endedCharacters = 0;
-  readonly #accesses = new Map<string, AccessGrant>();
-  readonly #revokedTickets = new Map<string, number>();
+  readonly #endedApprovals: ProjectionState['endedApprovals'];
+  #endedCharacters: number;
+  readonly #accesses: ProjectionState['accesses'];
+  readonly #revokedTickets: ProjectionState['revokedTickets'];
   /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
-  readonly #issuedTickets = new Map<string, IssuedTicket & { issuedAtMs: number }>();
+  readonly #issuedTickets: ProjectionState['issuedTickets'];
+
+  /** @param from what `save` gave, which is this projection's from now on; absent: nothing was folded yet. */
+  constructor(from?: ProjectionState) {
+    this.#streams = from?.streams ?? new Map();
+    this.#kindVersions = from?.kindVersions ?? new Map();
+    this.#manifests = from?.manifests ?? new Map();
+    this.#authors = from?.authors ?? new Map();
+    this.#agents = from?.agents ?? new Map();
+    this.#users = from?.users ?? new Map();
+    this.#pendingApprovals = from?.pendingApprovals ?? new Map();
+    this.#endedApprovals = from?.endedApprovals ?? new Map();
+    this.#endedCharacters = from?.endedCharacters ?? 0;
+    this.#accesses = from?.accesses ?? new Map();
+    this.#revokedTickets = from?.revokedTickets ?? new Map();
+    this.#issuedTickets = from?.issuedTickets ?? new Map();
+    for (const user of this.#users.values()) this.#keptOut.changed({ status: 'absent' }, user);
+  }
+
+  /** The state itself, not a copy: to be written out before the next event is folded. */
+  save(): ProjectionState {
+    return {
+      streams: this.#streams,
+      kindVersions: this.#kindVersions,
+      manifests: this.#manifests,
+      authors: this.#authors,
+      agents: this.#agents,
+      users: this.#users,
+      pendingApprovals: this.#pendingApprovals,
+      endedApprovals: this.#endedApprovals,
+      endedCharacters: this.#endedCharacters,
+      accesses: this.#accesses,
+      revokedTickets: this.#revokedTickets,
+      issuedTickets: this.#issuedTickets,
+    };
+  }
 
   /**
    * Folds the next event of the log.

@@ -7,20 +7,35 @@
 import type { KeyObject } from 'node:crypto';
 import { sha256, signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { controlLeaf } from '@sallyport/shared/evidence/control-leaf.ts';
-import { MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
+import { HASH_BYTES, leafHash, MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
 import { formatLogKey, type LogKey, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import type { RecordedEvent } from '../aggregates/projection.ts';
 
 const HEAD_AGE_MS = 5000;
 
+/** All that a tree knows, as plain data. */
+export interface TreeState {
+  root: Uint8Array;
+  /** The leaves' hashes, one after another. */
+  leaves: Uint8Array;
+  at: Float64Array;
+  /** Stream → places of its entries. */
+  streams: Map<string, number[]>;
+}
+
+/** The hash of an entry's leaf. */
+export function leafOfEntry(value: Uint8Array, { stream, type }: Pick<RecordedEvent, 'stream' | 'type'>): Uint8Array {
+  return leafHash(controlLeaf(stream, type, sha256(value)), sha256);
+}
+
 export class ControlTree {
-  readonly tree: MerkleTree = new MerkleTree(sha256);
+  #tree: MerkleTree = new MerkleTree(sha256);
   readonly key: LogKey;
   readonly #privateKey: KeyObject;
   readonly #clock: () => number;
   /** Milliseconds since 1970, never falling: what is after a moment is found by halving. */
-  readonly #at: number[] = [];
-  readonly #streams = new Map<string, number[]>();
+  #at: number[] = [];
+  #streams = new Map<string, number[]>();
   #signed: { size: number; note: string; atMs: number } | null = null;
 
   constructor(privateKey: KeyObject, publicKey: Uint8Array, clock: () => number) {
@@ -39,8 +54,36 @@ export class ControlTree {
     else indexes.push(index);
   }
 
+  get tree(): MerkleTree {
+    return this.#tree;
+  }
+
   get size(): number {
     return this.tree.size;
+  }
+
+  save(): TreeState {
+    const leaves = new Uint8Array(this.size * HASH_BYTES);
+    for (let index = 0; index < this.size; index++) leaves.set(this.tree.leaf(index), index * HASH_BYTES);
+    return { root: this.tree.root(), leaves, at: Float64Array.from(this.#at), streams: this.#streams };
+  }
+
+  /** Takes the place of the first entries, which are not to be taken again. @returns why it cannot; null: it has. */
+  restore(saved: TreeState): string | null {
+    this.clear();
+    for (let at = 0; at < saved.leaves.length; at += HASH_BYTES) this.tree.appendHash(saved.leaves.subarray(at, at + HASH_BYTES));
+    this.#at = [...saved.at];
+    this.#streams = saved.streams;
+    if (Buffer.compare(this.tree.root(), saved.root) === 0 && this.#at.length === this.size) return null;
+    this.clear();
+    return 'its entries are not those that its tree was over';
+  }
+
+  clear(): void {
+    this.#tree = new MerkleTree(sha256);
+    this.#at = [];
+    this.#streams = new Map();
+    this.#signed = null;
   }
 
   /** The public key as people pin it. */
