@@ -88,7 +88,7 @@ test('kill -9 of any process, the broker included, loses and doubles nothing tha
   await stop();
   t.diagnostic(`killed ${killed.join(', ')}; ${acknowledged.length} commands acknowledged`);
   assert.ok(acknowledged.length > 200, 'there was something to lose');
-  await eachOnce(gateway, mark, acknowledged);
+  await eachOnce(gateway, mark, acknowledged, counts => t.diagnostic(JSON.stringify({ seed, kills: killed.length, ...counts })));
 });
 
 test('while Kafka is down sessions go on; afterwards the spool drains in order', async t => {

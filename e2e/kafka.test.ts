@@ -4,9 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Gateway, startGateway } from './components/gateway.ts';
 import { type Issuer, startIssuer } from './components/issuer.ts';
@@ -19,17 +21,22 @@ let kafka: KafkaCluster;
 let postgres: PostgresServer;
 let issuer: Issuer;
 let gateway: Gateway;
+/** Of what is sent on. */
+let dir = '';
 
 before(async () => {
   kafka = await startKafka();
   postgres = await startPostgres({ sql: shopSql });
   issuer = await startIssuer();
+  dir = mkdtempSync(path.join(tmpdir(), 'sallyport-kafka-outputs-'));
+  const outputs = path.join(dir, 'outputs.yaml');
+  writeFileSync(outputs, `outputs: [{ name: disk, file: { path: "${path.join(dir, 'events.jsonl')}" } }]\n`);
   gateway = await startGateway({
     manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
     env: { CRM_PASSWORD: postgres.app.password, SALLYPORT_KAFKA_PASSWORD: kafka.user.password },
     args: [
       ...['--kafka', kafka.secureBrokers.join(','), '--kafka-ca', kafka.ca, '--kafka-user', kafka.user.name, '--kafka-partitions', '3'],
-      '--agent-relay',
+      ...['--agent-relay', '--outputs', outputs],
     ],
   });
 });
@@ -38,6 +45,7 @@ after(async () => {
   await issuer?.stop();
   await postgres?.stop();
   await kafka?.stop();
+  if (dir !== '') rmSync(dir, { recursive: true, force: true });
 });
 
 async function psql(...sql: string[]): Promise<string> {
@@ -75,10 +83,53 @@ test('psql through the gateway: masked answers, and the records in ClickHouse by
   assert.ok(Number(events?.n) >= 1);
 });
 
+interface Sent {
+  metadata: { uid: string; event_code: string };
+  unmapped: Record<string, unknown>;
+}
+
+/** What the output has written, once it holds. */
+async function sent(holds: (events: Sent[]) => boolean): Promise<Sent[]> {
+  for (const deadline = Date.now() + 180_000; ; ) {
+    const file = path.join(dir, 'events.jsonl');
+    const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+    const events = lines.map(line => JSON.parse(line) as Sent);
+    if (holds(events)) return events;
+    assert.ok(Date.now() < deadline, `the output has not sent it; it has ${lines.length} events`);
+    await delay(200);
+  }
+}
+const texts = (events: Sent[]) => events.map(({ unmapped: { text } }) => (typeof text === 'string' ? text : ''));
+
+test('outputs follow all partitions from a process of their own, which goes on where it was killed', async () => {
+  const asked = async (count: number, name: string) => {
+    const each = Array.from({ length: count }, (_, at) => `select '${name} ${at}'`);
+    // A session each, so that several partitions have some.
+    await Promise.all(each.map(one => psql(one)));
+    return each;
+  };
+  const before = await asked(5, 'sent on');
+  const first = await sent(events => before.every(text => texts(events).includes(text)));
+  assert.ok(
+    first.some(({ metadata }) => metadata.event_code.startsWith('change')),
+    'changes are sent, too',
+  );
+  const { pids } = gateway.endpoints();
+  const pid = pids['outputs'] ?? 0;
+  process.kill(pid, 'SIGKILL');
+  const after = await asked(5, 'after the kill');
+  const second = await sent(events => after.every(text => texts(events).includes(text)));
+  // At least once: what comes again has the same id, and what was sent long before the kill does not come again.
+  const ids = new Set(second.map(({ metadata }) => metadata.uid));
+  for (const text of before) assert.ok(texts(second).filter(each => each === text).length <= 2, text);
+  assert.ok(ids.size >= before.length + after.length);
+  assert.notEqual(gateway.endpoints().pids['outputs'], pid);
+});
+
 test('other programs find messages as documented: keyed by session, typed, without secrets; and nothing lies in files', async () => {
   const output = kafka.tool(
     'org.apache.kafka.tools.consumer.ConsoleConsumer',
-    ...['--bootstrap-server', kafka.brokers.join(','), '--topic', 'sallyport.records', '--from-beginning', '--timeout-ms', '8000'],
+    ...['--bootstrap-server', kafka.brokers.join(','), '--topic', 'sallyport.records', '--from-beginning', '--timeout-ms', '20000'],
     ...['--formatter-property', 'print.key=true', '--formatter-property', 'print.headers=true', '--formatter-property', 'print.value=true'],
   );
   assert.match(output, /type:sallyport\.records\.v1\.RecordBatch\s+[0-9a-f]{8}-[0-9a-f]{4}-7/);

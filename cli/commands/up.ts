@@ -15,6 +15,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--grpc-port <N>', 'port that agents dial (preferred: 8421)', port)
     .option('--clickhouse-port <N>', 'port of the session store (preferred: 8123)', port)
     .option('--agent-workers <N>', 'threads that the agent serves connections with (default: 2, or 1 on a machine with one core)', workers)
+    .option('--outputs <FILE>', 'send evidence on as this file says (docs/reference/outputs.md), from a process of its own')
     .option('--agent-relay', 'with --kafka: the agent sends records through the control plane, as from a network without a way to Kafka')
     .action(async (options: Omit<UpFlags, 'kafka'> & Record<string, unknown>) => {
       const { up } = await import('../supervisor/up.ts');
@@ -32,6 +33,7 @@ export interface UpFlags {
   clickhousePort?: number;
   agentWorkers?: number;
   agentRelay?: true;
+  outputs?: string;
   /** As they were given; what is in the environment comes on top. */
   kafka: KafkaFlagValues;
 }

@@ -14,6 +14,7 @@ export const NAMES = {
   agent: 'agent',
   sessionStore: 'session-store',
   ingest: 'ingest',
+  outputs: 'outputs',
   demoDatabase: 'demo-postgres',
   demoIdentityProvider: 'demo-identity-provider',
 } as const;
@@ -97,6 +98,23 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
         );
       },
     },
+  };
+}
+
+/** @param variables what the file of outputs names, and no more. */
+export function outputsPlan(options: StackOptions, file: string, variables: Record<string, string>): ChildPlan {
+  const folder = (...names: string[]) => path.join(options.dataFolder, ...names);
+  return {
+    name: NAMES.outputs,
+    launch: async () =>
+      node(
+        '@sallyport/control-plane/outputs/main.ts',
+        [
+          ...['--config', file, '--data', folder('outputs')],
+          ...(options.kafkaArguments.length > 0 ? options.kafkaArguments : ['--log', folder('control-plane', 'log')]),
+        ],
+        plainEnvironment(options.env, { ...variables, ...kafkaPassword(options.env) }),
+      ),
   };
 }
 

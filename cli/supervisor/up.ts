@@ -21,7 +21,15 @@ import type { Terminal } from '../terminal.ts';
 import { Child, type ChildPlan, type ReadyLine, signalGroup } from './child.ts';
 import { PortClaims } from './port-claims.ts';
 import { choosePorts, type HeldPort, holdPort, isFree, takenOf } from './ports.ts';
-import { NAMES, SAMPLE_PASSWORD_VARIABLE, sampleDatabasePlan, sampleIdentityProviderPlan, stackPlans } from './stack.ts';
+import {
+  NAMES,
+  outputsPlan,
+  SAMPLE_PASSWORD_VARIABLE,
+  type StackOptions,
+  sampleDatabasePlan,
+  sampleIdentityProviderPlan,
+  stackPlans,
+} from './stack.ts';
 import { startScreen } from './start-screen.ts';
 import { endLeftovers, openState, processStart, type SupervisorState } from './state.ts';
 import { listenForStop, type StopSignal } from './stop-signal.ts';
@@ -92,6 +100,7 @@ class Supervisor {
     const demo = this.#flags.demo === true;
     // What can be wrong is found before anything is started.
     const kafka = kafkaConfig(this.#flags.kafka, env, 'up');
+    const outputs = await this.#outputs();
     let files = this.#flags.config === undefined ? [] : await readManifestFiles(this.#flags.config);
     let manifests = (await this.#check(files)).manifests;
     if (!demo) checkSecrets(manifests, env);
@@ -100,20 +109,23 @@ class Supervisor {
     this.#state.processes = {};
     await this.#checkListenAddresses(manifests);
     const before = this.#demoPorts();
-    const plansOn = async (ports: Record<string, number>) =>
-      stackPlans({
-        dataFolder: this.#folder,
-        kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
-        agentRelay: this.#flags.agentRelay === true,
-        state: this.#state,
-        ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
-        ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),
-        env,
-        credentials: demo ? await this.#demoCredentials() : {},
-        invite: () => this.#invite(),
-      });
+    const optionsOn = async (ports: Record<string, number>): Promise<StackOptions> => ({
+      dataFolder: this.#folder,
+      kafkaArguments: kafkaArguments(kafka === null ? {} : withVariables(this.#flags.kafka, env)),
+      agentRelay: this.#flags.agentRelay === true,
+      state: this.#state,
+      ports: { console: ports.console ?? 0, grpc: ports.grpc ?? 0, clickhouse: ports.clickhouse ?? 0 },
+      ...(this.#flags.agentWorkers === undefined ? {} : { agentWorkers: this.#flags.agentWorkers }),
+      env,
+      credentials: demo ? await this.#demoCredentials() : {},
+      invite: () => this.#invite(),
+    });
     const { ports, started: plans } = await this.#onFreePorts(demo && files.length === 0, async chosen => {
-      const plans = await plansOn(chosen);
+      const options = await optionsOn(chosen);
+      const plans = {
+        ...stackPlans(options),
+        outputs: outputs === null ? null : outputsPlan(options, outputs.file, outputs.variables),
+      };
       const starts = [this.#startChild(plans.controlPlane, 'control plane'), this.#startChild(plans.sessionStore, 'session store')];
       if (demo) {
         starts.push(
@@ -137,7 +149,11 @@ class Supervisor {
 
     await this.#apply(files, manifests);
     await this.#gatewayPort?.release();
-    await Promise.all([this.#startChild(plans.ingest, 'ingest'), this.#startChild(plans.agent, 'agent')]);
+    await Promise.all([
+      this.#startChild(plans.ingest, 'ingest'),
+      this.#startChild(plans.agent, 'agent'),
+      ...(plans.outputs === null ? [] : [this.#startChild(plans.outputs, 'outputs')]),
+    ]);
     const resources = await this.#untilServed(manifests);
     this.#endpoints = {
       console: String(this.#controlPlane.http),
@@ -168,6 +184,14 @@ class Supervisor {
       ),
     );
     this.#terminal.out('ready');
+  }
+
+  /** The file of outputs, which must be right before anything is started, and the variables that it names. */
+  async #outputs(): Promise<{ file: string; variables: Record<string, string> } | null> {
+    if (this.#flags.outputs === undefined) return null;
+    const { checkOutputs } = await import('@sallyport/control-plane/outputs/config.ts');
+    const file = path.resolve(this.#flags.outputs);
+    return { file, variables: checkOutputs(file, this.#terminal.env) };
   }
 
   async #check(files: readonly ManifestFile[]): Promise<{ manifests: Manifest[] }> {

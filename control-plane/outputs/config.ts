@@ -55,6 +55,24 @@ export function readOutputs(file: string, env: Env): OutputConfig[] {
   return parseOutputs(text, env, path => readFileSync(resolve(dirname(file), path), 'utf8'));
 }
 
+/**
+ * Checks a file of outputs for whoever starts the process that sends.
+ * @returns the variables that it names: what that process must be given, and no more.
+ * @throws {GatewayError} OUTPUTS_INVALID.
+ */
+export function checkOutputs(file: string, env: Env): Record<string, string> {
+  const named: Record<string, string> = {};
+  const noting = new Proxy(env, {
+    get(_env, name) {
+      const value = typeof name === 'string' ? env[name] : undefined;
+      if (typeof name === 'string' && value !== undefined) named[name] = value;
+      return value;
+    },
+  });
+  readOutputs(file, noting);
+  return named;
+}
+
 export function parseOutputs(text: string, env: Env, readText: (path: string) => string): OutputConfig[] {
   let document: unknown;
   try {

@@ -3,10 +3,11 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { SessionFields } from './event.ts';
+import type { RecordsPosition } from './records-source.ts';
 
 export interface Cursor {
-  /** Next offsets. */
-  records: bigint;
+  records: RecordsPosition;
+  /** Next offset. */
   control: bigint;
   /** What is known of the sessions that had not ended there. */
   sessions: Record<string, SessionFields>;
@@ -18,12 +19,17 @@ export async function readCursor(file: string): Promise<Cursor> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { records: 0n, control: 0n, sessions: {} };
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return { records: null, control: 0n, sessions: {} };
     throw invalid(file, cause);
   }
   try {
-    const { records, control, sessions } = JSON.parse(text) as { records: string; control: string; sessions: Cursor['sessions'] };
-    return { records: BigInt(records), control: BigInt(control), sessions };
+    const { records, control, sessions } = JSON.parse(text) as {
+      records: string | Record<string, string>;
+      control: string;
+      sessions: Cursor['sessions'];
+    };
+    const partitions = () => Object.fromEntries(Object.entries(records).map(([partition, offset]) => [partition, BigInt(offset)]));
+    return { records: typeof records === 'string' ? BigInt(records) : partitions(), control: BigInt(control), sessions };
   } catch (cause) {
     throw invalid(file, cause);
   }
@@ -34,7 +40,7 @@ export async function writeCursor(file: string, cursor: Cursor): Promise<void> {
   const beside = `${file}.next`;
   const handle = await open(beside, 'w', 0o600);
   try {
-    await handle.writeFile(JSON.stringify({ records: String(cursor.records), control: String(cursor.control), sessions: cursor.sessions }));
+    await handle.writeFile(JSON.stringify(cursor, (_name, value: unknown) => (typeof value === 'bigint' ? String(value) : value)));
     await handle.sync();
   } finally {
     await handle.close();

@@ -2,13 +2,16 @@
  * `sallyport outputs`: sends what is in the log to SIEMs, collectors, files and object storage. One process for all outputs; each follows
  * the log by itself. Prints one JSON line on standard output when it is ready or when it cannot start; logs go to standard error.
  */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type KafkaConfig, type KafkaFlagValues, kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { lockDirectory } from '../log/directory-lock.ts';
+import type { LogReader } from '../log/event-log.ts';
+import { openKafkaLogReader } from '../log/kafka-log.ts';
 import { openLogReader } from '../log/log-reader.ts';
 import { type OutputConfig, readOutputs } from './config.ts';
 import type { Destination } from './destination.ts';
@@ -16,30 +19,36 @@ import { fileDestination } from './file-destination.ts';
 import { httpDestination } from './http-destination.ts';
 import { otlpDestination } from './otlp-destination.ts';
 import { Output } from './output.ts';
+import { FileRecords, KafkaRecords, type RecordsSource } from './records-source.ts';
 import { s3Destination } from './s3-destination.ts';
 import { syslogDestination } from './syslog-destination.ts';
 
 const usage = `Usage: sallyport outputs --config FILE --log DIR --data DIR
+       sallyport outputs --config FILE --kafka HOST:PORT,... --data DIR
 
-  --config FILE  which outputs there are (docs/reference/outputs.md)
-  --log DIR      the event log: DATA/control-plane/log of \`sallyport up\`
-  --data DIR     where the outputs' cursors are kept
-`;
+  --config FILE                which outputs there are (docs/reference/outputs.md)
+  --log DIR                    the event log: DATA/control-plane/log of \`sallyport up\`
+  --data DIR                   where the outputs' cursors are kept
+${kafkaUsage}`;
 
 /** @returns the exit code: 0 stopped, 1 failed, 2 usage. */
 export async function runOutputs(argv: readonly string[]): Promise<number> {
-  let values: { config?: string; log?: string; data?: string; help?: boolean };
+  let values: { config?: string; log?: string; data?: string; help?: boolean } & KafkaFlagValues;
   try {
     ({ values } = parseArgs({
       args: [...argv],
-      options: { config: { type: 'string' }, log: { type: 'string' }, data: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        ...{ config: { type: 'string' }, log: { type: 'string' }, data: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+        ...kafkaFlags,
+      },
     }));
   } catch (error) {
     process.stderr.write(`${errorText(error)}\n\n${usage}`);
     return 2;
   }
   const { config, log, data } = values;
-  if (values.help === true || config === undefined || log === undefined || data === undefined) {
+  const isKafka = values.kafka !== undefined || Boolean(process.env.SALLYPORT_KAFKA);
+  if (values.help === true || config === undefined || data === undefined || (log === undefined) !== isKafka) {
     process.stderr.write(usage);
     return values.help === true ? 0 : 2;
   }
@@ -48,11 +57,14 @@ export async function runOutputs(argv: readonly string[]): Promise<number> {
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
   try {
     const configs = readOutputs(config, process.env);
+    const kafka = kafkaConfig(values, process.env, 'outputs');
+    const open = () => opened(kafka, log ?? '');
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
     const folder = resolve(data);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     const lock = lockDirectory(folder);
     const running = configs.map(async each => {
-      const [records, control] = [openLogReader(join(log, 'sallyport.records')), openLogReader(join(log, 'sallyport.control'))];
+      const { records, control } = open();
       const destination = destinationOf(each, version);
       try {
         await new Output({ config: each, destination, records, control, cursorFile: join(folder, `${each.name}.json`), logger }).run(
@@ -79,6 +91,13 @@ export async function runOutputs(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify({ error: { code, message: errorText(error) } })}\n`);
     return 1;
   }
+}
+
+/** Readers of an output's own. */
+function opened(kafka: KafkaConfig | null, log: string): { records: RecordsSource; control: LogReader } {
+  return kafka === null
+    ? { records: new FileRecords(openLogReader(join(log, 'sallyport.records'))), control: openLogReader(join(log, 'sallyport.control')) }
+    : { records: new KafkaRecords(kafka), control: openKafkaLogReader(kafka, kafka.topics.control) };
 }
 
 function destinationOf({ target }: OutputConfig, version: string): Destination {

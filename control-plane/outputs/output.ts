@@ -16,11 +16,12 @@ import type { OutputConfig } from './config.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import type { Destination } from './destination.ts';
 import { EventSource, type OutputEvent } from './event.ts';
+import type { RecordsSource } from './records-source.ts';
 
 export interface OutputOptions {
   config: OutputConfig;
   destination: Destination;
-  records: LogReader;
+  records: RecordsSource;
   control: LogReader;
   cursorFile: string;
   logger: Logger;
@@ -55,25 +56,25 @@ export class Output {
   async run(signal: AbortSignal): Promise<void> {
     const { records, control, cursorFile, config } = this.#options;
     const cursor = await readCursor(cursorFile);
-    for (const [topic, reader, at] of [
-      ['sallyport.records', records, cursor.records],
-      ['sallyport.control', control, cursor.control],
-    ] as const) {
-      const end = await reader.endOffset();
-      if (end >= at) continue;
-      const message = `${topic} ends at ${end}, but output ${config.name} has sent up to ${at}: its cursor belongs to another log.`;
+    await this.#untilAnswered(() => records.open(cursor.records, config.name), signal);
+    const end = (await this.#untilAnswered(() => control.endOffset(), signal)) ?? cursor.control;
+    if (end < cursor.control) {
+      const message = `sallyport.control ends at ${end}, but output ${config.name} has sent up to ${cursor.control}: its cursor belongs to another log.`;
       throw new GatewayError('OUTPUT_LOG_REPLACED', 'conflict', message);
     }
     const source = new EventSource(cursor.sessions);
-    const acceptance = await this.#acceptanceAt(cursor.control);
+    const acceptance = await this.#untilAnswered(() => this.#acceptanceAt(cursor.control), signal);
+    if (acceptance === null) return;
     let savedAtMs = Date.now();
     while (!signal.aborted) {
-      const [someRecords, someChanges] = await Promise.all([
-        records.read(cursor.records, ENTRIES_MAX),
-        control.read(cursor.control, ENTRIES_MAX),
-      ]);
+      const some = await this.#untilAnswered(
+        () => Promise.all([records.read(ENTRIES_MAX), control.read(cursor.control, ENTRIES_MAX)]),
+        signal,
+      );
+      if (some === null) return;
+      const [someRecords, someChanges] = some;
       if (someRecords.length + someChanges.length === 0) {
-        await Promise.race([records.waitFor(cursor.records, IDLE_MS, signal), control.waitFor(cursor.control, IDLE_MS, signal)]);
+        await Promise.race([records.wait(IDLE_MS, signal), control.waitFor(cursor.control, IDLE_MS, signal)]);
         continue;
       }
       const events = [...recordEvents(someRecords, source), ...changeEvents(someChanges, source, acceptance)].filter(event =>
@@ -88,11 +89,28 @@ export class Output {
         )
           return;
       }
-      cursor.records += BigInt(someRecords.length);
+      records.advance();
+      cursor.records = records.position;
       cursor.control += BigInt(someChanges.length);
       if (events.length === 0 && Date.now() - savedAtMs < SKIPPED_SAVE_MS) continue;
       await writeCursor(cursorFile, { ...cursor, sessions: source.sessions });
       savedAtMs = Date.now();
+    }
+  }
+
+  /** Asks the log until it answers: an outage ends. @returns null when the signal fired first. */
+  async #untilAnswered<Answer>(ask: () => Promise<Answer>, signal: AbortSignal): Promise<Answer | null> {
+    const { config, logger } = this.#options;
+    for (let pauseMs = this.#options.retryMs ?? 1000; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
+      if (signal.aborted) return null;
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof GatewayError) || error.kind !== 'unavailable') throw error;
+        if (signal.aborted) return null;
+        logger.warn({ output: config.name, err: errorText(error), retryMs: pauseMs }, 'the log does not answer an output');
+        await delay(pauseMs, undefined, { signal }).catch(() => {}); // the signal ends the loop above
+      }
     }
   }
 

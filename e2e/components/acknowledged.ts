@@ -54,20 +54,29 @@ export function clients(
   };
 }
 
-export async function eachOnce(gateway: Gateway, mark: string, acknowledged: readonly string[]): Promise<void> {
-  const rows = await gateway.eventually<{ text: string; n: string }>(
-    `select text, count() as n from sallyport.commands where text like '%${mark}%' group by text`,
-    found => {
-      const seen = new Set(found.map(row => row.text));
-      return acknowledged.every(text => seen.has(text));
-    },
-    180_000,
-  );
-  assert.deepEqual(
-    rows.filter(row => Number(row.n) !== 1),
-    [],
-    'nothing is doubled',
-  );
+interface Counted {
+  text: string;
+  n: string;
+}
+
+/** @param count told how many were acknowledged, and of these lost and doubled, before anything fails. */
+export async function eachOnce(
+  gateway: Gateway,
+  mark: string,
+  acknowledged: readonly string[],
+  count: (counts: { acknowledged: number; lost: number; doubled: number }) => void = () => undefined,
+): Promise<void> {
+  const sql = `select text, count() as n from sallyport.commands where text like '%${mark}%' group by text`;
+  const lostOf = (found: readonly Counted[]) => {
+    const seen = new Set(found.map(row => row.text));
+    return acknowledged.filter(text => !seen.has(text));
+  };
+  await gateway.eventually<Counted>(sql, found => lostOf(found).length === 0, 180_000).catch(() => []); // what is lost is counted below
+  const rows = await gateway.query<Counted>(sql);
+  const [lost, doubled] = [lostOf(rows), rows.filter(row => Number(row.n) !== 1)];
+  count({ acknowledged: acknowledged.length, lost: lost.length, doubled: doubled.length });
+  assert.deepEqual(lost, [], 'nothing is lost');
+  assert.deepEqual(doubled, [], 'nothing is doubled');
   const holes = await gateway.query(
     'select session_id, count() as n, uniqExact(seq) as u, max(seq) as m from sallyport.records group by session_id having n != u or m + 1 != n',
   );
