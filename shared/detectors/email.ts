@@ -5,7 +5,7 @@
  * purpose: quoted local parts and address literals in brackets.
  * @see https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1
  */
-import { ALNUM, ALPHA, CLASS, HIGH, is, latin1, WORD } from './bytes.ts';
+import { ALNUM, ALPHA, CLASS, HEX_LOWER, HEX_UPPER, HIGH, is, latin1, WORD } from './bytes.ts';
 import { PRIORITY, type Scan } from './span.ts';
 
 /** Endings that look like a top-level domain and are file names: `logo@2x.png`. */
@@ -23,6 +23,8 @@ const LOCAL_BYTES: Uint8Array = (() => {
   return table;
 })();
 
+const HEX = HEX_LOWER | HEX_UPPER;
+
 /** Looks at the `@` (or an encoded one, `width` bytes wide) at `at`. */
 export function matchEmail(scan: Scan, at: number, width = 1): void {
   const { bytes } = scan;
@@ -32,7 +34,7 @@ export function matchEmail(scan: Scan, at: number, width = 1): void {
   if (at - start > 64 && !scan.wire) return;
   // A percent-encoded byte ends the run on the left: `q=a%20bob@…`.
   for (let i = at - 3; i >= start; i--) {
-    if (bytes[i] === 37 && is(bytes[i + 1] as number, ALNUM) && is(bytes[i + 2] as number, ALNUM)) {
+    if (bytes[i] === 37 && is(bytes[i + 1] as number, HEX) && is(bytes[i + 2] as number, HEX)) {
       start = i + 3;
       break;
     }

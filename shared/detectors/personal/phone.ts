@@ -125,7 +125,8 @@ function groupEnds(scan: Scan, start: number, digitsMin: number): number[] {
       separators++;
       i++;
     }
-    if (separators === 0) break;
+    // Coordinates and ranges: ` -74`.
+    if (separators === 0 || (separators === 2 && bytes[i - 1] === 45 && bytes[i - 2] === 32)) break;
   }
   return ends;
 }

@@ -106,11 +106,23 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
     i = Math.min(i, limit);
   } else {
     while (i < limit && (unquotedEnd[bytes[i] as number] === 0 || (bytes[i] === 38 && !startsParameter(bytes, i + 1, end)))) i++;
+    if (operator === '=' && isQueryParameter(scan, at)) {
+      const fragment = bytes.subarray(start, i).indexOf(35);
+      if (fragment >= 0) i = start + fragment;
+    }
     // A sentence's full stop, or the colon of what follows.
     while (i > start && (bytes[i - 1] === 46 || bytes[i - 1] === 58)) i--;
   }
   if (i <= start) return undefined;
   return { start, end: i, quoted: quote !== 0, nameEnd, operator, gap };
+}
+
+/** Whether the name that `at` is in stands in the query of an address: `?token=…#fragment`. */
+function isQueryParameter(scan: Scan, at: number): boolean {
+  let i = at - 1;
+  const floor = Math.max(scan.start, at - TAIL_BYTES_MAX);
+  while (i >= floor && (is(scan.bytes[i] as number, ALNUM) || scan.bytes[i] === 45 || scan.bytes[i] === 95)) i--;
+  return scan.byte(i) === 63 || scan.byte(i) === 38;
 }
 
 /** Length of `value=` (or `value =`), as XML writes what its `key="…"` names; 0 when it is not there. */

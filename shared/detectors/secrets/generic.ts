@@ -194,7 +194,10 @@ function matchKey(keyword: string): (scan: Scan, at: number) => void {
     const { digits, lowers, uppers } = textureOf(bytes, from, to);
     if (digits === 0 || lowers + uppers === 0) {
       // Letters alone: only a long, random one in mixed case.
-      if (digits > 0 || length < 20 || lowers === 0 || uppers === 0 || isIdentifier(bytes, from, to)) return;
+      if (digits > 0 || length < 20 || lowers === 0 || uppers === 0) return;
+      // Names in camel case have few capitals, random letters as many as small ones.
+      const random = Math.min(lowers, uppers) >= 0.35 * length && caseSwitches(bytes, from, to) >= 4;
+      if (isIdentifier(bytes, from, to) && !random) return;
     }
     const bits = entropy(bytes, from, to);
     if (bits < (length < 20 ? 3 : 3.2)) return;
@@ -224,6 +227,8 @@ function isWords(bytes: Uint8Array, start: number, end: number, digits: number):
   let switches = 0;
   for (let i = start; i < end; i++) {
     const kind = CLASS[bytes[i] as number] as number;
+    // Names have no such signs.
+    if ('!#$%^*'.includes(String.fromCharCode(bytes[i] as number))) return false;
     if ((kind & ALNUM) === 0) separators++;
     else if (i > start) {
       const previous = CLASS[bytes[i - 1] as number] as number;

@@ -16,7 +16,8 @@ const WORDS = new Set(
 
 const LIKE_A_TEMPLATE =
   /^(?:\$|%|\{|<|\[|#|@|!|\*|\.\.|--|&|~|process\.|os\.|env\.|config\.|settings\.|self\.|this\.|secrets?\.|vault:|arn:|https?:\/\/|\/)/i;
-const FILLER = /^(?:x+|\*+|\.+|-+|_+|0+|#+|•+|\?+)$/i;
+/** Also of `•` and `●`, byte by byte. */
+const FILLER = /^(?:x+|\*+|\.+|-+|_+|0+|#+|(?:\xe2\x80\xa2)+|(?:\xe2\x97\x8f)+|\?+)$/i;
 const IDENTIFIER = /^[A-Za-z_][A-Za-z_]*(?:[.:\->]+[A-Za-z_]+)*$/;
 const SPEAKING = /your|example|placeholder|changeme|change[_-]?me|replace|insert|redacted|xxxx|\*\*\*|todo|dummy|<|>|\.\.\.|0{8}/i;
 
