@@ -58,7 +58,7 @@ async function ask(
 }
 
 before(async () => {
-  store = await spawnStore(join(root, 'data'));
+  store = await spawnStore(join(root, 'data'), undefined, 2000);
   client = clientOf(writer);
   readerClient = clientOf(reader);
 });

@@ -47,9 +47,9 @@ export const reader = { name: 'reader', password: 'reader-secret-1' };
 export const writerEnv = { SALLYPORT_STORE_USER: writer.name, SALLYPORT_STORE_PASSWORD: writer.password };
 export const readerEnv = { SALLYPORT_STORE_READONLY_USER: reader.name, SALLYPORT_STORE_READONLY_PASSWORD: reader.password };
 
-/** A store with both users. */
-export async function spawnStore(data: string, listen = '127.0.0.1:0'): Promise<Spawned & { url: string }> {
-  const spawned = await spawnProcess(storeScript, ['--data', data, '--listen', listen, '--eager-ms', '2000'], {
+/** A store with both users. @param eagerMs how long it is alone with the machine, as it were. */
+export async function spawnStore(data: string, listen = '127.0.0.1:0', eagerMs = 3_600_000): Promise<Spawned & { url: string }> {
+  const spawned = await spawnProcess(storeScript, ['--data', data, '--listen', listen, '--eager-ms', String(eagerMs)], {
     ...writerEnv,
     ...readerEnv,
   });
