@@ -39,7 +39,7 @@ async function eventually<Value>(ask: () => Promise<Value>, expected: Value): Pr
       assert.deepEqual(value, expected);
       return;
     } catch (error) {
-      if (tries >= 600) throw error;
+      if (tries >= 3000) throw error;
       await delay(100);
     }
   }

@@ -102,7 +102,7 @@ export async function ask(
 ): Promise<Answer> {
   try {
     const result = await client.query({
-      query: `SELECT * FROM (\n${question.query}\n) LIMIT {answerLimit:UInt32}`,
+      query: `${question.query}\nLIMIT {answerLimit:UInt32}`,
       query_params: { ...parameters, answerLimit: limit + 1 },
       format: 'JSONCompact',
       clickhouse_settings: {

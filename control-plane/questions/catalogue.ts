@@ -11,7 +11,10 @@ const PERIOD = "at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6,
 const STARTED = "started_at >= {since:DateTime64(6, 'UTC')} AND started_at < {until:DateTime64(6, 'UTC')}";
 const PERSON = "({person:String} = '' OR principal = {person:String})";
 const RESOURCE = "({resource:String} = '' OR resource = {resource:String})";
-const COLUMN = 'column LIKE {column:String}';
+/** `_` is a letter of names, and stands for itself. */
+const COLUMN = "column LIKE replaceAll({column:String}, '_', '\\\\_')";
+/** The same of a command's whole list, before it is taken apart. */
+const READS_COLUMN = `if(position({column:String}, '%') = 0, has(columns_read, {column:String}), arrayExists(column -> ${COLUMN}, columns_read))`;
 
 /** The control plane's objects as they are now: the last accepted event of each stream, without those that were deleted. */
 const OBJECTS = `SELECT kind, name, argMax(type, log_offset) AS last_type, argMax(payload, log_offset) AS last_payload
@@ -50,9 +53,10 @@ ORDER BY commands DESC, principal, resource`,
     },
     parameters: ['since', 'until', 'column', 'person', 'resource'],
     required: ['column'],
-    query: `SELECT at, principal, principal_kind, delegation, resource, column, masked, rows, approvers, approval_id, role, client_address, text, session_id, seq
-FROM sallyport.who_saw
-WHERE ${PERIOD} AND ${COLUMN} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT at, principal, principal_kind, delegation, resource, arrayJoin(arrayFilter(column -> ${COLUMN}, columns_read)) AS column,
+  has(data_classes, concat('column:', column)) AS masked, rows, approvers, approval_id, role, client_address, text, session_id, seq
+FROM sallyport.commands
+WHERE status IN ('ok', 'error', 'cancelled', 'aborted') AND rows > 0 AND ${READS_COLUMN} AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
 ORDER BY at, session_id, seq`,
   },
   {
