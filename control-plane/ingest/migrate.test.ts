@@ -42,7 +42,7 @@ describe('parseMigration', () => {
       migrations.map((_, index) => index + 1),
     );
     for (const statement of migrations.flatMap(({ statements }) => statements)) {
-      assert.match(statement, /IF NOT EXISTS|IF EXISTS|OR REPLACE|MATERIALIZE INDEX/, statement.slice(0, 60));
+      assert.match(statement, /IF NOT EXISTS|IF EXISTS|OR REPLACE|MATERIALIZE INDEX|MODIFY COLUMN/, statement.slice(0, 60));
     }
   });
 });
