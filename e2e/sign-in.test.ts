@@ -12,6 +12,8 @@ import { type ControlPlane, startControlPlane } from '@sallyport/control-plane/c
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pino from 'pino';
 import { identityHandler, identityKeys, sampleProvider } from 'sallyport/demo/identity-provider.ts';
+import { run } from 'sallyport/main.ts';
+import { watchedTerminal } from 'sallyport/watched-terminal.testing.ts';
 import { Browser } from './components/browser.ts';
 import { EventReader } from './components/event-source.ts';
 
@@ -322,4 +324,30 @@ test('the provider ends its people’s sessions by a signed logout token, once',
   assert.equal((await me(bob)).status, 401);
   assert.equal((await me(alice)).status, 200);
   assert.equal((await send(good)).status, 400, 'a second time');
+});
+
+test('`sallyport login --console`: the console’s own page asks, and the command gets a token of the API', async () => {
+  const terminal = watchedTerminal({ HOME: dir, BROWSER: 'none' });
+  const done = run(['login', '--console', '--api', plane.httpUrl], terminal);
+  let page: string | undefined;
+  while (page === undefined) {
+    page = /goes to (\S+)/.exec(terminal.errLines.join('\n'))?.[1];
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  const browser = new Browser();
+  const asks = await browser.go(page);
+  assert.match(await asks.text(), /Sign in the command line\?/);
+  const yes = async () => browser.go(`${plane.httpUrl}/auth/cli`, { method: 'POST', body: new URL(page ?? '').searchParams });
+  const atProvider = await yes();
+  assert.match(atProvider.url, /\/interaction\//, 'nobody is signed in yet');
+  const again = await browser.go(`${atProvider.url}?person=bob`, { method: 'POST' });
+  assert.match(again.url, /\/auth\/cli\?/, 'back at the page that asks');
+  assert.match(await (await yes()).text(), /You may close this page/);
+  assert.equal(await done, 0, terminal.errLines.join('\n'));
+  assert.match(terminal.errLines.join('\n'), /Signed in as bob@example\.com/);
+  assert.equal(await run(['token'], terminal), 0);
+  const token = terminal.outLines.at(-1) ?? '';
+  const who = await fetch(`${plane.httpUrl}/v1/me`, { headers: { authorization: `Bearer ${token}` } });
+  assert.deepEqual(((await who.json()) as { groups: string[] }).groups, ['dba']);
+  assert.equal(await run(['logout'], terminal), 0, terminal.errLines.join('\n'));
 });

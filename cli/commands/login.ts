@@ -1,6 +1,6 @@
 /** `sallyport login`: signs a person in with the browser, by the device flow or on this machine's own, and keeps the login. */
 import { Command } from 'commander';
-import { type ConnectionOptions, withConnectionOptions } from '../connection.ts';
+import { type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
 import { dataFolder, readEndpoints } from '../endpoints.ts';
 import { requestJson } from '../http-client.ts';
 import { nameOf } from '../identity/claims.ts';
@@ -13,6 +13,8 @@ interface LoginOptions extends ConnectionOptions {
   clientId?: string;
   audience?: string;
   browser?: true;
+  console?: true;
+  provider?: string;
 }
 
 export function define(terminal: Terminal): Command {
@@ -22,7 +24,10 @@ export function define(terminal: Terminal): Command {
     .option('--client-id <ID>', 'the public client to sign in as (SALLYPORT_CLIENT_ID; default: clientId of the IdentityProvider manifest)')
     .option('--audience <NAME>', 'what the token has to be for (default: audiences of the IdentityProvider manifest)')
     .option('--browser', "with this machine's browser, without a code to compare (BROWSER=none only prints the address)")
+    .option('--console', "by way of the console, with whatever it signs people in with, SAML too; with this machine's browser")
+    .option('--provider <NAME>', 'with --console: the identity provider (default: the only one, or the one of the console’s session)')
     .action(async (options: LoginOptions) => {
+      if (options.console) return consoleLogin(options, terminal);
       const { issuer, clientId, audiences } = await provider(options, terminal);
       const { browserLogin, deviceLogin } = await import('../identity/oauth.ts');
       const { bold, cyan, dim } = terminal.errStyle;
@@ -43,6 +48,21 @@ export function define(terminal: Terminal): Command {
       await saveLogin(terminal.env, login);
       terminal.err(`Signed in as ${bold(nameOf(login.token))} at ${issuer}.`);
     });
+}
+
+/** The token is the control plane's own, for its API. */
+async function consoleLogin(options: LoginOptions, terminal: Terminal): Promise<void> {
+  const { api } = await findConnection(options, terminal);
+  const { loginByConsole } = await import('../identity/console-login.ts');
+  const { openBrowser } = await import('../open-browser.ts');
+  const { bold, cyan, dim } = terminal.errStyle;
+  const login = await loginByConsole(api, options.provider, page => {
+    openBrowser(page, terminal.env);
+    terminal.err(`Your browser goes to ${cyan(page)}`);
+    terminal.err(dim('Waiting …'));
+  });
+  await saveLogin(terminal.env, login);
+  terminal.err(`Signed in as ${bold(nameOf(login.token))} at ${api.url}.`);
 }
 
 interface Provider {

@@ -15,6 +15,7 @@ import type { Provenance } from '../aggregates/control-log.ts';
 import { type AccessRoles, allRoles, type Need, needOf, suffices } from './authorization.ts';
 import { FailureLimit } from './failure-limit.ts';
 import { type BrowserSession, csrfFits } from './sign-in/browser-sessions.ts';
+import type { CliLogins, LoginToken } from './sign-in/cli-login.ts';
 import type { SignIn } from './sign-in/sign-in.ts';
 
 /** What a route may say for itself; `principal` is `signed-in`, `admin` is the role. The table in authorization.ts goes before it. */
@@ -57,6 +58,7 @@ export interface AuthenticationOptions {
   clock: () => number;
   accessRoles: AccessRoles;
   signIn: SignIn;
+  cliLogins: CliLogins;
   administration: AdministrationLog;
   /** Whether a directory has taken the person out. */
   isDeprovisioned: (principal: Principal) => boolean;
@@ -77,7 +79,11 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     if (options.clock() >= caller.expiresAtMs) return null;
     if (caller.session !== undefined) {
       if (options.signIn.sessions.lasting(caller.session.id) === undefined) return null;
-    } else if (!(await verifyToken(bearer(request) ?? '', options.verifyContext)).ok) return null;
+    } else {
+      const token = bearer(request) ?? '';
+      const isGood = (await cliLogin(token)) !== null || (await verifyToken(token, options.verifyContext)).ok;
+      if (!isGood) return null;
+    }
     if (options.isDeprovisioned(caller.principal)) return null;
     return { ...caller, roles: options.accessRoles.of(caller.principal) };
   });
@@ -127,6 +133,12 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
     if (reads.size > readsKept && oldest !== undefined) reads.delete(oldest);
   }
 
+  /** A token that `sallyport login --console` got, unless it was revoked. */
+  async function cliLogin(token: string): Promise<LoginToken | null> {
+    const login = await options.cliLogins.verify(token);
+    return login === null || options.verifyContext.isRevoked(login.tokenId) ? null : login;
+  }
+
   async function byToken(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {
     const token = bearer(request);
     if (token === null) throw tokenMissing();
@@ -134,6 +146,8 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
       await administratorUsed(request);
       return { type: 'admin', roles: allRoles };
     }
+    const login = await cliLogin(token);
+    if (login !== null) return { type: 'principal', ...login, roles: options.accessRoles.of(login.principal) };
     const verified = await verifyToken(token, options.verifyContext);
     // A ticket opens a resource, not the API; and what a token is bound to cannot be seen here.
     if (!verified.ok || verified.ticketResource !== undefined || verified.bounds !== undefined) {

@@ -23,6 +23,7 @@ import { accessReviewRoutes } from './routes/access-review.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { channelRoutes } from './routes/channels.ts';
+import { cliLoginRoutes } from './routes/cli-login.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -45,6 +46,7 @@ import { sshRoutes } from './routes/ssh.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
 import { securityHeaders } from './security-headers.ts';
+import { CliLogins } from './sign-in/cli-login.ts';
 import type { PublicAddress } from './sign-in/public-address.ts';
 import type { SignIn } from './sign-in/sign-in.ts';
 
@@ -105,8 +107,10 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   useClientAddresses(app as unknown as FastifyInstance, trustedProxies);
   const { clock, accessRoles, administration, control } = context;
   const isDeprovisioned = ({ kind, name }: Principal) => kind === 'person' && control.state.isBlocked(name);
+  const cliLogins = new CliLogins(context.keys, administration, clock);
   useAuthentication(app as unknown as FastifyInstance, {
     adminToken,
+    cliLogins,
     verifyContext,
     clock,
     accessRoles,
@@ -141,6 +145,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
     transformObject: description => withCommonHeaders('openapiObject' in description ? description.openapiObject : {}),
   });
   await app.register(signInRoutes(context, signIn));
+  await app.register(cliLoginRoutes(signIn, cliLogins));
   await app.register(manifestRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));

@@ -53,8 +53,8 @@ export function sealForBrowser(key: Buffer, value: unknown): string {
 }
 
 /** @returns undefined for whatever was not sealed with this key. */
-export function openFromBrowser(key: Buffer, text: string): unknown {
-  if (text.length > cookieBytesMax) return undefined;
+export function openFromBrowser(key: Buffer, text: string, charactersMax = cookieBytesMax): unknown {
+  if (text.length > charactersMax) return undefined;
   const sealed = Buffer.from(text, 'base64url');
   if (sealed.length < 28) return undefined;
   try {

@@ -1,7 +1,9 @@
 /** Signing in to the console with SAML, as a browser does it: what is posted by whom, with which cookies, and how often. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { inflateRawSync } from 'node:zlib';
+import { VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
 import { type Api, withApi } from '../test-api.ts';
 import { assertionXml, encrypted, responseXml, type Said, said, samlSigner, signed } from './saml-provider.testing.ts';
 
@@ -166,6 +168,86 @@ test('encrypted assertions, for the provider whose manifest has the key; a sessi
       assert.deepEqual([done.status, done.headers.get('location')], [302, '/']);
       const me = await api.call('GET', '/v1/me', { token: null, headers: { cookie: sessionIn(done) } });
       assert.ok(Date.parse(String(me.body.expiresAt)) <= Date.now() + 600_000);
+    },
+    { env },
+  ));
+
+test('the command line signs in by way of the console, once for a code, and gets tickets with its token', () =>
+  withApi(
+    issuer => `${manifests()}
+---
+kind: Credential
+metadata: { name: c }
+spec: { username: u, password: { env: PW } }
+---
+kind: Resource
+metadata: { name: crm }
+spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
+---
+kind: Role
+metadata: { name: support }
+spec: { members: { groups: [support] }, resources: { names: [crm] } }
+---
+kind: IdentityProvider
+metadata: { name: tokens }
+spec: { oidc: { issuer: "${issuer}", audiences: [sallyport] } }
+`,
+    async api => {
+      const verifier = 'v'.repeat(43);
+      const form = {
+        ...{ redirect_uri: 'http://127.0.0.1:4711/callback', state: 's'.repeat(32) },
+        code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+      };
+      const post = (body: Record<string, string>, headers: Record<string, string> = {}) =>
+        fetch(`${api.plane.httpUrl}/auth/cli`, { method: 'POST', body: new URLSearchParams(body), headers, redirect: 'manual' });
+      const page = await fetch(`${api.plane.httpUrl}/auth/cli?${new URLSearchParams(form).toString()}`);
+      assert.match(await page.text(), /Sign in the command line\?/);
+      for (const bad of [
+        'https://evil.example/callback',
+        'http://127.0.0.1:1@evil.example/callback',
+        'http://127.0.0.1:1/other',
+        'http://localhost:1/callback',
+      ])
+        assert.equal((await post({ ...form, redirect_uri: bad })).status, 400, bad);
+      const away = await post({ ...form, provider: 'corp' });
+      const to = new URL(away.headers.get('location') ?? '', api.plane.httpUrl);
+      assert.deepEqual([away.status, to.pathname, to.searchParams.get('provider')], [303, '/auth/login', 'corp']);
+      const begun = await begin(api, 'corp', to.searchParams.get('return') ?? '');
+      const signedIn = await posted(api, answered(api, begun), begun.cookie);
+      assert.match(signedIn.headers.get('location') ?? '', /^\/auth\/cli\?redirect_uri=/, 'back to the page that asks');
+      const cookie = sessionIn(signedIn);
+      assert.equal((await post(form, { cookie, 'sec-fetch-site': 'cross-site' })).status, 403, 'another site does not say yes');
+
+      const allowed = await post(form, { cookie, 'sec-fetch-site': 'same-origin' });
+      const back = new URL(allowed.headers.get('location') ?? '');
+      assert.deepEqual([back.origin + back.pathname, back.searchParams.get('state')], ['http://127.0.0.1:4711/callback', form.state]);
+      const code = back.searchParams.get('code') ?? '';
+      const redeem = (codeVerifier: string, given = code) =>
+        api.call('POST', '/auth/cli/token', { token: null, body: { code: given, codeVerifier } });
+      assert.equal((await redeem('w'.repeat(43))).status, 401, 'whoever saw the code does not have the verifier');
+      const got = await redeem(verifier);
+      assert.equal(got.status, 200, JSON.stringify(got.body));
+      assert.equal((await redeem(verifier)).status, 401, 'once');
+      assert.equal((await redeem(verifier, 'x')).status, 401);
+      const token = String(got.body.token);
+      const me = await api.call('GET', '/v1/me', { token });
+      assert.deepEqual([me.status, me.body.name, me.body.groups, me.body.issuer], [200, 'ann@example.com', ['support', 'dba'], issuer]);
+      const ticket = await api.call('POST', '/v1/tickets', { token, body: { resource: 'crm' } });
+      assert.equal(ticket.status, 201, JSON.stringify(ticket.body));
+      // It is for the API alone, and nobody else makes one.
+      const [head = '', claims = '', signature = ''] = token.split('.');
+      for (const forged of [
+        `${head}.${Buffer.from(JSON.stringify({ ...(JSON.parse(Buffer.from(claims, 'base64url').toString()) as object), name: 'root' })).toString('base64url')}.${signature}`,
+        `${Buffer.from('{"alg":"none","typ":"login+jwt"}').toString('base64url')}.${claims}.`,
+        String(ticket.body.ticket),
+      ])
+        assert.equal((await api.call('GET', '/v1/me', { token: forged })).status, 401);
+      const context = new VerifyContext();
+      context.useLease({ tickets: { issuer: 'sallyport', keys: [] }, identityProviders: [], serviceAccounts: [], revokedTokens: [] });
+      assert.equal((await verifyToken(token, context)).ok, false);
+      const directory = await api.call('POST', '/scim/v2/Users', { body: { userName: 'Ann@example.com', active: false } });
+      assert.equal(directory.status, 201);
+      assert.equal((await api.call('GET', '/v1/me', { token })).status, 401, 'whom the directory takes out');
     },
     { env },
   ));
