@@ -7,10 +7,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
-import { AgentMessageSchema, type ControlMessage } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
+import {
+  AgentMessageSchema,
+  Capability,
+  type ControlMessage,
+  LeaseWantedSchema,
+  type SignedParts,
+} from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { open } from '@sallyport/shared/crypto/seal.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
+import { assembleBundle } from '@sallyport/shared/policy/lease-parts.ts';
 import pino from 'pino';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
 import { hello, nextMessage, presentedCa, streamStatus, TestAgent } from './grpc/test-agent.ts';
@@ -237,6 +244,60 @@ test('a change that concerns the agent brings a new lease, a changed secret too;
       { path: 'spec.password', before: '(another secret)', after: '(a new secret)' },
     ]);
     stream.end();
+    agent.close();
+  }));
+
+test('agents of the version before, of this one and of the next are told the same, each as it understands it', () =>
+  withPlane(async running => {
+    assert.equal((await running.apply(manifests('{ env: CRM_PASSWORD }'))).status, 200);
+    const agent = await enrolled(running);
+    const before = agent.control();
+    before.on('error', () => undefined); // The next connection takes over.
+    before.write(hello());
+    const bundle = await nextLease(agent, before);
+
+    const updateOf = async (stream: ReturnType<TestAgent['control']>) => {
+      const { body } = await nextMessage(stream, message => message.body.case === 'leaseUpdate' || message.body.case === 'lease');
+      assert.ok(body.case === 'leaseUpdate');
+      return body.value;
+    };
+    const parts = (half: SignedParts | undefined) =>
+      new Map((half?.put ?? []).map(({ key, value }) => [key, JSON.parse(Buffer.from(value).toString()) as unknown]));
+    const now = agent.control();
+    now.on('error', () => undefined);
+    now.write(hello([Capability.LEASE_DIFFERENCES]));
+    const whole = await updateOf(now);
+    const { agentId, version, issuedAt, expiresAt } = bundle;
+    // Fingerprints are a set: parts have them in another order.
+    const inOrder = (one: LeaseBundle) => {
+      const { key, fingerprints } = one.knownCredentials as { key: string; fingerprints: unknown[] };
+      return { ...one, knownCredentials: { key, fingerprints: fingerprints.map(each => JSON.stringify(each)).sort() } };
+    };
+    const assembled = assembleBundle(parts(whole.shared), parts(whole.own), { agentId, version, issuedAt, expiresAt });
+    assert.deepEqual(inOrder(assembled), inOrder(bundle));
+
+    // The next version says and asks for more; what is unknown here is passed over, and the stream goes on.
+    const statement = JSON.parse(Buffer.from(whole.shared?.statement ?? '').toString()) as { digest: string };
+    const greeting = hello([Capability.LEASE_DIFFERENCES, 4711], statement.digest);
+    if (greeting.body.case === 'hello') greeting.body.value.$unknown = [{ no: 900, wireType: 2, data: Uint8Array.of(1, 7) }];
+    const next = agent.control();
+    next.write(greeting);
+    const same = await updateOf(next);
+    assert.deepEqual({ whole: same.shared?.whole, put: same.shared?.put.length }, { whole: false, put: 0 }, 'it has the shared half');
+    const unknown = create(AgentMessageSchema, {});
+    unknown.$unknown = [{ no: 901, wireType: 2, data: Uint8Array.of(1, 7) }];
+    next.write(unknown);
+    assert.equal(
+      (await running.apply(`kind: Role\nmetadata: { name: prod }\nspec: { members: { groups: [new] }, resources: {} }\n`)).status,
+      200,
+    );
+    const changed = await updateOf(next);
+    assert.deepEqual([...parts(changed.shared).keys()], ['role/prod']);
+    assert.equal(changed.own, undefined);
+    // What cannot be applied is asked for again.
+    next.write(create(AgentMessageSchema, { body: { case: 'leaseWanted', value: create(LeaseWantedSchema, { reason: 'lost' }) } }));
+    const again = await updateOf(next);
+    assert.equal(again.shared?.whole && again.own?.whole, true);
     agent.close();
   }));
 

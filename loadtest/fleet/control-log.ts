@@ -117,7 +117,7 @@ try {
     cpu.snapshot.push(short.cpuS);
     await stop(short.child, 'SIGKILL');
     console.error(
-      `  round ${round + 1}/${rounds}: ${Math.round(whole.tookMs)} ms from the log, ${Math.round(short.tookMs)} ms from a snapshot`,
+      `  round ${round + 1}/${rounds}: ${Math.round(whole.tookMs)} ms from the log, ${Math.round(short.tookMs)} ms from a snapshot (CPU ${whole.cpuS.toFixed(1)} and ${short.cpuS.toFixed(1)} s)`,
     );
   }
   const one = { bench: 'control-log', subject: 'sallyport' };
