@@ -382,6 +382,11 @@ const made: string[][] = [
     'execute po',
   ],
   ['create temp view lens as select secret as s from vault.people', 'select reverse(s) from lens'],
+  ['call spelt(null)'],
+  ['call public.spelt($$x$$)'],
+  ['call noted(null)', 'select notes from customers where id = 1'],
+  ['call through(null)'],
+  ['call leaky_procedure(null)'],
   ['insert into defaulted (n) values (2) returning v'],
   ['insert into defaulted default values returning *'],
   ['insert into defaulted values (3, default) returning reverse(v)'],
@@ -665,6 +670,12 @@ create type mood as enum ('good', 'bad');
 create type pair as (a int, b text);
 create table defaulted (n int, v text default leaky_sql(1));
 insert into defaulted values (1, 'x');
+create procedure restock(what text) language sql as 'update orders set quantity = quantity where item = what';
+create procedure more(inout n int) language plpgsql as 'begin n := n + 1; end';
+create procedure counted(inout n bigint) language plpgsql as 'begin select count(*) into n from orders; end';
+create procedure spelt(inout r text) language sql as 'select email from customers where id = 1';
+create procedure noted(inout r text) language sql as 'update customers set notes = email where id = 1 returning notes';
+create procedure through(inout r text) language plpgsql as 'begin r := leaky_sql(1); end';
 create domain percent as int check (value between 0 and 100);
 create function twice(int) returns int language sql immutable as 'select $1 * 2';
 create aggregate total(int) (sfunc = int4pl, stype = int, initcond = '0');

@@ -36,6 +36,9 @@ export function emptyCollection(): Collected {
   };
 }
 
+/** Why a CALL cannot be judged by its text alone. */
+export const OPAQUE_CALL = 'CALL of a procedure';
+
 /** Names of CTEs that a FROM clause sees, innermost first. */
 interface Scope {
   names: Set<string>;
@@ -110,7 +113,7 @@ class Walk {
           if (typeof fields.filename === 'string') into.opaque.add('COPY with a file or program of the server');
           break;
         case 'CallStmt':
-          into.opaque.add('CALL of a procedure');
+          into.opaque.add(OPAQUE_CALL);
           break;
       }
     }

@@ -21,7 +21,8 @@ export function plpgsqlStatements(
 ): { statements: string[]; dynamic: boolean } | undefined {
   let tag = '$sallyport$';
   while (body.includes(tag)) tag = `$s${tag.slice(1)}`;
-  const declared = parameters.flatMap(name => (name === '' ? [] : [`"${name.replaceAll('"', '""')}" text`]));
+  // An INOUT parameter is there twice.
+  const declared = [...new Set(parameters)].flatMap(name => (name === '' ? [] : [`"${name.replaceAll('"', '""')}" text`]));
   // What RETURN may look like depends on the result; which result it is makes no other difference here.
   for (const result of ['void', 'int', 'SETOF int', 'trigger', 'event_trigger']) {
     const tree = parsePlpgsql(`CREATE FUNCTION f(${declared.join(', ')}) RETURNS ${result} LANGUAGE plpgsql AS ${tag}${body}${tag}`);

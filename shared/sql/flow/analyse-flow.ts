@@ -161,6 +161,7 @@ function resultOf(output: QueryOutput | null, found: Found, changes: boolean): O
     changesCatalog: changes,
     functions: [...found.functions],
     created: found.created,
+    called: found.called,
   };
 }
 

@@ -2,8 +2,10 @@
  * What one analysis carries along: the catalog, the session, and what it has found. The parts of flow analysis (expressions,
  * FROM, queries, functions) call each other through it, so that none imports another in a circle.
  */
+
 import type { Node } from 'libpg-query';
 import type { SessionEffect } from '../analyse.ts';
+import type { Collected } from '../collect.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import type { Inference, RefusedSink, UnknownCode, UnknownReason } from './result.ts';
 import type { Env } from './scope.ts';
@@ -137,6 +139,8 @@ export class Found {
   functionReads: Labels = NO_LABELS;
   literalSensitive = false;
   created: readonly string[] | undefined;
+  /** CALL: what the bodies say. */
+  called: Collected | null = null;
   /** Function bodies that may still be opened: functions that call functions multiply. */
   bodiesLeft = 200;
 

@@ -11,6 +11,8 @@ import type { ColumnRule, SessionPolicy } from '../../policy/decide.ts';
 import type { CommandFacts } from '../../policy/facts.ts';
 import type { ApprovalSpec, PredicateAction } from '../../policy/model.ts';
 import { strictestApproval } from '../../policy/strictness.ts';
+import { mergeFacts } from '../analyse.ts';
+import { OPAQUE_CALL } from '../collect.ts';
 import { temporaryMade } from './analyse-flow.ts';
 import type { CatalogRelation } from './catalog.ts';
 import { type ColumnMask, columnMask, columnMasks, systemPredicate } from './masks.ts';
@@ -143,13 +145,14 @@ export function judgeFlow(
       makes: node === undefined ? undefined : temporaryMade(node, result),
     });
   }
+  const known = withCalled(facts, nodes, results);
   return {
     statements,
     facts: {
-      ...facts,
+      ...known,
       columnsRead: [...reads],
       inferences: [...inferences.values()],
-      opaque: unknown.length === 0 ? facts.opaque : [...new Set([...facts.opaque, ...unknown])],
+      opaque: unknown.length === 0 ? known.opaque : [...new Set([...known.opaque, ...unknown])],
     },
     refusal,
     hold,
@@ -157,6 +160,18 @@ export function judgeFlow(
     touchesProtected,
     literalSensitive,
   };
+}
+
+/** A CALL by itself, of procedures that can be read: their statements count as the command's own. */
+function withCalled(facts: CommandFacts, nodes: readonly Node[], results: readonly FlowResult[]): CommandFacts {
+  const [node] = nodes;
+  const called = results[0]?.called ?? null;
+  if (nodes.length !== 1 || node === undefined || !('CallStmt' in node) || called === null) return facts;
+  const { kinds, objects, functions, where } = called;
+  return mergeFacts(
+    { ...facts, opaque: facts.opaque.filter(reason => reason !== OPAQUE_CALL) },
+    { ...facts, statements: [...kinds], objects: [...objects], functions: [...functions], where, writes: true, opaque: [] },
+  );
 }
 
 /** What is merely recorded where one thing is asked is refused where all of a value is. */

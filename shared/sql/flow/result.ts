@@ -1,5 +1,7 @@
 /** What flow analysis says of one statement. */
+
 import type { SessionEffect } from '../analyse.ts';
+import type { Collected } from '../collect.ts';
 import type { CatalogRelation } from './catalog.ts';
 import type { Labels, Origin } from './value.ts';
 
@@ -87,6 +89,8 @@ export interface FlowResult {
   change: CatalogChange;
   /** The columns of the table that it makes (CREATE TABLE AS, SELECT INTO); undefined when it makes none. */
   created: readonly string[] | undefined;
+  /** CALL: what the bodies of the procedures say, for guards; null when they are not known, and for other statements. */
+  called: Collected | null;
   /** Functions that it calls, as resolved: `schema.name`. */
   functions: readonly string[];
 }

@@ -11,6 +11,7 @@ import { expression, functionCall } from './expressions.ts';
 import { tableItem } from './from.ts';
 import { isHarmlessBody } from './harmless.ts';
 import { read } from './names.ts';
+import { procedureFacts } from './procedures.ts';
 import { query } from './query.ts';
 import { isProtected, relationColumns, relationItem, relationLabels, resolveRelation } from './relations.ts';
 import { EMPTY_ENV, type Env, within } from './scope.ts';
@@ -130,6 +131,7 @@ export function utility(node: Node, env: Env, ctx: Context): QueryOutput | null 
   }
   if ('CallStmt' in node) {
     if (node.CallStmt.funccall === undefined) return null;
+    ctx.found.called = procedureFacts(node.CallStmt.funccall, ctx);
     const found = functionCall(node.CallStmt.funccall, env, ctx);
     return { columns: (found.columns ?? []).map(column => column), rest: found.value.labels };
   }
