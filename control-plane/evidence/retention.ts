@@ -135,9 +135,8 @@ export class Retention {
       );
       this.#options.logger.info({ resource, sessions, before: new Date(beforeMs).toISOString() }, 'evidence expired and is deleted');
     }
-    await this.#takeBackHeld(store);
-    const [left] = await store.rows<{ n: string }>('SELECT count() AS n FROM sallyport.expired_sessions WHERE deleted_at IS NULL');
-    if (Number(left?.n ?? 0) > 0) {
+    if (await this.#isListed(store)) await this.#takeBackHeld(store);
+    if (await this.#isListed(store)) {
       for (const table of TABLES) {
         await store.command(
           `ALTER TABLE sallyport.${table} DELETE WHERE session_id IN (SELECT session_id FROM sallyport.expired_sessions WHERE deleted_at IS NULL) SETTINGS mutations_sync = 2`,
@@ -156,11 +155,16 @@ export class Retention {
     if (!(await this.#options.control.catchUp(CATCH_UP_MS)))
       throw new GatewayError('LOG_UNAVAILABLE', 'unavailable', 'The control log cannot be read up to its end, and may hold legal holds.');
     const parameters = {};
-    const held = `SELECT session_id FROM sallyport.sessions WHERE ${this.#keptSql(parameters)}`;
-    await store.command(
-      `ALTER TABLE sallyport.expired_sessions DELETE WHERE deleted_at IS NULL AND session_id IN (${held}) SETTINGS mutations_sync = 2`,
-      parameters,
-    );
+    const held = `deleted_at IS NULL AND session_id IN (SELECT session_id FROM sallyport.sessions WHERE ${this.#keptSql(parameters)})`;
+    const [some] = await store.rows<{ n: string }>(`SELECT count() AS n FROM sallyport.expired_sessions WHERE ${held}`, parameters);
+    if (Number(some?.n ?? 0) > 0)
+      await store.command(`ALTER TABLE sallyport.expired_sessions DELETE WHERE ${held} SETTINGS mutations_sync = 2`, parameters);
+  }
+
+  /** Is something due that is not deleted yet? */
+  async #isListed(store: SessionStore): Promise<boolean> {
+    const [left] = await store.rows<{ n: string }>('SELECT count() AS n FROM sallyport.expired_sessions WHERE deleted_at IS NULL');
+    return Number(left?.n ?? 0) > 0;
   }
 
   #store(): SessionStore {

@@ -10,6 +10,7 @@ import { provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
+import { DELETION_MS } from './retention.ts';
 
 const Reason = Type.String({ minLength: 1, maxLength: 2000 });
 const Common = { id: Type.String(), person: Type.String(), reason: Type.String(), askedBy: Type.String() };
@@ -105,6 +106,7 @@ export function shredRoutes({ control, contents, retention, clock }: ApiContext)
         },
       },
       handler: async request => {
+        request.raw.setTimeout(DELETION_MS);
         const { id } = request.params;
         const { shredRequests, shreds } = control.state.retention();
         const asked = Object.hasOwn(shredRequests, id) ? shredRequests[id] : undefined;
