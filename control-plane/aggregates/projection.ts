@@ -221,6 +221,13 @@ export class Projection {
     return [...this.#pendingApprovals];
   }
 
+  /** Approvals that were answered, withdrawn or not answered in time: the newest that are known, newest first. */
+  answeredApprovals(): [id: string, state: ApprovalState][] {
+    // Access that goes on is answered and not ended. Within one map the order is that of the log.
+    const ids = new Set([...this.#accesses.keys(), ...[...this.#endedApprovals.keys()].reverse()]);
+    return [...ids].map(id => [id, this.approval(id)]);
+  }
+
   /** Roles that people were given for a time which is not over at `nowMs`, in order of the approvals' ids. */
   accessGrants(nowMs: number): AccessGrant[] {
     return [...this.#accesses.values()]

@@ -15,6 +15,18 @@ import * as schemas from '../schemas.ts';
 
 export const ApprovalId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f-]{36}$' }) });
 
+const ListQuery = Type.Object(
+  {
+    state: Type.Optional(
+      Type.Enum(['pending', 'approved', 'denied', 'expired', 'withdrawn', 'all'], {
+        description: 'Default `pending`. Of those that are over, the newest ten thousand are known; the session store has all.',
+      }),
+    ),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Of those that are over; default 200.' })),
+  },
+  { additionalProperties: false },
+);
+
 export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
   const { control } = context;
   return async app => {
@@ -25,12 +37,26 @@ export function approvalRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       schema: {
         operationId: 'listApprovals',
         tags: ['approvals'],
-        summary: 'List the commands that wait for an approval which the caller may see',
+        summary: 'List approvals that the caller may see: those that wait, or the newest that are over',
+        querystring: ListQuery,
         response: { 200: Type.Object({ approvals: Type.Array(schemas.Approval) }), default: schemas.Problem },
       },
       handler: async request => {
         const caller = callerOf(request);
-        return { approvals: control.state.pendingApprovals().flatMap(([id, state]) => (isVisible(caller, state) ? shown(id, state) : [])) };
+        const { state: wanted = 'pending', limit = 200 } = request.query;
+        const { state } = control;
+        const listed = [
+          ...(wanted === 'pending' || wanted === 'all' ? state.pendingApprovals() : []),
+          ...(wanted === 'pending' ? [] : state.answeredApprovals()),
+        ];
+        const approvals: schemas.Approval[] = [];
+        for (const [id, each] of listed) {
+          if (wanted !== 'all' && each.status !== wanted) continue;
+          // Who waits is listed whole.
+          if (wanted !== 'pending' && approvals.length >= limit) break;
+          if (isVisible(caller, each)) approvals.push(...shown(id, each));
+        }
+        return { approvals };
       },
     });
 
