@@ -157,6 +157,17 @@ test('an agent joins once with its token, and knows the control plane by the tok
     assert.equal(running.lines.join('').includes(token), false, 'no token in a log');
   }));
 
+test('a join token that is bound to a network is refused from elsewhere, as any that is not valid', async () => {
+  await withPlane(async running => {
+    const elsewhere = new TestAgent(running.plane.grpcAddress);
+    await assert.rejects(elsewhere.join(await running.invite({ networks: ['10.0.0.0/8', '2001:db8::/32'] })), /not valid/);
+    const here = new TestAgent(running.plane.grpcAddress);
+    await here.join(await running.invite({ networks: ['10.0.0.0/8', '127.0.0.0/8'] }));
+    const bad = await running.call('POST', '/v1/agents/invitations', { networks: ['10.1.2.3/8'] });
+    assert.equal(bad.status, 400);
+  });
+});
+
 test('an expired and a revoked invitation are refused', async () => {
   let now = Date.now();
   await withPlane(

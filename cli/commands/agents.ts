@@ -43,12 +43,14 @@ export function define(terminal: Terminal): Command {
   withConnectionOptions(agents.command('invite'))
     .description('Prints a join token: it enrols one agent, once.')
     .option('--label <KEY=VALUE>', 'label that the agent gets; may be repeated', label, {})
+    .option('--network <CIDR>', 'only an agent that comes from there may join; may be repeated', collected)
     .option('--expires-in <DURATION>', 'how long it is good for (default 1h)', durationSeconds)
     .option('--json', 'print JSON')
-    .action(async (options: Options & { label: Record<string, string>; expiresIn?: number }) => {
+    .action(async (options: Options & { label: Record<string, string>; network?: string[]; expiresIn?: number }) => {
       const connection = await findConnection(options, terminal);
       const answer = (await administratorRequest(connection, 'POST', '/v1/agents/invitations', {
         labels: options.label,
+        ...(options.network === undefined ? {} : { networks: options.network }),
         ...(options.expiresIn === undefined ? {} : { expiresInSeconds: options.expiresIn }),
       })) as { token: string; expiresAt: string };
       if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
@@ -79,6 +81,10 @@ export function define(terminal: Terminal): Command {
       terminal.out(`agent ${id} is revoked`);
     });
   return agents;
+}
+
+function collected(value: string, before: string[] = []): string[] {
+  return [...before, value];
 }
 
 async function listAgents(options: Options, terminal: Terminal): Promise<void> {

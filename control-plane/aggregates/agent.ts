@@ -13,6 +13,7 @@
  * never handed out.
  */
 import { timingSafeEqual } from 'node:crypto';
+import { isInNetworks } from '@sallyport/shared/identity/networks.ts';
 import { type Aggregate, type DomainEvent, grant, reject } from './decider.ts';
 import { impossible } from './impossible.ts';
 
@@ -43,6 +44,8 @@ export interface Invitation {
   labels: Record<string, string>;
   /** The agent serves every resource, whatever labels those ask for: the one agent of a single machine. */
   everyResource: boolean;
+  /** CIDR: who joins must come from one of them; absent: from anywhere. */
+  networks?: string[];
   expiresAtMs: number;
 }
 
@@ -65,7 +68,8 @@ export type AgentState =
 
 export type AgentRequest =
   | { type: 'invite'; invitation: Invitation }
-  | { type: 'join'; secretHash: string; nowMs: number; details: AgentDetails; certificate: IssuedSerial }
+  /** `address`: where it comes from, without a port. */
+  | { type: 'join'; secretHash: string; nowMs: number; address: string; details: AgentDetails; certificate: IssuedSerial }
   | { type: 'renew'; currentSerial: string; nowMs: number; hostnames: string[]; certificate: IssuedSerial }
   /** A process with the agent's certificate has come. */
   | { type: 'start'; instance: string }
@@ -92,8 +96,12 @@ export const copiedReason =
 const tokenRefused = reject(
   'JOIN_TOKEN_REFUSED',
   'unauthenticated',
-  'The join token is not valid: it is unknown, used, expired or revoked. Ask for a new one (sallyport agents invite).',
+  'The join token is not valid: it is unknown, used, expired, revoked, or for another network. Ask for a new one (sallyport agents invite).',
 );
+
+export function mayJoinFrom({ networks }: Invitation, address: string): boolean {
+  return networks === undefined || isInNetworks(address, networks);
+}
 
 const notEnrolled = reject('AGENT_REVOKED', 'unauthenticated', 'This agent is not enrolled, or was revoked.');
 
@@ -113,6 +121,7 @@ export const agentAggregate: Aggregate<AgentState, AgentRequest, AgentEvent> = {
         if (!equalConstantTime(state.invitation.secretHash, request.secretHash) || request.nowMs >= state.invitation.expiresAtMs) {
           return tokenRefused;
         }
+        if (!mayJoinFrom(state.invitation, request.address)) return tokenRefused;
         const { details, certificate } = request;
         if (state.status === 'invited') {
           return grant({ type: 'AgentJoined', payload: { details, joinedAtMs: request.nowMs, certificate } });

@@ -68,7 +68,15 @@ describe('agent', () => {
   const joined: AgentEvent = { type: 'AgentJoined', payload: { details, joinedAtMs: 500, certificate: first } };
   const renewed = (certificate = second): AgentEvent => ({ type: 'AgentRenewed', payload: { hostnames: ['h'], certificate } });
   const revoked: AgentEvent = { type: 'AgentRevoked', payload: { reason: 'lost' } };
-  const join = (over: object = {}) => ({ type: 'join' as const, secretHash: 'hash', nowMs: 500, details, certificate: first, ...over });
+  const join = (over: object = {}) => ({
+    type: 'join' as const,
+    secretHash: 'hash',
+    nowMs: 500,
+    address: '10.1.2.3',
+    details,
+    certificate: first,
+    ...over,
+  });
   const renew = (over: object = {}) => ({
     ...{ type: 'renew' as const, currentSerial: '01', nowMs: 600, hostnames: ['h'], certificate: second },
     ...over,

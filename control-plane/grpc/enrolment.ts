@@ -8,7 +8,8 @@ import * as x509 from '@peculiar/x509';
 import type { JoinRequest, JoinResponse, RenewRequest, RenewResponse } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { JoinResponseSchema, RenewResponseSchema } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
-import { agentAggregate } from '../aggregates/agent.ts';
+import { peerAt } from '@sallyport/shared/identity/token-bounds.ts';
+import { agentAggregate, mayJoinFrom } from '../aggregates/agent.ts';
 import { action, type ControlLog, type Outcome } from '../aggregates/control-log.ts';
 import type { Authority, IssuedCertificate } from '../pki/authority.ts';
 import { hashSecret, parseJoinToken, secretMatches } from '../pki/join-token.ts';
@@ -32,7 +33,7 @@ const tokenRefused = () =>
   new GatewayError(
     'JOIN_TOKEN_REFUSED',
     'unauthenticated',
-    'The join token is not valid: it is unknown, used, expired or revoked. Ask for a new one (sallyport agents invite).',
+    'The join token is not valid: it is unknown, used, expired, revoked, or for another network. Ask for a new one (sallyport agents invite).',
   );
 
 export class Enrolment {
@@ -52,6 +53,8 @@ export class Enrolment {
     if (state.status === 'unknown' && (await control.catchUp(catchUpMs))) state = control.state.agent(token.agentId);
     if ((state.status !== 'invited' && state.status !== 'active') || !secretMatches(token.secret, state.invitation.secretHash))
       throw tokenRefused();
+    const from = peerAt(address).address;
+    if (!mayJoinFrom(state.invitation, from)) throw tokenRefused();
     checkJoin(request);
     const { client, serving } = await this.#issue(token.agentId, request.csr, request.servingCsr, request.hostnames);
     const outcome = await control.execute(
@@ -60,6 +63,7 @@ export class Enrolment {
           type: 'join',
           secretHash: hashSecret(token.secret),
           nowMs: clock(),
+          address: from,
           details: {
             name: request.name,
             version: request.version,

@@ -104,6 +104,9 @@ export const InvitationRequest = Type.Object(
     everyResource: Type.Optional(
       Type.Boolean({ description: 'The agent serves every resource, whatever labels those ask of their agents.' }),
     ),
+    networks: Type.Optional(
+      Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 16, description: 'CIDR; who joins must come from one of them' }),
+    ),
     expiresInSeconds: Type.Optional(Type.Integer({ minimum: 10, maximum: 604_800, default: 3600 })),
   },
   closed,

@@ -2,6 +2,7 @@
 import { randomUUIDv7 } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import { isNetworkList } from '@sallyport/shared/identity/token-bounds.ts';
 import { Type } from 'typebox';
 import { type AgentState, agentAggregate } from '../../aggregates/agent.ts';
 import { action, type Outcome } from '../../aggregates/control-log.ts';
@@ -48,11 +49,17 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         response: { 201: schemas.InvitationResponse, default: schemas.Problem },
       },
       handler: async (request, reply) => {
-        const { labels = {}, everyResource = false, expiresInSeconds = 3600 } = request.body;
+        const { labels = {}, everyResource = false, expiresInSeconds = 3600, networks } = request.body;
+        if (networks !== undefined && !isNetworkList(networks))
+          throw new GatewayError(
+            'NETWORK_INVALID',
+            'invalid',
+            '`networks` are addresses or networks (CIDR) without bits behind their length.',
+          );
         const agentId = randomUUIDv7().replaceAll('-', '');
         const { token, secretHash } = mintJoinToken(agentId, authority.caFingerprint);
         const expiresAtMs = clock() + expiresInSeconds * 1000;
-        const invitation = { secretHash, labels, everyResource, expiresAtMs };
+        const invitation = { secretHash, labels, everyResource, ...(networks === undefined ? {} : { networks }), expiresAtMs };
         grantedOrThrow(
           await control.execute([action(agentAggregate, agentId, { type: 'invite', invitation })], provenanceOf(request, 'agent invited')),
         );
