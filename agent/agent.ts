@@ -158,6 +158,7 @@ export class Agent {
       sharedDigest: () => this.#halves?.shared.claims.digest ?? '',
       onConnected: connected => this.#host.connected(connected),
       onKill: (sessionId, reason) => this.#host.kill(sessionId, reason),
+      onObserved: (sessionId, watchId, observer, forMs) => this.#host.observed(sessionId, watchId, observer, forMs),
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),

@@ -36,6 +36,7 @@ export type ToWorker =
   | { type: 'jwks'; issuer: string; keys: PublicJwk[] }
   | { type: 'revoked'; tokenIds: string[] }
   | { type: 'kill'; sessionId: string; reason: string }
+  | { type: 'observed'; sessionId: string; watchId: string; observer: string; forMs: number } // 0: they have gone
   | { type: 'cancel'; pid: number; secret: Uint8Array } // a CancelRequest that arrived at another worker
   | { type: 'approval'; approvalId: string; state: 'approved' | 'denied' | 'expired'; by: string[]; reason: string; binding: Uint8Array }
   | { type: 'connected'; connected: boolean } // to the control plane

@@ -252,6 +252,9 @@ port.on('message', (message: ToWorker) => {
     case 'kill':
       gateway.kill(message.sessionId, message.reason);
       return;
+    case 'observed':
+      gateway.sessions.get(message.sessionId)?.onObserved(message.watchId, message.observer, message.forMs);
+      return;
     case 'cancel':
       gateway.cancelHere(message.pid, message.secret);
       return;

@@ -38,6 +38,7 @@ function setUp(more: Partial<ControlStreamOptions> = {}) {
     onLeaseUpdate: update => told.push(['update', update.shared?.put.length, update.own?.put.length]),
     sharedDigest: () => 'abcd',
     onKill: (id, reason) => told.push(['kill', id, reason]),
+    onObserved: (id, watch, observer, forMs) => told.push(['observed', id, watch, observer, forMs]),
     onApproval: decided => told.push(['approval', decided.approvalId, decided.state]),
     onRevoked: ids => told.push(['revoked', ids]),
     onDrain: deadline => told.push(['drain', deadline]),

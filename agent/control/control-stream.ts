@@ -42,6 +42,8 @@ export interface ControlStreamOptions {
   sharedDigest: () => string;
   onConnected?: (connected: boolean) => void;
   onKill: (sessionId: string, reason: string) => void;
+  /** Somebody watches a session for so long from now on; 0: no more. */
+  onObserved: (sessionId: string, watchId: string, observer: string, forMs: number) => void;
   onApproval: (decided: {
     approvalId: string;
     state: 'approved' | 'denied' | 'expired';
@@ -325,6 +327,11 @@ export class ControlStream {
       case 'killSession':
         this.#options.onKill(body.value.sessionId, body.value.reason);
         return;
+      case 'sessionObserved': {
+        const { sessionId, watchId, observer, forMs } = body.value;
+        this.#options.onObserved(sessionId, watchId, observer, forMs);
+        return;
+      }
       case 'approvalDecided': {
         const { approvalId, state, by, reason, binding } = body.value;
         this.#withdrawals.delete(approvalId);

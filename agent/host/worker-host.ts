@@ -141,6 +141,10 @@ export class WorkerHost {
     this.#broadcast({ type: 'kill', sessionId, reason });
   }
 
+  observed(sessionId: string, watchId: string, observer: string, forMs: number): void {
+    this.#broadcast({ type: 'observed', sessionId, watchId, observer, forMs });
+  }
+
   /** Whether the control plane can be reached: workers tell people who wait. */
   connected(connected: boolean): void {
     this.#connected = connected;

@@ -6,7 +6,12 @@ import { createPrivateKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { ContentKey } from '@sallyport/shared/crypto/contents.ts';
 import { type CustomDetector, compileDetectors, type DetectorSet } from '@sallyport/shared/detectors/engine.ts';
-import { type KnownCredentials, knownCredentials } from '@sallyport/shared/detectors/known-credentials.ts';
+import {
+  type KnownCredentials,
+  knownCredentials,
+  knownCredentialsFromValues,
+  mergeKnownCredentials,
+} from '@sallyport/shared/detectors/known-credentials.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { type AccessAdmission, type AccessGrant, admitWithGrants, rolesWithGrants } from '@sallyport/shared/policy/access-grants.ts';
 import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
@@ -35,6 +40,11 @@ export interface PolicyInForce {
   readonly detectors: DetectorSet | null;
   /** What holds for records: nobody is exempt there. null: the same as for the session. */
   readonly recording: { readonly policy: SessionPolicy; readonly detectors: DetectorSet | null } | null;
+  /**
+   * What looks at everything that a host prints, whatever the policy asks for: the credentials that this agent holds are shown to nobody,
+   * whoever is exempt from what else. null: the protocol has no such output.
+   */
+  readonly output: { readonly released: DetectorSet; readonly recorded: DetectorSet } | null;
 }
 
 export class LeaseState {
@@ -54,6 +64,8 @@ export class LeaseState {
   readonly #exemptGroups: ReadonlySet<string>;
   readonly #blockedPeople: ReadonlySet<string>;
   readonly #known: KnownCredentials;
+  /** By value: what the agent logs in with. */
+  readonly #held: KnownCredentials;
   /** Detector sets by their names: sessions with the same list share one. */
   readonly #detectors = new Map<string, DetectorSet>();
 
@@ -71,6 +83,7 @@ export class LeaseState {
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
+    this.#held = knownCredentialsFromValues(heldValues(lease));
     const resources = new Map<string, ResourceState>();
     const problems = new Map<string, string>();
     for (const { name, spec } of lease.bundle.resources) {
@@ -96,7 +109,15 @@ export class LeaseState {
     const policy = sessionPolicy(this.#policy, principal, resource);
     const exempt = this.#exemptGroups.size > 0 && principal.groups.some(group => this.#exemptGroups.has(group));
     const unexempted = exempt ? sessionPolicy(this.#policy, { ...principal, groups: [] }, resource) : null;
+    const recorded = unexempted ?? policy;
     return {
+      output:
+        this.resources.get(resource)?.spec.protocol === 'ssh'
+          ? {
+              released: this.#outputDetectors(policy.detectors, policy.customDetectors),
+              recorded: this.#outputDetectors(recorded.detectors, recorded.customDetectors),
+            }
+          : null,
       version: this.version,
       policy,
       detectors: this.#detectorSet(policy.detectors, policy.customDetectors),
@@ -110,6 +131,22 @@ export class LeaseState {
     return this.#detectorSet(['secrets', 'known-credentials']);
   }
 
+  /**
+   * The detectors asked for, and the values that are at hand. Not the fingerprints of those that are not, unless they are asked for:
+   * looking for these takes several times as long.
+   */
+  #outputDetectors(names: readonly string[], custom: readonly CustomDetector[] = []): DetectorSet {
+    const all = [...new Set([...names, 'known-credentials'])];
+    const known = names.includes('known-credentials') ? mergeKnownCredentials(this.#known, this.#held) : this.#held;
+    const key = `output\n${[...names].sort().join('\n')}\n${custom.length === 0 ? '' : JSON.stringify(custom)}`;
+    let set = this.#detectors.get(key);
+    if (set === undefined) {
+      set = compileDetectors(all, { known, custom });
+      this.#detectors.set(key, set);
+    }
+    return set;
+  }
+
   #detectorSet(names: readonly string[], custom: readonly CustomDetector[] = []): DetectorSet | null {
     if (names.length === 0) return null;
     const key = `${[...names].sort().join('\n')}\n${custom.length === 0 ? '' : JSON.stringify(custom)}`;
@@ -120,6 +157,15 @@ export class LeaseState {
     }
     return set;
   }
+}
+
+/** Passwords and private keys; a key also as terminals print it. */
+function heldValues({ credentials }: OpenedLease): string[] {
+  const values = Object.values(credentials).flatMap(({ password, privateKey }) => {
+    const key = privateKey?.trim() ?? '';
+    return [password, key, key.replaceAll(/\r?\n/g, '\r\n')];
+  });
+  return [...new Set(values.filter(value => value !== ''))];
 }
 
 function signInProvider(providers: OpenedLease['bundle']['identityProviders']): LeaseState['signInProvider'] {

@@ -52,6 +52,8 @@ export class LiveSession {
   inForce: PolicyInForce;
   /** The protocol sets it: ends the session in its native form. */
   onEnd: (cause: EndCause, reason: string) => void = () => undefined;
+  /** The protocol may set it: somebody watches the session for so long from now on; 0: no more. */
+  onObserved: (watchId: string, observer: string, forMs: number) => void = () => undefined;
   /** The protocol keeps it up to date: the last time either side sent something that counts as use. */
   lastActiveAtMs: number;
   /** A command is running or unanswered: the session is not idle, however long it takes. */

@@ -25,6 +25,8 @@ export interface CommandOptions {
   isTerminal?: boolean;
   /** What else belongs to it, as people see it. */
   parameters?: readonly string[];
+  /** The text is the gateway's own, and names whom the record must name: nothing in it is masked. */
+  isOwnText?: boolean;
   /** Under which people are asked for it. */
   approvalId?: string;
 }

@@ -8,17 +8,17 @@ import { createPublicKey, sign } from 'node:crypto';
 import type { Socket } from 'node:net';
 import path from 'node:path';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import { encodePublicKey, fingerprint } from '@sallyport/shared/ssh/keys.ts';
+import { encodePublicKey } from '@sallyport/shared/ssh/keys.ts';
 import { SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import type { ResourceState } from '../session/lease-state.ts';
 import { LiveSession } from '../session/live-session.ts';
 import type { ConnectionContext } from '../session/protocol.ts';
 import { type Authenticated, Authentication } from './authentication.ts';
+import { connectDecidingKey } from './first-host-key.ts';
 import { DisconnectReason, Message } from './messages.ts';
 import { maskWhole } from './output.ts';
 import { Relay } from './relay.ts';
 import { type HostKey, ready, Transport } from './transport.ts';
-import { connectUpstream } from './upstream.ts';
 
 export type ConnectionState = 'exchangingKeys' | 'authenticating' | 'connectingUpstream' | 'relaying' | 'closed';
 
@@ -41,6 +41,7 @@ export class SshConnection {
   #state: ConnectionState = 'exchangingKeys';
   #software = '';
   #closedEarly = false;
+  readonly #gone = new AbortController();
 
   private constructor(socket: Socket, context: ConnectionContext) {
     this.#socket = socket;
@@ -127,6 +128,7 @@ export class SshConnection {
 
   #closed(error: GatewayError | null): void {
     this.#closedEarly = true;
+    this.#gone.abort();
     this.#authentication?.close();
     if (error !== null && (this.#state === 'exchangingKeys' || this.#state === 'authenticating')) this.#refuse(error.code, error.message);
     if (this.#state !== 'closed' && this.#state !== 'relaying') this.#state = 'closed';
@@ -142,7 +144,11 @@ export class SshConnection {
     let started = false;
     let commands = 0;
     let upstream: Transport | null = null;
-    session.onEnd = () => transport.destroy();
+    session.onEnd = () => {
+      this.#closedEarly = true;
+      this.#gone.abort();
+      transport.destroy();
+    };
     try {
       const { asked, user, method } = authenticated;
       const access = session.sshAccess;
@@ -157,22 +163,27 @@ export class SshConnection {
           'denied',
           `your role does not give you the account ${JSON.stringify(account.slice(0, 64))}`,
         );
-      upstream = await connectUpstream({
-        address: spec.upstream.address,
-        knownHosts: {
-          dir: path.join(gateway.stateDir, 'known-hosts'),
-          resource: name,
+      const connected = await connectDecidingKey({
+        gateway,
+        session,
+        target: {
           address: spec.upstream.address,
-          pinned: spec.upstream.hostKeys,
+          knownHosts: {
+            dir: path.join(gateway.stateDir, 'known-hosts'),
+            resource: name,
+            address: spec.upstream.address,
+            pinned: spec.upstream.hostKeys,
+          },
+          credential,
+          account,
+          sessionId: session.id,
+          forceCommand: access?.forceCommand ?? null,
         },
-        credential,
-        account,
-        sessionId: session.id,
-        forceCommand: access?.forceCommand ?? null,
-        onFirstKey: (type, blob) => {
-          commands = recordFirstKey(session, `${type} ${fingerprint(blob)}`);
-        },
+        say: text => transport.send(new SshWriter().byte(Message.userauthBanner).string(`sallyport: ${text}\r\n`).string('').finish()),
+        gone: this.#gone.signal,
       });
+      upstream = connected.upstream;
+      commands = connected.commands;
       await new Promise<void>((resolve, reject) => {
         if (session.inForce.policy.audit.durability !== 'strict') resolve();
         else session.recorder.sink.whenDurable(startedIndex, error => (error === null ? resolve() : reject(error)));
@@ -202,32 +213,13 @@ export class SshConnection {
   }
 }
 
-/** A host that pins no key: which one is trusted from now on is a decision, and recorded as one. @returns the number of records. */
-function recordFirstKey(session: LiveSession, text: string): number {
-  const { recorder, inForce } = session;
-  const seq = recorder.nextSeq;
-  recorder.command(
-    {
-      kind: 'ssh-host-key',
-      text,
-      decision: 'allow',
-      rule: 'first-host-key',
-      reason: 'the resource pins no host key: the first that is seen is kept, and any other refused',
-      policyVersion: inForce.version,
-    },
-    undefined,
-  );
-  recorder.response({ commandSeq: seq, status: 'ok', tag: 'kept' }, undefined);
-  return 1;
-}
-
 /** What a client is told of a session that could not be opened. */
 function clientText(error: GatewayError): string {
   return error.kind === 'internal' ? 'the session could not be opened; the reason is in the agent’s log' : error.message;
 }
 
 function maskedClient(session: LiveSession, client: Record<string, string>): Record<string, string> {
-  const detectors = session.inForce.recording?.detectors ?? session.inForce.detectors;
+  const detectors = session.inForce.output?.recorded ?? null;
   const result: Record<string, string> = {};
   for (const [key, value] of Object.entries(client)) {
     const bounded = value.slice(0, 256);

@@ -10,6 +10,11 @@ import type { CommandOptions, HostCommand } from './command.ts';
 import { bindingOf } from './judge.ts';
 import type { Relay } from './relay.ts';
 
+/** What it needs of the session that it is in. */
+export type Holder = Pick<Relay, 'gateway' | 'session' | 'newCommand' | 'recordText' | 'guard' | 'touch'> & {
+  readonly judge: { readonly account: string };
+};
+
 export interface HeldOptions {
   command: CommandOptions;
   /** A line to the client: what is waited for. */
@@ -21,14 +26,14 @@ export interface HeldOptions {
 export class HeldCommand {
   readonly command: HostCommand;
   readonly approvalId: string;
-  readonly #relay: Relay;
+  readonly #relay: Holder;
   readonly #options: HeldOptions;
   readonly #heldAtMs = performance.now();
   #hold: Hold | null = null;
   #answered = false;
 
   /** Records the command and asks. @throws what the sink throws: nobody was asked then. */
-  constructor(relay: Relay, options: HeldOptions) {
+  constructor(relay: Holder, options: HeldOptions) {
     const { judged, kind, text } = options.command;
     const { decision } = judged;
     if (decision.action !== 'hold') throw new GatewayError('SSH_STATE', 'internal', 'only a held command waits');

@@ -53,14 +53,15 @@ export class HostOutput {
       kind: inForce.policy.detectorMask,
       key: resource.maskKey,
     });
-    const recordedBy = inForce.recording?.detectors ?? (this.#options.terminal ? inForce.detectors : null);
+    const { output } = inForce;
+    const recordedBy = inForce.recording !== null || this.#options.terminal ? (output?.recorded ?? null) : null;
     const apart = recordedBy !== null;
     return {
       released:
-        inForce.detectors === null
+        output === null
           ? null
           : new MaskingStream(
-              masks(inForce.detectors),
+              masks(output.released),
               (bytes, credit) => guard(() => this.#release(bytes, kind, credit, apart ? null : bytes)),
               detector => command.classify(detector),
             ),

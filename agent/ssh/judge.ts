@@ -79,7 +79,7 @@ export class Judge {
   }
 
   /** What no rule was asked about. */
-  withoutRules(kind: 'ssh-line' | 'ssh-remote-forward', rule: string, reason: string): Judged {
+  withoutRules(kind: 'ssh-line' | 'ssh-remote-forward' | 'ssh-watch', rule: string, reason: string): Judged {
     const facts: CommandFacts = { ...NOTHING, statements: [kind], multiStatement: false, writes: true, opaque: [], account: this.account };
     return { facts, decision: { action: 'allow', rule, reason }, objects: [] };
   }
@@ -100,6 +100,11 @@ export class Judge {
   unreadable(): Judged {
     const reason = 'the command is not UTF-8';
     return this.refusal(this.text('ssh-exec', ''), 'unknown', reason);
+  }
+
+  /** The first key of a host that pins none. */
+  hostKey(): Judged {
+    return this.#plain('ssh-host-key', [], false);
   }
 
   shell(): Judged {

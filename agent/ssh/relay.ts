@@ -6,6 +6,7 @@
  *
  * @see RFC 4254
  */
+import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { SshReader, SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import type { Gateway } from '../session/gateway.ts';
@@ -18,6 +19,7 @@ import { destinationAllowed, shownDestination } from './destinations.ts';
 import { ForwardChannel } from './forward-channel.ts';
 import { Judge } from './judge.ts';
 import { DisconnectReason, Message, OpenFailure } from './messages.ts';
+import { Observers } from './observers.ts';
 import { maskWhole } from './output.ts';
 import { RemoteForwards } from './remote-forwards.ts';
 import { SessionChannel } from './session-channel.ts';
@@ -61,6 +63,7 @@ export class Relay implements ChannelHost {
   /** Orders what file transfers of this session do to paths. */
   readonly paths = new PathLock();
   readonly appended = new Appended();
+  readonly observers = new Observers(this);
   readonly #client = new Map<number, ChannelPair>();
   readonly #host = new Map<number, ChannelPair>();
   readonly #remoteForwards = new RemoteForwards(this);
@@ -79,6 +82,7 @@ export class Relay implements ChannelHost {
     this.#commands = options.commands;
     this.judge = new Judge(session, account);
     session.isBusy = () => [...this.#client.values(), ...this.#host.values()].some(pair => pair.isBusy);
+    session.onObserved = (watchId, observer, forMs) => this.guard(() => this.observers.seen(watchId, observer, forMs));
     session.onEnd = (cause, reason) => this.#end(`${END_TEXTS[cause]}: ${reason}`, cause, END_TEXTS[cause]);
     downstream.events = {
       onReady: () => undefined,
@@ -148,7 +152,7 @@ export class Relay implements ChannelHost {
     const { parameters } = options;
     const command = new HostCommand(this.session, {
       ...options,
-      text: this.recordText(options.text),
+      text: options.isOwnText === true ? options.text : this.recordText(options.text),
       ...(parameters === undefined ? {} : { parameters: parameters.map(each => this.recordText(each)) }),
     });
     this.#commands++;
@@ -158,16 +162,15 @@ export class Relay implements ChannelHost {
 
   /** A text as records hold it. */
   recordText(text: string): string {
-    const { recording, detectors } = this.session.inForce;
-    return this.#masked(text, recording === null ? detectors : recording.detectors);
+    return this.#masked(text, this.session.inForce.output?.recorded ?? null);
   }
 
   /** A text as the client may see it. */
   cleanText(text: string): string {
-    return this.#masked(text, this.session.inForce.detectors);
+    return this.#masked(text, this.session.inForce.output?.released ?? null);
   }
 
-  #masked(text: string, detectors: LiveSession['inForce']['detectors']): string {
+  #masked(text: string, detectors: DetectorSet | null): string {
     if (detectors === null) return text;
     return maskWhole(text, { detectors, kind: this.session.inForce.policy.detectorMask, key: this.session.resource.maskKey });
   }
@@ -205,7 +208,8 @@ export class Relay implements ChannelHost {
     const wantReply = reader.boolean();
     if (side === 'host') {
       if (wantReply) this.upstream.send(Buffer.of(Message.requestFailure));
-    } else if (name === 'tcpip-forward' || name === 'cancel-tcpip-forward') this.#remoteForwards.request(name, reader, wantReply);
+    } else if (!this.observers.missing && (name === 'tcpip-forward' || name === 'cancel-tcpip-forward'))
+      this.#remoteForwards.request(name, reader, wantReply);
     else this.#remoteForwards.refuse(wantReply);
   }
 
@@ -237,6 +241,8 @@ export class Relay implements ChannelHost {
       const judged = this.judge.withoutRules('ssh-remote-forward', 'remote-forward', 'the session may listen there');
       new ForwardChannel({ relay: this, from: 'host', type, open, data, command: { kind: 'ssh-remote-forward', text, judged } });
     } else if (type === 'session') new SessionChannel(this, open);
+    else if (type === 'direct-tcpip' && this.observers.missing)
+      refuse(OpenFailure.administrativelyProhibited, 'nobody watches the session yet');
     else if (type === 'direct-tcpip') this.#forward(open, reader.remaining());
     else refuse(OpenFailure.unknownChannelType, 'channels of this type are not offered');
   }
@@ -275,6 +281,7 @@ export class Relay implements ChannelHost {
       for (const pair of new Set([...this.#client.values(), ...this.#host.values()]))
         pair.abort(text, code === '' ? 'SSH_CLIENT_CLOSED' : code);
       this.#remoteForwards.end();
+      this.observers.end();
       this.session.recorder.ended({
         reason: text,
         errorCode: code,

@@ -204,6 +204,15 @@ export class SessionChannel extends ChannelPair {
   /** Records what is asked for, and goes on with it or refuses it. @param instead what was asked for where another command is forced. */
   #begin(asked: Asked, judged: Judged, instead?: string): void {
     const relay = this.#relay;
+    const isObserved = relay.observers.whenObserved(() => {
+      if (this.#state === 'judging') this.#beginObserved(asked, judged, instead);
+    });
+    if (!isObserved)
+      this.#say(`waiting for an observer: your role runs only while somebody watches (sallyport sessions watch ${relay.session.id})`);
+  }
+
+  #beginObserved(asked: Asked, judged: Judged, instead?: string): void {
+    const relay = this.#relay;
     this.#asked = asked;
     const options: CommandOptions = {
       kind: judged.facts.statements[0] ?? 'ssh-exec',

@@ -40,8 +40,8 @@ export interface UpstreamTarget {
   sessionId: string;
   /** For a certificate: runs whatever is asked for. */
   forceCommand: string | null;
-  /** The host's key is the first that was seen of it, and is kept from now on. */
-  onFirstKey: (type: string, blob: Buffer) => void;
+  /** The host's key is the first that was seen of it. @returns why it is not kept; null: it is, and any other refused from then on. */
+  onFirstKey: (type: string, blob: Buffer) => GatewayError | null;
 }
 
 function unavailable(code: string, message: string, cause?: unknown): GatewayError {
@@ -120,10 +120,9 @@ export async function connectUpstream(target: UpstreamTarget): Promise<Transport
           try {
             if (known.how === 'unknown') {
               const type = new SshReader(blob).text();
-              if (holdHostKey(target.knownHosts, type, Buffer.from(blob))) {
-                target.onFirstKey(type, blob);
-                return true;
-              }
+              refusal = target.onFirstKey(type, blob);
+              if (refusal !== null) return false;
+              if (holdHostKey(target.knownHosts, type, Buffer.from(blob))) return true;
               refusal = mismatch(knownHost(target.knownHosts), blob);
             } else if (known.keys.some(key => key.blob.equals(blob))) return true;
             else refusal = mismatch(known, blob);

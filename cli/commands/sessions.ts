@@ -7,6 +7,7 @@ import { UsageError } from '../usage-error.ts';
 import { watchable, watchFlag } from '../watch.ts';
 import { addReplay } from './sessions-replay.ts';
 import { defineTail } from './sessions-tail.ts';
+import { addWatch } from './sessions-watch.ts';
 
 interface Session {
   sessionId: string;
@@ -90,6 +91,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
       terminal.out(`session ${id} is being ended`);
     });
   addReplay(sessions, terminal, exit);
+  addWatch(sessions, terminal);
   return sessions;
 }
 

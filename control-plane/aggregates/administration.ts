@@ -16,7 +16,9 @@ export type AdministrationEvent =
   | { type: 'SignedOut'; payload: { provider: string; consoleSession: string } }
   | { type: 'TicketIssued'; payload: IssuedTicket }
   | { type: 'AgentDrained'; payload: { agentId: string; withinSeconds: number } }
-  | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } };
+  | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } }
+  /** Somebody began to watch it while it ran; for how long, the session's own record says. */
+  | { type: 'SessionWatched'; payload: { sessionId: string; principal: string; resource: string } };
 
 /** What is known of a ticket; the ticket itself is nowhere. */
 export interface IssuedTicket {
@@ -42,6 +44,7 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'TicketIssued',
   'AgentDrained',
   'SessionKilled',
+  'SessionWatched',
 ]);
 
 export const administrationAggregate: Aggregate<State, AdministrationEvent, AdministrationEvent> = {

@@ -9,6 +9,7 @@ import {
   DrainSchema,
   KillSessionSchema,
   RevocationsSchema,
+  SessionObservedSchema,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { errorText } from '@sallyport/shared/errors.ts';
 import { partHash } from '@sallyport/shared/policy/lease-parts.ts';
@@ -183,6 +184,13 @@ export class Fleet {
     for (const connection of claiming) connection.send({ case: 'killSession', value: create(KillSessionSchema, { sessionId, reason }) });
     if (claiming.length > 0) this.counters.kills++;
     return claiming.length > 0;
+  }
+
+  /** Tells the agent that somebody watches this session, for so long from now on; 0: no more. */
+  observeSession(sessionId: string, watchId: string, observer: string, forMs: number): void {
+    for (const connection of this.connections())
+      if (connection.sessions.has(sessionId))
+        connection.send({ case: 'sessionObserved', value: create(SessionObservedSchema, { sessionId, watchId, observer, forMs }) });
   }
 
   /** Addresses where a resource can be reached now, as its agents report them. */

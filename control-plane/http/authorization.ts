@@ -66,6 +66,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/search/commands': 'signed-in',
   'GET /v1/sessions/:id/commands/:seq': 'signed-in',
   'GET /v1/sessions/:id/recording': 'signed-in',
+  'GET /v1/sessions/:id/live': ['auditor'],
   'POST /v1/ssh/certificates': 'signed-in',
   'GET /v1/ssh/authority': 'signed-in',
   'GET /v1/ssh/authorities/:credential': ['viewer', 'operator', 'auditor'],

@@ -29,6 +29,7 @@ import { dataMapRoutes } from './routes/data-map.ts';
 import { eventRoutes } from './routes/events.ts';
 import { evidenceRoutes } from './routes/evidence.ts';
 import { historyRoutes } from './routes/history.ts';
+import { liveViewRoutes } from './routes/live-view.ts';
 import { manifestRoutes } from './routes/manifests.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { overviewRoutes } from './routes/overview.ts';
@@ -156,6 +157,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));
+  await app.register(liveViewRoutes(context));
   await app.register(sshRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(channelRoutes(channels));

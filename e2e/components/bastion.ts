@@ -94,7 +94,13 @@ ${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${(options.extra 
   const address = () => gateway.address('web');
   const token = (who: keyof typeof sshPeople = 'operator') => issuer.token(sshPeople[who]);
   const { host, port } = address();
-  const key = await agentHostKey(host, port);
+  let key: string;
+  try {
+    key = await agentHostKey(host, port);
+  } catch (error) {
+    await Promise.allSettled([gateway.stop(), sshd.stop(), issuer.stop()]);
+    throw error;
+  }
   const knownHosts = knownHostsFile(`[${host}]:${port} ${key}`);
   const toolOptions = clientOptions(knownHosts);
   return {
@@ -133,13 +139,16 @@ ${options.role === undefined ? '' : `  ssh: ${options.role}\n`}${(options.extra 
 
 /** The key that the agent shows, as `ssh-keyscan` sees it. */
 async function agentHostKey(host: string, port: number): Promise<string> {
-  const scan = await runProgram('ssh-keyscan', ['-T', '30', '-t', 'ed25519', '-p', String(port), host]);
-  const line = scan.stdout
-    .toString()
-    .split('\n')
-    .find(each => each !== '' && !each.startsWith('#'));
-  if (line === undefined) throw new Error(`the agent shows no host key: ${scan.stderr}`);
-  return line.split(' ').slice(1).join(' ');
+  for (let attempt = 0; ; attempt++) {
+    const scan = await runProgram('ssh-keyscan', ['-T', '30', '-t', 'ed25519', '-p', String(port), host]);
+    const line = scan.stdout
+      .toString()
+      .split('\n')
+      .find(each => each !== '' && !each.startsWith('#'));
+    if (line !== undefined) return line.split(' ').slice(1).join(' ');
+    // A machine that is busy may take longer than a listener waits.
+    if (attempt >= 3) throw new Error(`the agent shows no host key: ${scan.stderr}`);
+  }
 }
 
 /** Everything that lies in the gateway's folder, to look for what must not. */

@@ -294,6 +294,7 @@ const roleSsh: Type<RoleSsh> = mapped(
     environment: optional(listOf(line(128)), 'Variables that the client may set beside `LANG` and `LC_*`; `*` at the end allowed.'),
     uploadMax: optional(size(Number.MAX_SAFE_INTEGER), 'The largest file that may be written by sftp.'),
     forceCommand: optional(line(4096), 'What the host runs whatever is asked for; goes into the certificate of `certificate: true`.'),
+    fourEyes: optional(flag(), 'Whether sessions run only while somebody else watches them (`sallyport sessions watch`). Absent: no.'),
   }),
   ({ uploadMax, ...rest }) => ({ ...rest, ...(uploadMax === undefined ? {} : { uploadBytesMax: uploadMax }) }),
 );

@@ -193,6 +193,8 @@ export interface RoleSsh {
   uploadBytesMax?: number;
   /** The command that the host runs whatever the client asks for (a certificate's `force-command`). */
   forceCommand?: string;
+  /** Sessions run only while somebody else watches them. */
+  fourEyes?: boolean;
 }
 
 export interface GuardSpec {

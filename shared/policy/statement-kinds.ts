@@ -141,6 +141,7 @@ export const STATEMENT_KINDS: readonly string[] = [
   'ssh-subsystem', // another than sftp
   'ssh-forward', // a connection through the host
   'ssh-remote-forward', // the host listens and connects back
+  'ssh-host-key', // the first key that was seen of a host that pins none
   'sftp-list', // names and attributes
   'sftp-read',
   'sftp-write', // contents

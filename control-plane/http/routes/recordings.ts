@@ -3,9 +3,8 @@
  * recording of a day costs no more memory than one of a minute.
  */
 import { Readable } from 'node:stream';
-import { fromBinary } from '@bufbuild/protobuf';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { RecordSchema, type Record as SessionRecord } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import type { Record as SessionRecord } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { AsciicastWriter } from '@sallyport/shared/records/asciicast.ts';
 import { Type } from 'typebox';
@@ -14,17 +13,11 @@ import { callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 import type { SessionHistory } from '../session-history.ts';
+import { exitOf, type Recorded, recordedPieces } from './recorded-pieces.ts';
 
-const PAGE = 500;
-
-interface Recorded {
-  seq: number;
-  text: string;
-  tag: string;
+interface RecordedTerminal extends Recorded {
   principal: string;
   resource: string;
-  started_us: number;
-  answered_us: number | null;
 }
 
 export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
@@ -55,7 +48,7 @@ export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
       handler: async (request, reply) => {
         const caller = callerOf(request);
         const own = caller.type === 'admin' || hasRole(caller, 'auditor') ? undefined : caller.principal;
-        const [found] = await history.rows<Recorded>(
+        const [found] = await history.rows<RecordedTerminal>(
           `SELECT seq, text, tag, principal, resource, toUnixTimestamp64Micro(at) AS started_us,
                   if(answered_at IS NULL, NULL, toUnixTimestamp64Micro(answered_at)) AS answered_us
            FROM sallyport.commands
@@ -82,31 +75,16 @@ export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
 async function* linesOf(
   history: SessionHistory,
   id: string,
-  command: Recorded,
+  command: RecordedTerminal,
   open: (record: SessionRecord) => SessionRecord,
 ): AsyncGenerator<string> {
   const startedUnixUs = Number(command.started_us);
   const writer = new AsciicastWriter({ startedUnixUs, title: `${command.principal} on ${command.resource}`, command: command.text });
-  let after = -1;
   let lastUs = startedUnixUs;
-  for (;;) {
-    const rows = await history.rows<{ seq: number; encoded: string }>(
-      `SELECT seq, base64Encode(encoded) AS encoded FROM sallyport.records
-       WHERE session_id = {id:String} AND type = 'output_chunk' AND command_seq = {command:UInt64} AND seq > {after:Int64}
-       ORDER BY seq LIMIT ${PAGE}`,
-      { id, command: command.seq, after },
-    );
-    for (const { seq, encoded } of rows) {
-      after = Number(seq);
-      const record = open(fromBinary(RecordSchema, Buffer.from(encoded, 'base64')));
-      if (record.body.case !== 'outputChunk') continue;
-      lastUs = Number(record.atUnixUs);
-      const { stream, data } = record.body.value;
-      for (const line of writer.lines({ atUnixUs: lastUs, stream, data })) yield `${line}\n`;
-    }
-    if (rows.length < PAGE) break;
+  for await (const piece of recordedPieces(history, id, Number(command.seq), open)) {
+    lastUs = piece.atUnixUs;
+    for (const line of writer.lines(piece)) yield `${line}\n`;
   }
-  const exit = /^exit (\d+)$/.exec(command.tag);
   const endedUs = command.answered_us === null ? lastUs : Number(command.answered_us);
-  for (const line of writer.end(endedUs, exit === null ? null : Number(exit[1]))) yield `${line}\n`;
+  for (const line of writer.end(endedUs, exitOf(command.tag))) yield `${line}\n`;
 }

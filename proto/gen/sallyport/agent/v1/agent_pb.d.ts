@@ -545,6 +545,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
      */
     value: LeaseUpdate;
     case: "leaseUpdate";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.SessionObserved session_observed = 40;
+     */
+    value: SessionObserved;
+    case: "sessionObserved";
   } | { case: undefined; value?: undefined };
 };
 
@@ -553,6 +559,41 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
  * Use `create(ControlMessageSchema)` to create a new message.
  */
 export declare const ControlMessageSchema: GenMessage<ControlMessage>;
+
+/**
+ * Somebody watches a session; repeated while they do, and true until it says.
+ *
+ * @generated from message sallyport.agent.v1.SessionObserved
+ */
+export declare type SessionObserved = Message<"sallyport.agent.v1.SessionObserved"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: string watch_id = 2;
+   */
+  watchId: string;
+
+  /**
+   * @generated from field: string observer = 3;
+   */
+  observer: string;
+
+  /**
+   * from its arrival on; 0: they have gone
+   *
+   * @generated from field: uint32 for_ms = 4;
+   */
+  forMs: number;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.SessionObserved.
+ * Use `create(SessionObservedSchema)` to create a new message.
+ */
+export declare const SessionObservedSchema: GenMessage<SessionObserved>;
 
 /**
  * The signed, expiring right of an agent to serve resources. `bundle` is the JSON of shared/policy/bundle.ts, UTF-8;
