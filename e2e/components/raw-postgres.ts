@@ -213,7 +213,10 @@ export class RawClient {
       plain.once('data', resolve);
       plain.once('error', reject);
       plain.once('close', () => reject(new Error('closed before TLS')));
+      // While a gateway is down, its port may be somebody else's, who answers nothing.
+      plain.setTimeout(60_000, () => plain.destroy(new Error('no answer to the request for TLS')));
     });
+    plain.setTimeout(0);
     if (answer.toString() !== 'S') throw new Error(`no TLS: ${answer.toString('latin1')}`);
     plain.removeAllListeners();
     const secure = tls.connect({
