@@ -223,6 +223,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       history,
       retention,
       contents,
+      timestampsTrusted: options.timestamps?.trusted ?? null,
       evidence: new EvidenceExport({ control, contents, controlTopic, tree, checkpoints, history, clock }),
       logger,
       clock,

@@ -151,6 +151,37 @@ test('the effect of a held command is shown, row by row, masked', async () => {
   await closed(bob);
 });
 
+test('what is held while the page asks for the first time is shown, though that answer is older', async () => {
+  const alice = await demo.connect('alice');
+  const [bob, carol] = [await at('bob'), await at('carol')];
+  await carol.open('/inbox');
+  const asked = Promise.withResolvers<void>();
+  const late = Promise.withResolvers<void>();
+  let isFirst = true;
+  await bob.page.route('**/v1/approvals', async route => {
+    if (!isFirst) return route.continue();
+    isFirst = false;
+    const response = await route.fetch();
+    asked.resolve();
+    await late.promise;
+    await route.fulfill({ response });
+  });
+  await bob.page.goto(`${demo.endpoints().console}/inbox`);
+  await bob.page.getByRole('status').getByText('Live').waitFor();
+  await asked.promise;
+  const held = alice.query('update orders set amount = amount + 1 where id = 3');
+  const refused = assert.rejects(held, /enough seen/);
+  await carol.page.locator('.item').waitFor();
+  late.resolve();
+  await bob.page.locator('.item').click();
+  await bob.page.keyboard.press('d');
+  await bob.page.keyboard.type('enough seen');
+  await bob.page.keyboard.press('Enter');
+  await refused;
+  await alice.end();
+  await closed(bob, carol);
+});
+
 test('access is asked for with a reason, given, and ended', async () => {
   const [own, bob] = [await at('alice'), await at('bob')];
   await own.open('/inbox');

@@ -56,6 +56,9 @@ for (const theme of ['light', 'dark'] as const) {
           ['data-policy-yaml', '/policies/DataPolicy/customer-data?view=yaml', 'See what would change'],
           ['data-map', '/data', 'public.customers.email'],
           ['evidence', '/evidence/access', 'alice@example.com'],
+          ['retention', '/custody', 'Place a hold'],
+          ['anchors', '/custody?view=anchors', 'The head is signed by'],
+          ['export', '/custody?view=export', 'Export and verify'],
           ['start', '/start', 'We saw'],
           ['api', '/docs', 'Errors are RFC 9457'],
         ] as const) {
@@ -151,6 +154,90 @@ test(
 );
 
 test(
+  'what is kept for how long is shown; a legal hold is placed and released with a reason, and the log says so',
+  as('carol', async ({ page, open }) => {
+    await demo.apply(`apiVersion: sallyport.dev/v1
+kind: AuditPolicy
+metadata: { name: ninety-days }
+spec: { resources: { names: [crm] }, retention: 90d }
+`);
+    await open('/custody');
+    const row = page.getByRole('region', { name: 'Retention' }).locator('tr', { hasText: 'crm' });
+    await row.getByText('90 d', { exact: true }).waitFor();
+    await row.getByText('ninety-days').waitFor();
+    await row.getByText(/in (89|90) d/).waitFor();
+    await page.keyboard.press('n');
+    await page.keyboard.type('alice@example.com');
+    await page.keyboard.press('Enter');
+    await page.locator('dialog:has(input:invalid)').waitFor();
+    await page.getByLabel('Reason').fill('case 4711 <b>');
+    await page.keyboard.press('Enter');
+    const hold = page.getByRole('region', { name: 'Legal holds' }).locator('tr', { hasText: 'case 4711 <b>' });
+    await hold.getByText('person alice@example.com').waitFor();
+    assert.match(await demo.sallyport('evidence', 'hold', 'list'), /person alice@example\.com.*case 4711 <b>/);
+    await hold.getByRole('button', { name: 'Release' }).click();
+    await page.keyboard.type('case closed');
+    await page.keyboard.press('Enter');
+    await hold.waitFor({ state: 'detached' });
+    assert.match(await demo.sallyport('evidence', 'hold', 'list'), /no legal holds/);
+  }),
+);
+
+test(
+  'the log is held against heads that this browser kept; one that is not of this log is a finding',
+  as('carol', async ({ page, open }) => {
+    await open('/custody?view=anchors');
+    await page.getByText('The head is signed by').waitFor();
+    await page.getByRole('region', { name: 'Checkpoints' }).getByText('in order').first().waitFor();
+    await page.getByRole('button', { name: 'Keep this head' }).click();
+    await page.getByText('The log goes on from the one head').waitFor();
+    await open('/custody?view=anchors');
+    await page.getByText('The log goes on from the one head').waitFor();
+    await page.evaluate(() => {
+      const storage = (globalThis as unknown as { localStorage: Storage }).localStorage;
+      const [note = ''] = JSON.parse(storage['sallyport-kept-heads'] ?? '[]') as string[];
+      const [origin, , root, ...rest] = note.split('\n');
+      storage['sallyport-kept-heads'] = JSON.stringify([[origin, '1', root, ...rest].join('\n')]);
+    });
+    await open('/custody?view=anchors');
+    await page.getByText('KEPT_HEAD_FORGED').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Keep this head' }).isDisabled(), true);
+  }),
+);
+
+test(
+  'evidence about a person is exported from the page, verified there, and by the command line with the same key',
+  as('carol', async ({ page, open, screenshot }) => {
+    await open('/custody?view=export');
+    await page.getByLabel('Person or workload').fill('alice@example.com');
+    await page.keyboard.press('Enter');
+    await page.getByText('Verified in this browser: complete and unchanged.').waitFor();
+    await page.waitForURL(/view=export&person=alice/);
+    await screenshot('export-verified');
+    const line = String(await page.locator('code', { hasText: 'sallyport evidence verify' }).textContent());
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: /Save the file/ }).click()]);
+    const file = await download.path();
+    assert.match(
+      await demo.sallyport('evidence', 'verify', file, '--key', line.split(' ').at(-1) ?? ''),
+      /alice@example\.com|whole|complete/,
+    );
+    await assert.rejects(demo.sallyport('evidence', 'verify', file, '--key', line.split(' ').at(-1)?.replace(/.{6}$/, 'AAAAA=') ?? ''));
+    await page.getByLabel('From').fill('yesterday');
+    await page.getByRole('button', { name: 'Export and verify' }).click();
+    await page.getByText('"yesterday" is no time').waitFor();
+  }),
+);
+
+test(
+  'who is no auditor gets nothing of it',
+  as('alice', async ({ page, open }) => {
+    await open('/custody');
+    await page.getByText('Your account has no right to this.').first().waitFor();
+    assert.equal(await page.getByRole('region', { name: 'Retention' }).count(), 0);
+  }),
+);
+
+test(
   'a column that a detector found is protected in one step, and is masked from then on',
   as('bob', async ({ page, open }) => {
     await open('/data?show=unlabelled');
@@ -201,6 +288,8 @@ spec:
     await screenshot('workbench-simulate');
   }),
 );
+
+type Storage = Record<string, string | undefined>;
 
 interface Clipboards {
   clipboard: { writeText: (text: string) => Promise<void> };

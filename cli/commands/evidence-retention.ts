@@ -13,6 +13,7 @@ interface Due {
   sessions: number;
   held: number;
   open: number;
+  next: string | null;
 }
 
 interface Hold {
@@ -51,6 +52,7 @@ export function addRetention(evidence: Command, terminal: Terminal): void {
             { title: options.run ? 'DELETED' : 'DUE', value: ({ sessions }) => sessions, align: 'right' },
             { title: 'ON HOLD', value: ({ held }) => held, align: 'right' },
             { title: 'NO END', value: ({ open }) => open, align: 'right' },
+            { title: 'NEXT', value: ({ next }) => next?.slice(0, 10) ?? '' },
           ],
           terminal.style,
           'no sessions yet',

@@ -39,6 +39,8 @@ export interface Due {
   held: number;
   /** How many began before that moment and have no end in the records: none is deleted before its agent has said how it ended. */
   open: number;
+  /** When the next session is due that is not yet; null: none is kept for a time only. Milliseconds since 1970. */
+  nextMs: number | null;
 }
 
 const HOUR_MS = 3_600_000;
@@ -93,19 +95,21 @@ export class Retention {
     for (const { resource } of known) {
       const { retentionMs, policies } = this.#retentionOf(resource);
       if (retentionMs === null) {
-        result.push({ resource, policies, retentionMs, beforeMs: null, sessions: 0, held: 0, open: 0 });
+        result.push({ resource, policies, retentionMs, beforeMs: null, sessions: 0, held: 0, open: 0, nextMs: null });
         continue;
       }
       const beforeMs = nowMs - retentionMs;
       const { where, parameters } = this.#dueSql(resource, beforeMs);
-      const [count] = await store.rows<{ due: string; held: string; open: string }>(
+      const [count] = await store.rows<{ due: string; held: string; open: string; oldest: string | null }>(
         `SELECT countIf(${where} AND NOT kept) AS due, countIf(${where} AND kept) AS held,
-           countIf(ended_at IS NULL AND started_at < fromUnixTimestamp64Milli({before:Int64})) AS open
+           countIf(ended_at IS NULL AND started_at < fromUnixTimestamp64Milli({before:Int64})) AS open,
+           toUnixTimestamp64Milli(minOrNullIf(assumeNotNull(ended_at), NOT kept AND ended_at >= fromUnixTimestamp64Milli({before:Int64}))) AS oldest
          FROM (SELECT session_id, resource, started_at, ended_at, ${this.#keptSql(parameters)} AS kept FROM sallyport.sessions WHERE resource = {resource:String})`,
         parameters,
       );
       const [sessions, held, open] = [Number(count?.due ?? 0), Number(count?.held ?? 0), Number(count?.open ?? 0)];
-      result.push({ resource, policies, retentionMs, beforeMs, sessions, held, open });
+      const nextMs = count?.oldest == null ? null : Number(count.oldest) + retentionMs;
+      result.push({ resource, policies, retentionMs, beforeMs, sessions, held, open, nextMs });
     }
     return result;
   }

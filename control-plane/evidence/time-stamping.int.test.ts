@@ -17,6 +17,7 @@ import { EvidenceVerifier } from '@sallyport/shared/evidence/verify.ts';
 import pino from 'pino';
 import { Projection } from '../aggregates/projection.ts';
 import type { TimestampedRoot } from '../aggregates/timestamp.ts';
+import { anchorsOf } from './anchors.ts';
 import { Installation, type Line } from './installation.testing.ts';
 import { TimeStamping } from './time-stamping.ts';
 
@@ -183,6 +184,23 @@ test('a head is stamped once while the log does not grow; the stamp is in the fi
     assert.ok(unchecked.ok && unchecked.timestamps.length === 0);
     assert.ok(unchecked.notes.some(({ code }) => code === 'TIMESTAMP_UNCHECKED'));
   }
+});
+
+test('what is shown of a stamp was verified: not without a trusted authority, not by another one, not of another head', async () => {
+  signer = 'rsa';
+  const installation = new Installation(Date.now() - 3000);
+  installation.log('role/support', 'RoleApplied', {});
+  await stamping(installation).stamp();
+  const shown = (roots: readonly TimestampedRoot[], ca: string | null) =>
+    anchorsOf({ checkpoints: () => ({ ledgers: {} }), timestamps: () => ({ roots }) }, ca).stamps.map(({ stamp, problem }) => [
+      stamp?.authority,
+      problem === '',
+    ]);
+  assert.deepEqual(shown(installation.stamps, trusted()), [['CN=TSA rsa', true]]);
+  assert.deepEqual(shown(installation.stamps, trusted('ec')), [[undefined, false]]);
+  assert.deepEqual(shown(installation.stamps, null), [[undefined, false]]);
+  const altered = installation.stamps.map(root => ({ ...root, note: root.note.replace('\n1\n', '\n2\n') }));
+  assert.deepEqual(shown(altered, trusted()), [[undefined, false]]);
 });
 
 test('a stamp that was altered, of other contents, or by somebody who is not trusted does not hold', async () => {

@@ -77,6 +77,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
 
   'GET /v1/evidence/questions': ['auditor'],
   'POST /v1/evidence/questions/:name': ['auditor'],
+  'GET /v1/evidence/anchors': ['auditor'],
   'GET /v1/evidence/heads': ['viewer', 'operator', 'auditor'],
   'GET /v1/evidence/export': ['auditor'],
   'GET /v1/evidence/holds': ['auditor'],

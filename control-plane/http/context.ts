@@ -36,6 +36,8 @@ export interface ApiContext {
   evidence: EvidenceExport;
   retention: Retention;
   contents: Contents;
+  /** PEM of the time-stamping authorities; null: none is configured. */
+  timestampsTrusted: string | null;
   logger: Logger;
   clock: () => number;
   startedAtMs: number;

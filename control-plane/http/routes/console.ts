@@ -32,6 +32,7 @@ const pages = [
   'workbench',
   'data',
   'evidence',
+  'custody',
   'start',
   'docs',
 ];

@@ -4,6 +4,7 @@ import { createGzip } from 'node:zlib';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { Type } from 'typebox';
+import { anchorsOf } from '../../evidence/anchors.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 
@@ -26,6 +27,32 @@ const ShownHead = Type.Object({
     note: Type.String({ description: 'The signed head (C2SP tlog-checkpoint).' }),
   }),
   consistency: Type.Array(Type.Object({ size: Type.Integer(), proof: Type.Array(Type.String()) })),
+});
+const Nothing = Type.Null();
+const Anchors = Type.Object({
+  ledgers: Type.Array(
+    Type.Object({
+      agentId: Type.String(),
+      ledger: Type.String(),
+      number: Type.Integer({ description: 'of the newest checkpoint in the control log' }),
+      at: Type.Union([Type.String(), Nothing], { description: 'when the agent signed it' }),
+      sessions: Type.Integer({ description: 'sessions whose heads it covers' }),
+      conflict: Type.Boolean({ description: 'the agent has shown another one under this number: its spool was set back or copied' }),
+    }),
+  ),
+  stamps: Type.Array(
+    Type.Object({
+      size: Type.Integer(),
+      note: Type.String({ description: 'The signed head (C2SP tlog-checkpoint).' }),
+      url: Type.String(),
+      headAt: Type.String(),
+      stamp: Type.Union([Type.Object({ at: Type.String(), authority: Type.String() }), Nothing], {
+        description: 'what the authority says, verified just now; null: it does not hold',
+      }),
+      problem: Type.String(),
+    }),
+    { description: 'The newest RFC 3161 stamps of heads of the control log.' },
+  ),
 });
 const ExportQuery = Type.Object(
   {
@@ -52,6 +79,17 @@ export function evidenceRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         response: { 200: ShownHead, default: schemas.Problem },
       },
       handler: async request => context.evidence.shownHead(sizes(request.query.heads)),
+    });
+    app.route({
+      method: 'GET',
+      url: '/v1/evidence/anchors',
+      schema: {
+        operationId: 'listAnchors',
+        tags: ['evidence'],
+        summary: 'The newest checkpoint of each agent’s ledger, and the time stamps of the control log',
+        response: { 200: Anchors, default: schemas.Problem },
+      },
+      handler: async () => anchorsOf(context.control.state, context.timestampsTrusted),
     });
     app.route({
       method: 'GET',

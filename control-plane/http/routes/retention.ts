@@ -28,6 +28,7 @@ const DueShown = Type.Object({
   sessions: Type.Integer({ description: 'how many are due (after a run: were deleted)' }),
   held: Type.Integer({ description: 'how many only legal holds keep' }),
   open: Type.Integer({ description: 'how many began before that and have no end in the records: none is deleted' }),
+  next: Type.Union([Type.String(), Type.Null()], { description: 'when the next session is due that is not yet' }),
 });
 
 export function retentionRoutes({ control, retention, clock }: ApiContext): FastifyPluginAsyncTypebox {
@@ -35,7 +36,7 @@ export function retentionRoutes({ control, retention, clock }: ApiContext): Fast
     ...hold,
     placedAt: new Date(placedAtMs).toISOString(),
   });
-  const shownDue = ({ beforeMs, ...due }: Due) => ({ ...due, before: beforeMs === null ? null : new Date(beforeMs).toISOString() });
+  const shownDue = ({ beforeMs, nextMs, ...due }: Due) => ({ ...due, before: timeOf(beforeMs), next: timeOf(nextMs) });
   return async app => {
     app.route({
       method: 'GET',
@@ -117,4 +118,8 @@ export function retentionRoutes({ control, retention, clock }: ApiContext): Fast
       },
     });
   };
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }

@@ -6,6 +6,7 @@
 import type { QueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
 import { authorization } from './client.ts';
+import { refresh } from './refresh.ts';
 
 export type LiveState = 'connecting' | 'live' | 'lost';
 
@@ -71,7 +72,7 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const flush = () => {
     timer = undefined;
-    for (const key of pending) void client.invalidateQueries({ queryKey: JSON.parse(key) as string[] });
+    for (const key of pending) void refresh(client, JSON.parse(key) as string[]);
     pending.clear();
   };
   const settling = new Set<string>();
@@ -80,7 +81,7 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     settling.add(type);
     setTimeout(() => {
       settling.delete(type);
-      for (const key of stale[type]) void client.invalidateQueries({ queryKey: key });
+      for (const key of stale[type]) void refresh(client, key);
     }, settleMs);
   };
   const take = (event: LiveEvent) => {
@@ -114,8 +115,11 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
           block.split('\n').map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()] as const),
         );
         const type = fields.get('event') ?? '';
-        // It could not go on where the last stream ended: anything may have changed.
-        if (type === 'hello' && lastId !== '' && dataOf(fields.get('data'))['resumed'] !== true) void client.invalidateQueries();
+        // What changed since the last stream ended, or since the page asked first, nobody tells any more.
+        if (type === 'hello' && dataOf(fields.get('data'))['resumed'] !== true) {
+          if (lastId !== '') void refresh(client, []);
+          else for (const key of new Set(Object.values(stale).flat(2))) void refresh(client, [key]);
+        }
         if (Object.hasOwn(stale, type)) take({ type: type as LiveEvent['type'], data: dataOf(fields.get('data')) });
         lastId = fields.get('id') ?? lastId;
       }

@@ -104,6 +104,12 @@ const question = createRoute({
       string
     >,
 });
+const custody = createRoute({
+  getParentRoute: () => root,
+  path: '/custody',
+  validateSearch: optional(['view', 'session', 'person', 'resource', 'from', 'to']),
+  component: lazyRouteComponent(() => import('../pages/custody/custody.tsx'), 'CustodyPage'),
+});
 const start = createRoute({
   getParentRoute: () => root,
   path: '/start',
@@ -129,6 +135,7 @@ const routeTree = root.addChildren([
   workbench,
   data,
   evidence.addChildren([question]),
+  custody,
   start,
   docs,
 ]);

@@ -1,15 +1,15 @@
 /** The auditors' questions as reports: parameters, chart, table, export. */
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
-import { ApiError, api, authorization } from '../api/client.ts';
+import type { FormEvent } from 'react';
+import { ApiError, api } from '../api/client.ts';
 import { Badge, Button, Empty, ErrorNote, Loading, Note, Page } from '../ui/basics.tsx';
 import { Bars } from '../ui/chart.tsx';
 import { number, Time, timeText } from '../ui/format.tsx';
 import { Menu } from '../ui/menu.tsx';
 import { csv, saveFile } from '../ui/saved-file.ts';
-import { toast } from '../ui/toast.tsx';
 import { Untrusted } from '../ui/untrusted.tsx';
+import { EvidenceTabs } from './custody/evidence-tabs.tsx';
 
 interface Question {
   name: string;
@@ -57,7 +57,7 @@ export function EvidencePage() {
           Evidence
         </span>
       }
-      actions={<ExportButton />}
+      actions={<EvidenceTabs view="reports" />}
     >
       {questions.isPending && <Loading />}
       {questions.isError && <ErrorNote error={questions.error} retry={() => void questions.refetch()} />}
@@ -249,35 +249,4 @@ function Cell({ value, type }: { value: unknown; type: string }) {
 function plain(value: unknown): string | number | null {
   if (value === null || typeof value === 'number' || typeof value === 'string') return value;
   return Array.isArray(value) ? value.map(String).join(' ') : JSON.stringify(value);
-}
-
-/** The records of a period with the proof that they are complete. */
-function ExportButton() {
-  const [busy, setBusy] = useState(false);
-  const save = async (days: number) => {
-    setBusy(true);
-    try {
-      const from = new Date(Date.now() - days * 86_400_000).toISOString();
-      const response = await fetch(`/v1/evidence/export?from=${encodeURIComponent(from)}`, {
-        headers: authorization('GET'),
-        cache: 'no-store',
-      });
-      if (!response.ok) throw new Error(((await response.json()) as { detail?: string }).detail ?? response.statusText);
-      saveFile('sallyport-evidence.gz', 'application/gzip', await response.blob());
-      toast('Saved. Check it anywhere with sallyport evidence verify.');
-    } catch (error) {
-      toast(error instanceof Error ? error.message : String(error), true);
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <Menu label="Export records with their proof" icon="download" text={busy ? 'Exporting …' : 'Export records'}>
-      {[1, 7, 30].map(days => (
-        <button key={days} type="button" disabled={busy} onClick={() => void save(days)}>
-          The last {days === 1 ? 'day' : `${days} days`}
-        </button>
-      ))}
-    </Menu>
-  );
 }

@@ -1,12 +1,12 @@
 /** Whether the evidence of a session is whole: found out here, in this browser. */
 import { useEffect, useRef, useState } from 'react';
 import type { Session } from '../../api/types.ts';
+import type { Verified } from '../../proof/verify-evidence.ts';
 import { Badge, Button, Note } from '../../ui/basics.tsx';
 import { number, Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
 import { saveFile } from '../../ui/saved-file.ts';
 import { Untrusted } from '../../ui/untrusted.tsx';
-import type { Verified } from './verify-evidence.ts';
 
 type State =
   | { at: 'unknown' }
@@ -26,8 +26,12 @@ export function EvidenceStatus({ session }: { session: Session }) {
     running.current = controller;
     setState({ at: 'verifying', lines: 0 });
     try {
-      const { verifySession } = await import('./verify-evidence.ts');
-      const verified = await verifySession(session.sessionId, lines => setState({ at: 'verifying', lines }), controller.signal);
+      const { verifyEvidence } = await import('../../proof/verify-evidence.ts');
+      const verified = await verifyEvidence(
+        { session: session.sessionId },
+        lines => setState({ at: 'verifying', lines }),
+        controller.signal,
+      );
       setState({ at: 'done', verified });
     } catch (error) {
       if (!controller.signal.aborted) setState({ at: 'failed', message: error instanceof Error ? error.message : String(error) });
@@ -50,7 +54,7 @@ export function EvidenceStatus({ session }: { session: Session }) {
           <Untrusted text={state.message} />
         </Note>
       )}
-      {state.at === 'done' && <Result verified={state.verified} />}
+      {state.at === 'done' && <VerifiedResult verified={state.verified} />}
       <div className="row wrap">
         <Button icon="seal" onClick={() => void verify()} disabled={state.at === 'verifying'}>
           Verify now <kbd>V</kbd>
@@ -80,7 +84,7 @@ function StatusBadge({ state }: { state: State }) {
   return isPending(verified) ? <Badge tone="wait">pending</Badge> : <Badge tone="good">verified</Badge>;
 }
 
-function Result({ verified: { report, key } }: { verified: Verified }) {
+export function VerifiedResult({ verified: { report, key } }: { verified: Verified }) {
   const { counts, findings, more, notes, treeHead } = report;
   return (
     <div className="col" style={{ gap: 6 }}>

@@ -1,5 +1,5 @@
 /**
- * Verifies a session's evidence in this browser: the file of `evidence export`, through the same verifier as the command line. Nothing
+ * Verifies evidence in this browser: the file of `evidence export`, through the same verifier as the command line. Nothing
  * that the server says about its own evidence is believed.
  *
  * The control plane's key is the one that this browser saw first: from then on another key is a finding. For an audit, verify with a key
@@ -9,9 +9,9 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import type { Report } from '@sallyport/shared/evidence/report.ts';
 import { formatLogKey, parseLogKey } from '@sallyport/shared/evidence/tree-head.ts';
 import { EvidenceVerifier } from '@sallyport/shared/evidence/verify.ts';
-import { ApiError, authorization } from '../../api/client.ts';
+import { ApiError, authorization, withQuery } from '../api/client.ts';
+import { knownKey, rememberKey, verifyEd25519 } from './known-key.ts';
 
-const keyName = 'sallyport-evidence-key';
 /** Lines between two breaths, so that the page stays alive. */
 const linesAtOnce = 400;
 
@@ -23,9 +23,18 @@ export interface Verified {
   file: Blob;
 }
 
+/** What evidence is about: all that is given must match. Times are RFC 3339. */
+export interface Scope {
+  session?: string;
+  person?: string;
+  resource?: string;
+  from?: string;
+  to?: string;
+}
+
 /** @throws {ApiError} when the file does not come. */
-export async function verifySession(sessionId: string, onProgress: (lines: number) => void, signal: AbortSignal): Promise<Verified> {
-  const response = await fetch(`/v1/evidence/export?session=${encodeURIComponent(sessionId)}`, {
+export async function verifyEvidence(scope: Scope, onProgress: (lines: number) => void, signal: AbortSignal): Promise<Verified> {
+  const response = await fetch(withQuery('/v1/evidence/export', { ...scope }), {
     headers: authorization('GET'),
     cache: 'no-store',
     signal,
@@ -35,7 +44,7 @@ export async function verifySession(sessionId: string, onProgress: (lines: numbe
     throw new ApiError(response.status, problem.code ?? 'UNKNOWN', problem.detail ?? 'The evidence cannot be read.');
   }
   const given = response.headers.get('x-sallyport-evidence-key') ?? '';
-  const earlier = localStorage.getItem(keyName) ?? '';
+  const earlier = knownKey();
   const pinned = parseLogKey(earlier === '' ? given : earlier, sha256);
   const file = await response.blob();
   const verifier = new EvidenceVerifier({ sha256, verifyEd25519, ...(pinned === null ? {} : { key: pinned }) });
@@ -50,7 +59,7 @@ export async function verifySession(sessionId: string, onProgress: (lines: numbe
   }
   const report = await verifier.finish();
   const key = pinned === null ? '' : formatLogKey(pinned, sha256);
-  if (earlier === '' && report.ok && key !== '') localStorage.setItem(keyName, key);
+  if (earlier === '' && report.ok && key !== '') rememberKey(key);
   const status = earlier === '' ? 'first' : given === key ? 'same' : 'changed';
   return { report, key: { text: given, status, earlier }, file };
 }
@@ -71,17 +80,4 @@ async function* linesOf(file: Blob): AsyncGenerator<string> {
     yield* parts;
   }
   if (rest !== '') yield rest;
-}
-
-const keys = new Map<string, Promise<CryptoKey>>();
-
-async function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  if (publicKey.length !== 32 || signature.length !== 64) return false;
-  const name = publicKey.join();
-  let key = keys.get(name);
-  if (key === undefined) {
-    key = crypto.subtle.importKey('raw', new Uint8Array(publicKey), 'Ed25519', false, ['verify']);
-    keys.set(name, key);
-  }
-  return crypto.subtle.verify('Ed25519', await key, new Uint8Array(signature), new Uint8Array(message));
 }
