@@ -53,6 +53,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
     entries: [
       { name: 'apply', summary: 'make manifests so', load: () => import('./commands/apply.ts') },
       { name: 'plan', summary: 'show what apply would change', load: () => import('./commands/plan.ts') },
+      { name: 'changes', summary: 'review changes of policy that others propose', load: () => import('./commands/changes.ts') },
       { name: 'get', summary: 'show what is configured, now or at a time', load: () => import('./commands/get.ts') },
       { name: 'history', summary: 'show who changed what, when and why', load: () => import('./commands/history.ts') },
       { name: 'policy', summary: 'explain, test and simulate policy', load: () => import('./commands/policy.ts') },

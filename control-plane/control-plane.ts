@@ -13,6 +13,7 @@ import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { AdministrationLog } from './aggregates/administration-log.ts';
 import { ControlLog } from './aggregates/control-log.ts';
+import { ChangeDesk } from './changes/change-desk.ts';
 import { Channels } from './channels/channels.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
 import { Contents } from './evidence/contents.ts';
@@ -76,6 +77,8 @@ export interface ControlPlaneOptions {
   clientCertificateLifetimeMs?: number;
   rateLimits?: RateLimits;
   /** CIDR; see http/client-address.ts. */
+  /** Changes of manifests need a second person (default: no). */
+  twoPersonApply?: boolean;
   trustedProxies?: readonly string[];
   secretsRefreshMs?: number;
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
@@ -203,6 +206,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
     const refreshing = keepSecretsFresh(manifests, logger, options.secretsRefreshMs ?? secretsRefreshMs);
     closers.push(() => clearInterval(refreshing));
+    const changes = new ChangeDesk({ control, manifests, logger, clock });
+    closers.push(() => changes.close());
+    changes.start();
     const admission = new AdmissionDesk(control);
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
@@ -211,6 +217,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       administration,
       records,
       manifests,
+      changes,
+      twoPersonApply: options.twoPersonApply ?? false,
       manifestHistory: new ManifestHistory(controlTopic, () => control.position),
       fleet,
       live,

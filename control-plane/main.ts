@@ -17,7 +17,7 @@ import { bundleFolder, ensureBundle } from './http/console-bundle.ts';
 import { kekProblem } from './pki/key-encryption.ts';
 
 const usage = `Usage: sallyport control-plane --data DIR [--http HOST:PORT] [--grpc HOST:PORT] [--name NAME ...] [--url URL]
-                               [--trusted-proxy CIDR ...] [--timestamps URL --timestamps-ca FILE] [--clickhouse URL] [--kafka HOST:PORT,...]
+                               [--trusted-proxy CIDR ...] [--timestamps URL --timestamps-ca FILE] [--two-person-apply] [--clickhouse URL] [--kafka HOST:PORT,...]
 
   --data DIR         event log, keys and certificates (made when missing)
   --http HOST:PORT   API and console; default 127.0.0.1:8420. Plain HTTP on loopback, HTTPS by the own CA elsewhere
@@ -92,7 +92,18 @@ export async function runControlPlane(argv: readonly string[]): Promise<number> 
 
 type Options = Pick<
   Parameters<typeof startControlPlane>[0],
-  'dataDir' | 'http' | 'trustedProxies' | 'grpc' | 'names' | 'url' | 'clickhouse' | 'timestamps' | 'kafka' | 'kek' | 'kekWrappedFile'
+  | 'dataDir'
+  | 'http'
+  | 'trustedProxies'
+  | 'twoPersonApply'
+  | 'grpc'
+  | 'names'
+  | 'url'
+  | 'clickhouse'
+  | 'timestamps'
+  | 'kafka'
+  | 'kek'
+  | 'kekWrappedFile'
 >;
 
 /** @returns the options, or the text to print instead of starting. */
@@ -105,6 +116,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     'grpc-name'?: string[];
     url?: string;
     'trusted-proxy'?: string[];
+    'two-person-apply'?: boolean;
     clickhouse?: string;
     timestamps?: string;
     'timestamps-ca'?: string;
@@ -123,6 +135,7 @@ function parseOptions(argv: readonly string[]): Options | string {
         'grpc-name': { type: 'string', multiple: true },
         url: { type: 'string' },
         'trusted-proxy': { type: 'string', multiple: true },
+        'two-person-apply': { type: 'boolean' },
         clickhouse: { type: 'string' },
         timestamps: { type: 'string' },
         'timestamps-ca': { type: 'string' },
@@ -146,6 +159,10 @@ function parseOptions(argv: readonly string[]): Options | string {
   }
   const proxies = values['trusted-proxy'] ?? (process.env.SALLYPORT_TRUSTED_PROXIES ?? '').split(',').filter(each => each.trim() !== '');
   const trustedProxies = proxies.map(each => each.trim());
+  const asked = process.env.SALLYPORT_TWO_PERSON_APPLY ?? '';
+  // A word that is neither must not turn the review off.
+  if (!['', '0', '1'].includes(asked)) return `SALLYPORT_TWO_PERSON_APPLY must be 1 or 0, not ${JSON.stringify(asked)}.\n\n${usage}`;
+  const twoPersonApply = values['two-person-apply'] ?? asked === '1';
   const noNetwork = trustedProxies.find(each => parseNetwork(each) === null);
   if (noNetwork !== undefined) return `--trusted-proxy must be an address or a network, not ${JSON.stringify(noNetwork)}.\n\n${usage}`;
   const wrongKek = values.kek === undefined ? null : kekProblem(values.kek);
@@ -171,6 +188,7 @@ function parseOptions(argv: readonly string[]): Options | string {
     http,
     grpc,
     trustedProxies,
+    twoPersonApply,
     names: [...(values.name ?? []), ...(values['grpc-name'] ?? [])],
     ...(values.url === undefined ? {} : { url: values.url }),
     ...(stamps === undefined ? {} : { timestamps: stamps }),

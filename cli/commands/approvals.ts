@@ -53,13 +53,13 @@ export function define(terminal: Terminal): Command {
     .description('Lists what waits for an approval which you may see.')
     .option(...watchFlag)
     .option('--json', 'print JSON')
-    .action(watchable(terminal, 'approval', listApprovals, connectionOf));
+    .action(watchable(terminal, 'approval', listApprovals, personConnection));
   withOptions(approvals.command('show'))
     .description('Shows one approval.')
     .argument('<id>', 'id of the approval')
     .option('--json', 'print JSON')
     .action(async (id: string, options: Options) => {
-      const connection = await connectionOf(options, terminal);
+      const connection = await personConnection(options, terminal);
       const approval = (await administratorRequest(connection, 'GET', `/v1/approvals/${encodeURIComponent(id)}`)) as Approval;
       print(terminal, approval, options);
     });
@@ -70,7 +70,7 @@ export function define(terminal: Terminal): Command {
       .option('--reason <TEXT>', 'why, for the record')
       .option('--json', 'print JSON')
       .action(async (id: string, options: Options & { reason?: string }) => {
-        const connection = await connectionOf(options, terminal);
+        const connection = await personConnection(options, terminal);
         const body = options.reason === undefined ? {} : { reason: options.reason };
         const approval = await administratorRequest(connection, 'POST', `/v1/approvals/${encodeURIComponent(id)}/${answer}`, body);
         print(terminal, approval as Approval, options);
@@ -80,7 +80,7 @@ export function define(terminal: Terminal): Command {
 }
 
 async function listApprovals(options: Options, terminal: Terminal): Promise<void> {
-  const connection = await connectionOf(options, terminal);
+  const connection = await personConnection(options, terminal);
   const answer = (await administratorRequest(connection, 'GET', '/v1/approvals')) as { approvals: Approval[] };
   if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
   terminal.out(
@@ -102,7 +102,7 @@ async function listApprovals(options: Options, terminal: Terminal): Promise<void
 }
 
 /** People answer as themselves: as whom they are signed in goes before the administrator's token, which may look. */
-async function connectionOf(options: Options, terminal: Terminal): Promise<Connection> {
+export async function personConnection(options: ConnectionOptions & IdentityOptions, terminal: Terminal): Promise<Connection> {
   const connection = await findConnection(options, terminal);
   try {
     return { ...connection, api: { ...connection.api, token: await identityToken(options, terminal) } };

@@ -13,6 +13,7 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
     .option('--grpc <HOST:PORT>', 'address that agents dial')
     .option('--name <NAME>', 'further name or address by which others reach it, for the certificates; may be repeated')
     .option('--url <URL>', 'where browsers reach the console, behind a proxy or another name')
+    .option('--two-person-apply', 'changes of manifests need a second person (SALLYPORT_TWO_PERSON_APPLY=1)')
     .option('--trusted-proxy <CIDR>', 'proxy whose X-Forwarded-For or Forwarded is believed; may be repeated (SALLYPORT_TRUSTED_PROXIES)')
     .option('--timestamps <URL>', 'time-stamping authority (RFC 3161) that stamps heads of the control log (SALLYPORT_TIMESTAMPS)')
     .option('--timestamps-ca <FILE>', 'PEM of the authorities that are trusted for it (SALLYPORT_TIMESTAMPS_CA)')

@@ -21,11 +21,18 @@ export interface SealedSecret {
 
 export type ManifestState = { status: 'absent' } | { status: 'present'; manifest: Manifest; secrets: Record<string, SealedSecret> };
 
-export type ManifestRequest = { type: 'apply'; manifest: Manifest; secrets: Record<string, SealedSecret> } | { type: 'delete' };
+/** Set when it was proposed by one person and approved by another (change.ts): who approved. The event's author is who proposed. */
+interface Reviewed {
+  approvedBy?: { name: string; issuer: string; subject: string };
+}
+
+export type ManifestRequest =
+  | ({ type: 'apply'; manifest: Manifest; secrets: Record<string, SealedSecret> } & Reviewed)
+  | ({ type: 'delete' } & Reviewed);
 
 export type ManifestEvent =
-  | { type: `${Kind}Applied`; payload: { manifest: Manifest; secrets: Record<string, SealedSecret> } }
-  | { type: `${Kind}Deleted`; payload: Record<string, never> };
+  | { type: `${Kind}Applied`; payload: { manifest: Manifest; secrets: Record<string, SealedSecret> } & Reviewed }
+  | { type: `${Kind}Deleted`; payload: Reviewed };
 
 export const manifestKinds: Record<Kind, string> = {
   Resource: 'resource',
@@ -46,6 +53,7 @@ function manifestAggregate(kind: Kind): Aggregate<ManifestState, ManifestRequest
     name,
     initialState: { status: 'absent' },
     decide(request, state) {
+      const reviewed = request.approvedBy === undefined ? {} : { approvedBy: request.approvedBy };
       switch (request.type) {
         case 'apply': {
           if (
@@ -55,10 +63,10 @@ function manifestAggregate(kind: Kind): Aggregate<ManifestState, ManifestRequest
           ) {
             return grant();
           }
-          return grant({ type: `${kind}Applied`, payload: { manifest: request.manifest, secrets: request.secrets } });
+          return grant({ type: `${kind}Applied`, payload: { manifest: request.manifest, secrets: request.secrets, ...reviewed } });
         }
         case 'delete':
-          return state.status === 'absent' ? grant() : grant({ type: `${kind}Deleted`, payload: {} });
+          return state.status === 'absent' ? grant() : grant({ type: `${kind}Deleted`, payload: reviewed });
       }
     },
     evolve(state: ManifestState, event: DomainEvent): ManifestState {

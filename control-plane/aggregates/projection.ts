@@ -13,6 +13,7 @@ import { administrationAggregate, type IssuedTicket } from './administration.ts'
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, accessGrantOf, approvalAggregate } from './approval.ts';
 import { type Author, authorsAfter, authorsInForce } from './authors.ts';
+import { type ChangeState, changeAggregate } from './change.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import { type ContentKeyState, contentKeyAggregate } from './content-key.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
@@ -74,6 +75,7 @@ const aggregates = new Map<string, Folding>(
     folding(ticketAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
+    folding(changeAggregate),
     folding(retentionAggregate),
     folding(contentKeyAggregate),
     folding(administrationAggregate),
@@ -86,6 +88,12 @@ const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, n
 /** Approvals that are over and still known: the newest, and characters of what they asked, in all. The log has the others. */
 const endedApprovalsMax = 10_000;
 const endedCharactersMax = 32 * 1024 * 1024;
+
+/** The same of changes of policy. */
+const endedChangesMax = 500;
+const endedChangeCharactersMax = 16 * 1024 * 1024;
+
+type KnownChange = Exclude<ChangeState, { status: 'unknown' }>;
 
 interface StreamState {
   version: bigint;
@@ -103,6 +111,9 @@ export interface ProjectionState {
   pendingApprovals: Map<string, ApprovalState>;
   endedApprovals: Map<string, number>;
   endedCharacters: number;
+  changes: Map<string, KnownChange>;
+  endedChanges: Map<string, number>;
+  endedChangeCharacters: number;
   accesses: Map<string, AccessGrant>;
   revokedTickets: Map<string, number>;
   issuedTickets: Map<string, IssuedTicket & { issuedAtMs: number }>;
@@ -121,6 +132,10 @@ export class Projection {
   /** Id → characters of what was asked; the oldest end first. */
   readonly #endedApprovals: ProjectionState['endedApprovals'];
   #endedCharacters: number;
+  readonly #changes: ProjectionState['changes'];
+  /** Id → characters of the proposal; the oldest end first. */
+  readonly #endedChanges: ProjectionState['endedChanges'];
+  #endedChangeCharacters: number;
   readonly #accesses: ProjectionState['accesses'];
   readonly #revokedTickets: ProjectionState['revokedTickets'];
   /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
@@ -137,6 +152,9 @@ export class Projection {
     this.#pendingApprovals = from?.pendingApprovals ?? new Map();
     this.#endedApprovals = from?.endedApprovals ?? new Map();
     this.#endedCharacters = from?.endedCharacters ?? 0;
+    this.#changes = from?.changes ?? new Map();
+    this.#endedChanges = from?.endedChanges ?? new Map();
+    this.#endedChangeCharacters = from?.endedChangeCharacters ?? 0;
     this.#accesses = from?.accesses ?? new Map();
     this.#revokedTickets = from?.revokedTickets ?? new Map();
     this.#issuedTickets = from?.issuedTickets ?? new Map();
@@ -155,6 +173,9 @@ export class Projection {
       pendingApprovals: this.#pendingApprovals,
       endedApprovals: this.#endedApprovals,
       endedCharacters: this.#endedCharacters,
+      changes: this.#changes,
+      endedChanges: this.#endedChanges,
+      endedChangeCharacters: this.#endedChangeCharacters,
       accesses: this.#accesses,
       revokedTickets: this.#revokedTickets,
       issuedTickets: this.#issuedTickets,
@@ -282,6 +303,20 @@ export class Projection {
     return this.stream(`${timestampAggregate.name}/log`).state as TimestampState;
   }
 
+  change(id: string): ChangeState {
+    return this.stream(`${changeAggregate.name}/${id}`).state as ChangeState;
+  }
+
+  /** Changes of policy for review, the oldest first: those that wait, and the newest of those that are over. */
+  changes(): [id: string, state: KnownChange][] {
+    return [...this.#changes];
+  }
+
+  /** That wait for a review, or were approved and are not applied yet. */
+  openChanges(): [id: string, state: KnownChange][] {
+    return [...this.#changes].filter(([, { status }]) => isOpenChange(status));
+  }
+
   /** Everything that was folded, for comparison. */
   dump(): unknown {
     return {
@@ -295,6 +330,7 @@ export class Projection {
     const kind = kindOf.get(aggregate);
     if (kind !== undefined) this.#indexManifest(kind, id, state as ManifestState, event);
     else if (aggregate === agentAggregate.name) this.#agents.set(id, state as AgentState);
+    else if (aggregate === changeAggregate.name) this.#indexChange(id, state as ChangeState);
     else if (aggregate === userAggregate.name) {
       const user = state as UserState;
       this.#keptOut.changed(this.user(id), user);
@@ -328,6 +364,24 @@ export class Projection {
     }
   }
 
+  /** Forgets the oldest ended changes beyond the bounds, by the order of the log alone. */
+  #indexChange(id: string, change: ChangeState): void {
+    if (change.status === 'unknown') return;
+    this.#changes.set(id, change);
+    if (isOpenChange(change.status)) return;
+    const characters = JSON.stringify(change.proposal).length;
+    this.#endedChanges.set(id, characters);
+    this.#endedChangeCharacters += characters;
+    for (const [oldest, size] of this.#endedChanges) {
+      if (this.#endedChanges.size <= endedChangesMax && this.#endedChangeCharacters <= endedChangeCharactersMax) break;
+      this.#endedChanges.delete(oldest);
+      this.#endedChangeCharacters -= size;
+      this.#changes.delete(oldest);
+      const stream = `${changeAggregate.name}/${oldest}`;
+      this.#streams.set(stream, { version: this.stream(stream).version, state: changeAggregate.initialState });
+    }
+  }
+
   /** Forgets the oldest ended approvals beyond the bounds, by the order of the log alone: every replica forgets the same ones. */
   #approvalEnded(id: string, approval: ApprovalState): void {
     if (approval.status === 'unknown' || approval.status === 'pending') return;
@@ -353,7 +407,11 @@ export class Projection {
     this.#manifests.set(kind, byName);
     const key = `${kind}/${name}`;
     const change = !byName.has(name) ? 'created' : state.status === 'absent' ? 'deleted' : 'changed';
-    this.#authors.set(key, authorsAfter(this.#authors.get(key) ?? [], event, change));
+    const authors = authorsAfter(this.#authors.get(key) ?? [], event, change);
+    // Who approves a change has had as much of a hand in it as who proposed it.
+    const { approvedBy } = event.payload as { approvedBy?: { name: string; issuer: string; subject: string } };
+    const approval = approvedBy && { author: approvedBy.name, authorIdentity: approvedBy, atUnixUs: event.atUnixUs };
+    this.#authors.set(key, approval === undefined ? authors : authorsAfter(authors, approval, 'changed'));
     if (state.status === 'absent') {
       byName.delete(name);
       return;
@@ -366,6 +424,10 @@ export class Projection {
       author: event.author,
     });
   }
+}
+
+function isOpenChange(status: KnownChange['status']): boolean {
+  return status === 'proposed' || status === 'approved';
 }
 
 /** @throws {GatewayError} EVENT_UNKNOWN for a stream of no known aggregate. */

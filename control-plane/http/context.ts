@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
+import type { ChangeDesk } from '../changes/change-desk.ts';
 import type { Contents } from '../evidence/contents.ts';
 import type { EvidenceExport } from '../evidence/evidence-export.ts';
 import type { Retention } from '../evidence/retention.ts';
@@ -23,6 +24,9 @@ export interface ApiContext {
   administration: AdministrationLog;
   records: LogReader;
   manifests: ManifestStore;
+  changes: ChangeDesk;
+  /** Changes of manifests need a second person; only the administrator's token makes them alone. */
+  twoPersonApply: boolean;
   manifestHistory: ManifestHistory;
   fleet: Fleet;
   live: LiveFeed;

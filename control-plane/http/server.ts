@@ -22,6 +22,7 @@ import { accessRoutes } from './routes/access.ts';
 import { accessReviewRoutes } from './routes/access-review.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
+import { changeRoutes } from './routes/changes.ts';
 import { channelRoutes } from './routes/channels.ts';
 import { cliLoginRoutes } from './routes/cli-login.ts';
 import { consoleRoutes } from './routes/console.ts';
@@ -148,6 +149,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(signInRoutes(context, signIn));
   await app.register(cliLoginRoutes(signIn, cliLogins));
   await app.register(manifestRoutes(context));
+  await app.register(changeRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
   await app.register(accessReviewRoutes(context));

@@ -24,6 +24,7 @@ export interface FeedPosition {
 export type LiveEvent =
   | RecordEvent
   | { type: 'approval'; approvalId: string }
+  | { type: 'change'; changeId: string }
   | { type: 'agent'; agentId: string }
   | { type: 'policy'; kind: Kind; name: string };
 
@@ -195,6 +196,7 @@ export class LiveFeed {
     const slash = stream.indexOf('/');
     const [aggregate, id] = [stream.slice(0, slash), stream.slice(slash + 1)];
     if (aggregate === 'approval') return [{ type: 'approval', approvalId: id }];
+    if (aggregate === 'change') return [{ type: 'change', changeId: id }];
     if (aggregate === 'agent') return [{ type: 'agent', agentId: id }];
     const kind = kindOf.get(aggregate);
     return kind === undefined ? [] : [{ type: 'policy', kind, name: id }];

@@ -9,7 +9,8 @@ import { type Problem, parseManifests, problemText } from '@sallyport/shared/pol
 import type { Kind, Manifest, Principal, SecretSource } from '@sallyport/shared/policy/model.ts';
 import { readYaml, type YamlNode } from '@sallyport/shared/policy/yaml-source.ts';
 import { approvalAggregate } from '../aggregates/approval.ts';
-import { type Action, action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
+import type { ChangeParty, ProposedItem } from '../aggregates/change.ts';
+import { type Action, action, type ControlLog, type Outcome, type Provenance } from '../aggregates/control-log.ts';
 import { type Rejection, reject } from '../aggregates/decider.ts';
 import { manifestAggregates, manifestKinds, type SealedSecret } from '../aggregates/manifest.ts';
 import { shapesAudit } from '../aggregates/policy-authors.ts';
@@ -96,19 +97,8 @@ export class ManifestStore {
     editor: Principal | null,
     isExpected: VersionCheck | null = null,
   ): Promise<Applied> {
+    const { prepared, warnings } = await this.#prepare(files);
     const { state } = this.#control;
-    const parsed = parseManifests(
-      files.map(({ file, text }) => ({ path: file, text })),
-      { readFile: (path, from) => this.#sources.readFile(path, from), existing: allManifests(state) },
-    );
-    if (parsed.problems.length > 0) throw new ManifestsInvalid(parsed.problems);
-    const places = new Places(files);
-    const problems: Problem[] = [];
-    const prepared: { manifest: Manifest; secrets: Record<string, SealedSecret> }[] = [];
-    for (const manifest of parsed.manifests.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))) {
-      prepared.push({ manifest: withoutSecrets(manifest), secrets: await this.#seal(manifest, places, problems) });
-    }
-    if (problems.length > 0) throw new ManifestsInvalid(problems);
     const separation = this.#separation(
       editor,
       prepared.map(({ manifest }) => manifest),
@@ -131,7 +121,66 @@ export class ManifestStore {
         provenance,
       );
     }
-    return { changes, warnings: parsed.warnings, versions };
+    return { changes, warnings, versions };
+  }
+
+  /**
+   * What a change would make of the manifests, for somebody to review: only what differs from what is in force.
+   * @throws {ManifestsInvalid} MANIFEST_UNKNOWN, MANIFEST_IN_USE, AUDIT_OWN.
+   */
+  async prepare(
+    files: readonly ManifestFile[],
+    deletions: readonly { kind: Kind; name: string }[],
+    author: Principal,
+  ): Promise<ProposedItem[]> {
+    const { prepared } = await this.#prepare(files);
+    const { state } = this.#control;
+    const items = prepared.flatMap(({ manifest, secrets }): ProposedItem[] => {
+      const { kind, name, change, diff } = changeOf(state.manifest(manifest.kind, manifest.name), manifest, secrets);
+      if (change === 'unchanged' || change === 'deleted') return [];
+      return [{ kind, name, version: Number(this.#version(kind, name)[1]), manifest, secrets, change, diff }];
+    });
+    for (const { kind, name } of deletions) {
+      const { manifest } = deletable(state, kind, name);
+      const diff = differences(document(manifest), undefined);
+      items.push({ kind, name, version: Number(this.#version(kind, name)[1]), manifest: null, secrets: {}, change: 'deleted', diff });
+    }
+    const own = this.ownAudit(items, [author], state);
+    if (own !== null) throw new GatewayError(own.code, own.kind, own.message);
+    return items;
+  }
+
+  /** AUDIT_OWN when one of them would change how they are audited themselves. */
+  ownAudit(items: readonly ProposedItem[], parties: readonly ChangeParty[], state: Projection): Rejection | null {
+    const [applied, deleted] = [appliedBy(items), deletedBy(items, state)];
+    for (const party of parties) {
+      const own = this.#separation({ ...party, delegation: [] }, applied, deleted)?.(state) ?? [];
+      if (own.length > 0) return auditOwn(own);
+    }
+    return null;
+  }
+
+  /** Applies what was reviewed, on the versions that it was proposed on. What is as it was proposed already stays as it is. */
+  applyReviewed(items: readonly ProposedItem[], author: ChangeParty, approver: ChangeParty, provenance: Provenance): Promise<Outcome> {
+    const { name, issuer, subject } = approver;
+    const approvedBy = { name, issuer, subject };
+    const actions = items.map(({ kind, name: of, version, manifest, secrets }): Action => {
+      const request =
+        manifest === null ? ({ type: 'delete', approvedBy } as const) : ({ type: 'apply', manifest, secrets, approvedBy } as const);
+      const inner = action(manifestAggregates[kind], of, request);
+      return {
+        stream: inner.stream,
+        looksAt: separationLooksAt,
+        decide: (current, all) => {
+          const decision = inner.decide(current, all);
+          if (!decision.accepted || decision.events.length === 0) return decision;
+          if (all.stream(inner.stream).version !== BigInt(version)) return reject(manifestMoved, 'conflict', moved().message);
+          const own = this.ownAudit(items, [author, approver], all);
+          return own === null ? decision : { accepted: false, rejection: own };
+        },
+      };
+    });
+    return this.#control.execute(actions, provenance);
   }
 
   /**
@@ -178,16 +227,7 @@ export class ManifestStore {
     isExpected: VersionCheck | null = null,
   ): Promise<Change> {
     const { state } = this.#control;
-    const stored = state.manifest(kind, name);
-    if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
-    const users = usersOf(state, kind, name);
-    if (users.length > 0) {
-      throw new GatewayError(
-        'MANIFEST_IN_USE',
-        'conflict',
-        `${kind} ${name} is in use by ${users.join(', ')}. Change or delete those first.`,
-      );
-    }
+    const stored = deletable(state, kind, name);
     const separation = this.#separation(editor, [], [stored.manifest]);
     this.#mustBeSeparate(separation);
     const version = this.#version(kind, name);
@@ -197,6 +237,24 @@ export class ManifestStore {
       provenance,
     );
     return { kind, name, change: 'deleted', diff: differences(document(stored.manifest), undefined) };
+  }
+
+  /** Validated, in the order that they are applied in, with secrets sealed. @throws {ManifestsInvalid} */
+  async #prepare(files: readonly ManifestFile[]): Promise<{ prepared: Prepared[]; warnings: Problem[] }> {
+    const { state } = this.#control;
+    const parsed = parseManifests(
+      files.map(({ file, text }) => ({ path: file, text })),
+      { readFile: (path, from) => this.#sources.readFile(path, from), existing: allManifests(state) },
+    );
+    if (parsed.problems.length > 0) throw new ManifestsInvalid(parsed.problems);
+    const places = new Places(files);
+    const problems: Problem[] = [];
+    const prepared: Prepared[] = [];
+    for (const manifest of parsed.manifests.toSorted((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind))) {
+      prepared.push({ manifest: withoutSecrets(manifest), secrets: await this.#seal(manifest, places, problems) });
+    }
+    if (problems.length > 0) throw new ManifestsInvalid(problems);
+    return { prepared, warnings: parsed.warnings };
   }
 
   #version(kind: Kind, name: string): [string, bigint] {
@@ -270,6 +328,28 @@ export class ManifestStore {
     }
     return sealed;
   }
+}
+
+interface Prepared {
+  manifest: Manifest;
+  secrets: Record<string, SealedSecret>;
+}
+
+function appliedBy(items: readonly ProposedItem[]): Manifest[] {
+  return items.flatMap(({ manifest }) => manifest ?? []);
+}
+
+function deletedBy(items: readonly ProposedItem[], state: Projection): Manifest[] {
+  return items.flatMap(({ kind, name, manifest }) => (manifest === null ? (state.manifest(kind, name)?.manifest ?? []) : []));
+}
+
+/** @throws {GatewayError} MANIFEST_UNKNOWN, MANIFEST_IN_USE. */
+function deletable(state: Projection, kind: Kind, name: string): StoredManifest {
+  const stored = state.manifest(kind, name);
+  if (stored === undefined) throw new GatewayError('MANIFEST_UNKNOWN', 'notFound', `There is no ${kind} ${name}.`);
+  const users = usersOf(state, kind, name);
+  if (users.length === 0) return stored;
+  throw new GatewayError('MANIFEST_IN_USE', 'conflict', `${kind} ${name} is in use by ${users.join(', ')}. Change or delete those first.`);
 }
 
 type Separation = (state: Projection) => string[];

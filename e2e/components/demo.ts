@@ -23,10 +23,11 @@ export interface Demo {
 const cli = path.join(import.meta.dirname, '..', '..', 'cli', 'bin', 'sallyport.js');
 const startLimitMs = 180_000;
 
-export async function startDemo(): Promise<Demo> {
+/** @param variables further ones of its environment. */
+export async function startDemo(variables: Readonly<Record<string, string>> = {}): Promise<Demo> {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'sallyport-demo-'));
   const data = path.join(dir, 'data');
-  const env = { PATH: process.env.PATH, HOME: dir, TMPDIR: process.env.TMPDIR, NO_COLOR: '1', SALLYPORT_DATA: data };
+  const env = { PATH: process.env.PATH, HOME: dir, TMPDIR: process.env.TMPDIR, NO_COLOR: '1', SALLYPORT_DATA: data, ...variables };
   const child = spawn(process.execPath, [cli, 'up', '--demo', '--data', data], { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()));

@@ -29,6 +29,7 @@ const pages = [
   'resources',
   'agents',
   'policies',
+  'changes',
   'workbench',
   'data',
   'evidence',

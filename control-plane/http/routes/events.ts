@@ -16,8 +16,9 @@ import * as schemas from '../schemas.ts';
 import { securityHeaders } from '../security-headers.ts';
 import { shown as shownAgent } from './agents.ts';
 import { isVisible, shown as shownApproval } from './approvals.ts';
+import { shown as shownChange } from './changes.ts';
 
-const eventTypes = ['approval', 'session', 'agent', 'policy', 'command'] as const;
+const eventTypes = ['approval', 'change', 'session', 'agent', 'policy', 'command'] as const;
 type EventType = (typeof eventTypes)[number];
 
 const EventsQuery = Type.Object(
@@ -64,7 +65,7 @@ export function eventRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         tags: ['operations'],
         summary: 'Watch what happens, as server-sent events',
         description:
-          'Events `approval`, `session`, `agent`, `policy` and `command`, each with the thing as it is now; first `hello`, which says whether the stream goes on from Last-Event-ID (`resumed`), and `skipped` with numbers when commands or sessions came too fast to show.',
+          'Events `approval`, `change`, `session`, `agent`, `policy` and `command`, each with the thing as it is now; first `hello`, which says whether the stream goes on from Last-Event-ID (`resumed`), and `skipped` with numbers when commands or sessions came too fast to show.',
         querystring: EventsQuery,
         response: { 200: Type.String({ contentMediaType: 'text/event-stream' }), default: schemas.Problem },
       },
@@ -268,6 +269,7 @@ function sees({ control }: ApiContext, caller: Caller, event: LiveEvent): boolea
       return hasRole(caller, 'viewer', 'operator', 'auditor') || isOwn(caller, event.owner);
     case 'command':
       return hasRole(caller, 'auditor') || isOwn(caller, event.owner);
+    case 'change':
     case 'agent':
     case 'policy':
       return hasRole(caller, 'viewer', 'operator', 'auditor');
@@ -284,6 +286,8 @@ function dataOf(context: ApiContext, event: LiveEvent): unknown {
   switch (event.type) {
     case 'approval':
       return shownApproval(event.approvalId, state.approval(event.approvalId))[0];
+    case 'change':
+      return shownChange(event.changeId, state.change(event.changeId), state)[0];
     case 'session':
       return event.session;
     case 'command':

@@ -45,6 +45,7 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
                   versions.every(([, version]) => version > 0n),
                 );
         const editor = editorOf(request);
+        if (!dryRun) mayApplyAlone(editor, context.twoPersonApply);
         const applied = await manifests.apply(files, provenanceOf(request, reason ?? 'apply'), dryRun ?? false, editor, isExpected);
         const etag = versionsTag(applied.versions);
         // After a change the tag would be of what was, which is no use to anybody.
@@ -115,7 +116,9 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         const isExpected: VersionCheck | null =
           ifMatch === undefined ? null : ([only]) => only !== undefined && matches(ifMatch, versionTag(only[1]), true);
         const provenance = provenanceOf(request, request.query.reason ?? 'delete');
-        return { changes: [await manifests.delete(kind, name, provenance, editorOf(request), isExpected)], warnings: [] };
+        const editor = editorOf(request);
+        mayApplyAlone(editor, context.twoPersonApply);
+        return { changes: [await manifests.delete(kind, name, provenance, editor, isExpected)], warnings: [] };
       },
     });
   };
@@ -123,6 +126,16 @@ export function manifestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
 
 export function shown({ manifest, version, updatedAtMs, author }: StoredManifest) {
   return { ...document(manifest), status: { version: Number(version), updatedAt: new Date(updatedAtMs).toISOString(), author } };
+}
+
+/** @throws {GatewayError} CHANGE_NEEDS_REVIEW. The administrator's token is for the first hours and for emergencies. */
+function mayApplyAlone(editor: Principal | null, twoPersonApply: boolean): void {
+  if (editor === null || !twoPersonApply) return;
+  throw new GatewayError(
+    'CHANGE_NEEDS_REVIEW',
+    'denied',
+    'Changes need a second person here. Propose this one with `sallyport apply --propose --reason WHY -f PATH`; somebody else with the role admin approves it.',
+  );
 }
 
 /** Null for the administrator's token. */

@@ -22,7 +22,8 @@ const stale = {
   session: [['sessions'], ['session'], ['overview']],
   command: [['commands'], ['session'], ['overview']],
   agent: [['agents'], ['resources'], ['overview']],
-  policy: [['manifests'], ['resources'], ['history']],
+  change: [['changes'], ['change']],
+  policy: [['manifests'], ['resources'], ['history'], ['changes'], ['change']],
   // Too many to tell one by one.
   skipped: [['sessions'], ['commands'], ['session'], ['overview']],
 } as const satisfies Record<string, readonly (readonly string[])[]>;
@@ -92,7 +93,7 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     } else {
       timer ??= setTimeout(flush, gatherMs);
       // Told as it happens; the store, which lists are read from, takes it in a little later.
-      if (event.type !== 'agent' && event.type !== 'policy') settle(event);
+      if (event.type !== 'agent' && event.type !== 'policy' && event.type !== 'change') settle(event);
     }
     for (const listener of eventListeners) listener(event);
   };

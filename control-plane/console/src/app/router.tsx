@@ -77,6 +77,12 @@ const policy = createRoute({
   validateSearch: optional(['view']),
   component: lazyRouteComponent(() => import('../pages/policies/policy.tsx'), 'PolicyPage'),
 });
+const changes = createRoute({
+  getParentRoute: () => root,
+  path: '/changes',
+  component: lazyRouteComponent(() => import('../pages/changes/changes.tsx'), 'ChangesPage'),
+});
+const change = createRoute({ getParentRoute: () => changes, path: '$id' });
 const workbench = createRoute({
   getParentRoute: () => root,
   path: '/workbench',
@@ -132,6 +138,7 @@ const routeTree = root.addChildren([
   agents,
   policies,
   policy,
+  changes.addChildren([change]),
   workbench,
   data,
   evidence.addChildren([question]),

@@ -40,6 +40,7 @@ export const destinations: readonly Destination[] = [
   { to: '/resources', label: 'Resources', icon: 'resource', keys: 'g r', roles: [], group: 'fleet' },
   { to: '/agents', label: 'Agents', icon: 'agent', keys: 'g a', roles: readers, group: 'fleet' },
   { to: '/policies/Role', label: 'Policies', icon: 'shield', keys: 'g p', roles: readers, group: 'rules' },
+  { to: '/changes', label: 'Changes', icon: 'check', keys: 'g h', roles: readers, group: 'rules' },
   { to: '/workbench', label: 'Workbench', icon: 'flask', keys: 'g w', roles: readers, group: 'rules' },
   { to: '/data', label: 'Data map', icon: 'map', keys: 'g d', roles: ['auditor'], group: 'proof' },
   { to: '/evidence', label: 'Evidence', icon: 'seal', keys: 'g e', roles: ['auditor'], group: 'proof' },

@@ -4,7 +4,7 @@ import { type ButtonHTMLAttributes, type ReactNode, useEffect, useRef, useState 
 import { ApiError } from '../api/client.ts';
 import { Icon, type IconName } from './icon.tsx';
 
-type Tone = 'good' | 'bad' | 'wait' | 'info' | 'mask';
+export type Tone = 'good' | 'bad' | 'wait' | 'info' | 'mask';
 
 export function Badge({ tone, children, title }: { tone?: Tone | undefined; children: ReactNode; title?: string }) {
   return (

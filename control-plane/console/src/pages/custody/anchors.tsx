@@ -40,7 +40,7 @@ export function Anchors() {
       </Card>
       <Card title="Time stamps (RFC 3161)" flush>
         {anchors.data.stamps.length === 0 ? (
-          <p className="pad soft">
+          <p className="body soft">
             None: no authority stamps this log. With <code>--timestamps URL --timestamps-ca FILE</code> its head is stamped every hour, so
             that nobody can write an earlier day anew, whoever has our keys.
           </p>

@@ -41,7 +41,7 @@ export function LegalHolds() {
     >
       {holds.isPending && <Loading rows={2} />}
       {holds.isError && <ErrorNote error={holds.error} retry={() => void holds.refetch()} />}
-      {holds.data?.holds.length === 0 && <p className="pad soft">None: every session goes when its time is over.</p>}
+      {holds.data?.holds.length === 0 && <p className="body soft">None: every session goes when its time is over.</p>}
       {holds.data !== undefined && holds.data.holds.length > 0 && (
         <div className="scroll" tabIndex={0} role="region" aria-label="Legal holds">
           <table className="table">

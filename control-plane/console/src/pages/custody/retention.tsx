@@ -59,7 +59,7 @@ export function Retention() {
             </table>
           </div>
         ))}
-      <p className="pad softer">
+      <p className="body softer">
         What is due goes within the hour, and the control log says so before it is done. A session without an end is never due; where
         several policies speak, the longest counts.
       </p>

@@ -7,9 +7,13 @@ export interface FieldChange {
   after?: unknown;
 }
 
-const shownMax = 100;
+const fieldsMax = 100;
+const charactersMax = 400;
 
-export function Differences({ changes }: { changes: readonly FieldChange[] }) {
+/** @param whole nothing is cut: for whoever answers for what is in it. */
+export function Differences({ changes, whole = false }: { changes: readonly FieldChange[]; whole?: boolean }) {
+  const shownMax = whole ? Number.POSITIVE_INFINITY : fieldsMax;
+  const shown = (value: unknown) => textOf(value, whole ? Number.POSITIVE_INFINITY : charactersMax);
   if (changes.length === 0) return <p className="softer">Nothing changes.</p>;
   return (
     <div className="diff">
@@ -32,7 +36,7 @@ export function Differences({ changes }: { changes: readonly FieldChange[] }) {
   );
 }
 
-function shown(value: unknown): string {
+function textOf(value: unknown, max: number): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > 400 ? `${text.slice(0, 400)}…` : text;
+  return text.length > max ? `${text.slice(0, max)}…` : text;
 }

@@ -4,6 +4,7 @@
  */
 import { parseManifests } from '@sallyport/shared/policy/manifests.ts';
 import type { Kind } from '@sallyport/shared/policy/model.ts';
+import { useNavigate } from '@tanstack/react-router';
 import { type FormEvent, lazy, type ReactNode, Suspense, useMemo, useState } from 'react';
 import { ApiError, api } from '../../api/client.ts';
 import { Badge, Button, Loading, Note } from '../../ui/basics.tsx';
@@ -48,6 +49,7 @@ export function ManifestEditor({
   const [rehearsal, setRehearsal] = useState<Rehearsal | null>(null);
   const [refused, setRefused] = useState<ApiError | null>(null);
   const [busy, setBusy] = useState(false);
+  const navigate = useNavigate();
   const mistakes = useMemo(() => check(text), [text]);
   const complete = useMemo(() => completeManifest(kind), [kind]);
   const changed = isNew || text !== start;
@@ -75,6 +77,12 @@ export function ManifestEditor({
       onApplied(changes[0]?.name ?? '');
     });
   };
+  const propose = (reason: string) =>
+    void attempt(async () => {
+      const { id } = await api<{ id: string }>('/v1/changes', { method: 'POST', body: { manifests: [{ file, text }], reason } });
+      toast('Proposed. Somebody else has to approve it.');
+      void navigate({ to: '/changes/$id', params: { id } });
+    });
   useShortcuts(mayApply ? [{ keys: 'mod+Enter', label: 'See what would change', run: () => void rehearse(), whileTyping: true }] : []);
   return (
     <div className="manifest">
@@ -137,9 +145,25 @@ export function ManifestEditor({
                   <label htmlFor="apply-reason">Reason</label>
                   <input id="apply-reason" name="reason" className="input" maxLength={500} autoComplete="off" />
                 </div>
-                <button type="submit" className="button primary" disabled={busy}>
-                  Apply
-                </button>
+                {refused?.code === 'CHANGE_NEEDS_REVIEW' ? (
+                  <button
+                    type="button"
+                    className="button primary"
+                    disabled={busy}
+                    onClick={event => {
+                      const reason = event.currentTarget.form?.elements.namedItem('reason');
+                      if (!(reason instanceof HTMLInputElement)) return;
+                      if (reason.value.trim() === '') reason.focus();
+                      else propose(reason.value.trim());
+                    }}
+                  >
+                    Propose it
+                  </button>
+                ) : (
+                  <button type="submit" className="button primary" disabled={busy}>
+                    Apply
+                  </button>
+                )}
               </>
             )}
           </form>

@@ -132,14 +132,15 @@ function Replay({ text }: { text: string }) {
       {state.at === 'done' && (
         <>
           {state.text !== text && <Note tone="wait">The text has changed since: replay it again.</Note>}
-          <Report report={state.report} />
+          <ReplayResult report={state.report} />
         </>
       )}
     </section>
   );
 }
 
-function Report({ report }: { report: ReplayReport }) {
+/** What a replay comes to. */
+export function ReplayResult({ report }: { report: ReplayReport }) {
   return (
     <div className="col" style={{ gap: 12 }}>
       <p>
