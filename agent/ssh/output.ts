@@ -10,6 +10,8 @@ import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { MaskKind } from '@sallyport/shared/policy/model.ts';
 
 const HOLD_MS = 50;
+/** Where nothing but credentials by value is looked for: what belongs together and is not sent slowly on purpose comes within this. */
+const HOLD_FEW_MS = 10;
 /** For records, which nobody waits for: until nothing has come for so long. */
 const QUIET_MS = 300;
 /** Bytes held back: a finding that is cut is no longer than this, as a rule. */
@@ -41,6 +43,7 @@ export class MaskingStream {
   #context: Buffer = Buffer.alloc(0);
   #credit = 0;
   #timer: NodeJS.Timeout | null = null;
+  readonly #holdMs: number;
   readonly #untilQuiet: boolean;
 
   /**
@@ -55,6 +58,8 @@ export class MaskingStream {
     untilQuiet = false,
   ) {
     this.#untilQuiet = untilQuiet;
+    const isFew = options.detectors.names.every(name => name === 'known-credentials');
+    this.#holdMs = untilQuiet ? QUIET_MS : isFew ? HOLD_FEW_MS : HOLD_MS;
     this.#options = options;
     this.#release = release;
     this.#classify = classify;
@@ -66,7 +71,7 @@ export class MaskingStream {
     this.#pass(false);
     if (this.#held.length === 0) return;
     if (this.#untilQuiet && this.#timer !== null) this.#timer.refresh();
-    else this.#timer ??= setTimeout(() => this.#late(), this.#untilQuiet ? QUIET_MS : HOLD_MS);
+    else this.#timer ??= setTimeout(() => this.#late(), this.#holdMs);
   }
 
   /**
