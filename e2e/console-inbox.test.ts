@@ -182,6 +182,45 @@ test('what is held while the page asks for the first time is shown, though that 
   await closed(bob, carol);
 });
 
+test('whoever looks elsewhere is notified once, without the command’s text; whoever may not answer is not', async () => {
+  const alice = await demo.connect('alice');
+  const visitors = [await at('bob'), await at('alice')] as const;
+  for (const { page, context, open } of visitors) {
+    await context.grantPermissions(['notifications'], { origin: demo.endpoints().console });
+    // Headless Chromium shows none: what the page asks it to show is kept.
+    await page.addInitScript(() => {
+      const shown: string[] = [];
+      class Recorded {
+        static permission = 'granted';
+        constructor(title: string, { body, tag }: { body: string; tag: string }) {
+          shown.push(`${title} | ${body} | ${tag}`);
+        }
+      }
+      Object.assign(globalThis, { Notification: Recorded, shown });
+      Object.defineProperty((globalThis as unknown as { document: object }).document, 'hidden', { get: () => true });
+    });
+    await open('/sessions');
+    await page.getByRole('status').getByText('Live').waitFor();
+  }
+  const [bob, own] = visitors;
+  const shown = ({ page }: Visitor) => page.evaluate(() => (globalThis as unknown as { shown: string[] }).shown);
+  const held = alice.query('delete from orders where id = 7');
+  const refused = assert.rejects(held, /seen elsewhere/);
+  await bob.page.getByTitle('1 wait for you').waitFor();
+  await bob.page.waitForFunction(() => (globalThis as unknown as { shown: string[] }).shown.length > 0);
+  const [notification = '', ...more] = await shown(bob);
+  const [title, body, id = ''] = notification.split(' | ');
+  assert.deepEqual([title, body, more], ['Sallyport: an approval is asked for', 'alice@example.com on crm', []]);
+  await bob.open(`/inbox/${id}`);
+  await bob.page.getByRole('button', { name: 'Deny' }).click();
+  await bob.page.keyboard.type('seen elsewhere');
+  await bob.page.keyboard.press('Enter');
+  await refused;
+  assert.deepEqual(await shown(own), []);
+  await alice.end();
+  await closed(...visitors);
+});
+
 test('access is asked for with a reason, given, and ended', async () => {
   const [own, bob] = [await at('alice'), await at('bob')];
   await own.open('/inbox');
