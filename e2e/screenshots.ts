@@ -2,7 +2,8 @@
  * Makes the pictures of docs/guides: `node e2e/screenshots.ts`. A demo of its own, some traffic, one held command; every picture is of
  * the real console with what is really recorded.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { startChromium, visit } from './components/chromium.ts';
 import { startDemo } from './components/demo.ts';
@@ -22,10 +23,25 @@ spec:
       approval: { from: { groups: [dba, privacy-office] }, expiresIn: 15m, preview: true }
 `;
 
+const freeze = `apiVersion: sallyport.dev/v1
+kind: Guard
+metadata: { name: freeze }
+spec:
+  resources: { names: [crm] }
+  rules:
+    - { name: no-updates, match: { statements: [update, delete] }, action: deny, message: "Not before Monday." }
+`;
+const secondPerson = `apiVersion: sallyport.dev/v1
+kind: AccessPolicy
+metadata: { name: second-person }
+spec: { roles: [admin], members: { groups: [privacy-office] } }
+`;
+
 const demo = await startDemo();
 const browser = await startChromium();
 try {
   await demo.apply(rules);
+  await demo.apply(secondPerson);
   const { console } = demo.endpoints();
   const [alice, carol] = [await demo.connect('alice'), await demo.connect('carol')];
   for (let each = 1; each <= 12; each++) {
@@ -50,6 +66,18 @@ try {
     await visitor.page.waitForTimeout(700);
     await visitor.page.screenshot({ path: path.join(folder, `${name}.png`) });
   };
+  const proposal = path.join(mkdtempSync(path.join(os.tmpdir(), 'sallyport-pictures-')), 'freeze.yaml');
+  writeFileSync(proposal, freeze);
+  const proposed = await demo.sallyport('apply', '-f', proposal, '--propose', '--as', 'bob', '--reason', 'ticket 42: freeze until Monday');
+  rmSync(path.dirname(proposal), { recursive: true });
+  await dark.open(`/changes/${proposed.slice(0, 36)}`);
+  await dark.page.getByRole('button', { name: 'Replay the last week under it' }).click();
+  await dark.page.getByText(/would be decided otherwise/).waitFor();
+  await picture(dark, 'change-dark');
+  await bob.open('/custody?view=anchors');
+  await bob.page.getByRole('button', { name: 'Keep this head' }).click();
+  await bob.page.getByText('The log goes on from the one head').waitFor();
+  await picture(bob, 'anchors');
   await bob.open('/overview');
   await picture(bob, 'overview');
   await bob.open('/sessions?q=who:alice@example.com');
@@ -68,6 +96,7 @@ try {
   for (const { page, open } of [bob, dark]) {
     await open('/inbox');
     await page.locator('.item').first().click();
+    await page.getByRole('button', { name: 'Approve' }).waitFor();
     await page.keyboard.press('a');
     await page.keyboard.press('Enter');
     await page
