@@ -70,7 +70,6 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'approvals', summary: 'list, approve and deny held commands', load: () => import('./commands/approvals.ts') },
       { name: 'request', summary: 'ask for access to a resource for a time', load: () => import('./commands/request.ts') },
       { name: 'detect', summary: 'find secrets and personal data in text', load: () => import('./commands/detect-command.ts') },
-      { name: 'outputs', summary: 'send evidence to a SIEM', load: () => import('./commands/outputs.ts') },
       { name: 'doctor', summary: 'check this machine and a running Sallyport', load: () => import('./commands/doctor.ts') },
     ],
   },

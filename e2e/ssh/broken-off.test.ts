@@ -1,7 +1,14 @@
 /** What is left of a session when something dies in the middle of it, and hosts that are not who they should be. */
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { after, test } from 'node:test';
+import { OpenFlag } from '@sallyport/agent/ssh/sftp/messages.ts';
 import { type Bastion, logOf, startBastion } from '../components/bastion.ts';
+import { RawSftp } from '../components/raw-sftp.ts';
+import { withPassword } from '../components/ssh-client.ts';
+import { PROMPT, Terminal } from '../components/terminal.ts';
 
 const running: Bastion[] = [];
 after(async () => {
@@ -50,6 +57,87 @@ test('a client, a host and an agent that are killed leave a closed record', asyn
     if (code !== 0) await new Promise(resolve => setTimeout(resolve, 500));
   }
   assert.equal(code, 0);
+});
+
+/** The host's own processes for its connections, with all that they have started. */
+function connectionsOf(listener: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc').filter(each => /^\d+$/.test(each))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const below = (pid: number): number[] => (children.get(pid) ?? []).flatMap(child => [child, ...below(child)]);
+  return below(listener);
+}
+
+test('whoever is killed in the middle of a shell or of a file, the record is closed, and true as far as it goes', async () => {
+  const bastion = await bastionWith({ role: '{ shell: recorded }' });
+  const { host } = bastion.address();
+  const killers: Record<string, (client: ChildProcess | Terminal) => void> = {
+    client: client => (client instanceof Terminal ? client.stop() : void client.kill('SIGKILL')),
+    host: () => {
+      for (const pid of connectionsOf(bastion.sshd.pid)) process.kill(pid, 'SIGKILL');
+    },
+    agent: () => process.kill(bastion.gateway.endpoints().pids['agent'] ?? 0, 'SIGKILL'),
+  };
+  const serves = async () => {
+    for (let attempt = 0; (await bastion.ssh(['true'])).code !== 0; attempt++) {
+      assert.ok(attempt < 60, 'it does not serve again');
+      await new Promise(resolve => setTimeout(resolve, 500));
+    }
+  };
+  const closed = (session: string) =>
+    bastion.gateway.eventually<{ kind: string; text: string; status: string; tag: string; session_status: string }>(
+      `select c.kind as kind, c.text as text, c.status as status, c.tag as tag, s.status as session_status
+       from sallyport.commands c join sallyport.sessions s on s.session_id = c.session_id where c.session_id = '${session}' order by c.seq`,
+      rows => rows.length > 0 && rows.every(row => row.status !== 'running' && row.session_status !== 'open'),
+      90_000,
+    );
+  for (const [victim, kill] of Object.entries(killers)) {
+    const terminal = await bastion.terminal([]);
+    await terminal.until(PROMPT);
+    terminal.type(`echo shell-${victim}\r`);
+    await terminal.until(new RegExp(`\rshell-${victim}\r`));
+    const [line] = await bastion.gateway.eventually<{ session_id: string }>(
+      `select session_id from sallyport.commands where text = 'echo shell-${victim}'`,
+      rows => rows.length > 0,
+    );
+    kill(terminal);
+    await terminal.ended;
+    terminal.stop();
+    const shell = await closed(line?.session_id ?? '');
+    assert.deepEqual([shell[0]?.kind, shell[0]?.status], ['ssh-shell', 'aborted'], victim);
+    assert.equal(shell.find(row => row.text === `echo shell-${victim}`)?.status, 'ok', victim);
+    await serves();
+
+    const { port } = bastion.address();
+    const raw = new RawSftp(
+      withPassword(await bastion.token(), 'ssh', [...bastion.options, '-p', String(port), '-l', 'web', '-s', host, 'sftp']),
+    );
+    await raw.ready;
+    const name = `half-${victim}`;
+    rmSync(path.join(bastion.sshd.home, name), { force: true });
+    const handle = await raw.open(name, OpenFlag.write | OpenFlag.create);
+    assert.ok(typeof handle !== 'number', raw.stderr);
+    assert.equal(await raw.write(handle, 0, Buffer.alloc(30_000)), 0);
+    const [write] = await bastion.gateway.eventually<{ session_id: string }>(
+      `select session_id from sallyport.commands where kind = 'sftp-write' and text like '%/${name}'`,
+      rows => rows.length > 0,
+    );
+    kill(raw.child);
+    await raw.ended;
+    const rows = await closed(write?.session_id ?? '');
+    const file = rows.find(row => row.kind === 'sftp-write');
+    assert.equal(file?.status, 'aborted', victim);
+    // An agent that was killed had nobody to count what went through.
+    if (victim !== 'agent') assert.equal(file?.tag, 'read 0 wrote 30000', victim);
+    await serves();
+  }
 });
 
 test('a session that an operator terminates ends at once', async () => {
