@@ -186,6 +186,38 @@ test('a real bash completes commands and the names of what is there; profiles na
   assert.deepEqual([insecure.code, insecure.stdout], [2, '']);
 });
 
+test('a real fish and a real zsh complete as bash does', async () => {
+  const shell = (program: string, args: string[]) =>
+    new Promise<string>((resolve, reject) => {
+      const env = environment({ NODE: process.execPath, COMMAND: command });
+      execFile(program, args, { env, cwd: gateway.dir, timeout: 120_000 }, (error, stdout, stderr) =>
+        error === null ? resolve(stdout) : reject(new Error(`${stdout}${stderr}${error.message}`)),
+      );
+    });
+  const fish = async (line: string) => {
+    const script = `function sallyport; $NODE $COMMAND $argv; end; sallyport completion fish | source; complete -C '${line}'`;
+    return (await shell('fish', ['--no-config', '-c', script])).trim().split('\n');
+  };
+  assert.deepEqual(await fish('sallyport connect '), ['crm']);
+  assert.deepEqual(await fish('sallyport history role s'), ['support']);
+  assert.deepEqual(await fish('sallyport approvals a'), ['approve']);
+  assert.ok((await fish('sallyport apply ')).includes('config/'), 'where nothing is known, files');
+
+  const zsh = async (line: string, wanted: string) => {
+    // A shell at a terminal of its own, in which the Tab key is pressed; it goes on until the line is as wanted.
+    const script = `zmodload zsh/zpty
+      zpty at zsh -f -i
+      zpty -w at 'autoload -Uz compinit; compinit -u -D; sallyport() { "$NODE" "$COMMAND" "$@"; }; source <(sallyport completion zsh); bindkey "^I" complete-word; PS1=; print re""ady'
+      zpty -r at out '*ready*'
+      zpty -w -n at ${JSON.stringify(line)}$'\\t\\n'
+      zpty -r at out ${JSON.stringify(`*${wanted}*`)}
+      print -r -- "$out"`;
+    return shell('zsh', ['-f', '-c', script]);
+  };
+  assert.match(await zsh('sallyport approvals a', 'approve'), /approve/);
+  assert.match(await zsh('sallyport history role s', 'support'), /support/);
+});
+
 test('the doctor finds nothing wrong with a sound installation, and says what is wrong with a broken one', async () => {
   const sound = await sallyport(['doctor', '--json']);
   const { findings } = JSON.parse(sound.stdout) as { findings: { check: string; outcome: string; detail: string; mend?: string }[] };

@@ -24,7 +24,12 @@ compdef _sallyport sallyport`,
   fish: `# fish completion for sallyport:  sallyport completion fish | source
 function __sallyport_complete
   set -l words (commandline -opc)
-  sallyport __complete $words[2..-1] (commandline -ct) 2>/dev/null
+  set -l found (sallyport __complete $words[2..-1] (commandline -ct) 2>/dev/null)
+  if set -q found[1]
+    string join -- \\n $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c sallyport -a '(__sallyport_complete)'`,
+complete -c sallyport -f -a '(__sallyport_complete)'`,
 };
