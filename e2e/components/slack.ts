@@ -4,7 +4,7 @@
  *
  * @see https://docs.slack.dev/reference/methods
  */
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 
 export interface SlackMember {
@@ -111,6 +111,8 @@ export class Slack {
     const button = block?.elements?.find(({ action_id: id }) => id === action);
     const payload = {
       type: 'block_actions',
+      // Each press has its own, so that two within a second are two requests.
+      trigger_id: randomUUID(),
       user: { id: user, team_id: 'T01' },
       team: { id: 'T01' },
       container: { type: 'message', message_ts: message.ts, channel_id: message.channel },
