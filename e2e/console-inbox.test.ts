@@ -174,6 +174,7 @@ test('what is held while the page asks for the first time is shown, though that 
   await carol.page.locator('.item').waitFor();
   late.resolve();
   await bob.page.locator('.item').click();
+  await bob.page.getByRole('button', { name: 'Deny' }).waitFor();
   await bob.page.keyboard.press('d');
   await bob.page.keyboard.type('enough seen');
   await bob.page.keyboard.press('Enter');
