@@ -162,10 +162,16 @@ function opening(bytes: Buffer, flags: number, reader: SshReader): PathRequest {
   };
 }
 
-function renaming(from: Buffer, to: Buffer, payload: (paths: string[]) => Buffer): PathRequest {
+/** Of a file or folder that gets another name, beside the one that it has or in its place. */
+function naming(
+  [from, fromAs]: [Buffer, 'entry' | 'target'],
+  to: Buffer,
+  text: (from: string, to: string) => string,
+  payload: (paths: string[]) => Buffer,
+): PathRequest {
   return {
     paths: [
-      { bytes: from, as: 'entry', isFile: true },
+      { bytes: from, as: fromAs, isFile: true },
       { bytes: to, as: 'entry' },
     ],
     changesPaths: true,
@@ -175,14 +181,19 @@ function renaming(from: Buffer, to: Buffer, payload: (paths: string[]) => Buffer
       const [a, b] = [pathOf(old), pathOf(made)];
       return {
         kind: 'sftp-change',
-        text: `rename ${a} to ${b}`,
+        text: text(a, b),
         reads: [a],
+        // Whoever may write by the new name writes the old one's contents.
         writes: [a, b],
         trees: old?.isFile === true ? [] : [a, b],
         payload: payload([a, b]),
       };
     },
   };
+}
+
+function renaming(from: Buffer, to: Buffer, payload: (paths: string[]) => Buffer): PathRequest {
+  return naming([from, 'entry'], to, (a, b) => `rename ${a} to ${b}`, payload);
 }
 
 function linking(target: Buffer, link: Buffer): PathRequest {
@@ -210,25 +221,10 @@ function linking(target: Buffer, link: Buffer): PathRequest {
 }
 
 function hardLinking(from: Buffer, to: Buffer): PathRequest {
-  return {
-    paths: [
-      { bytes: from, as: 'target', isFile: true },
-      { bytes: to, as: 'entry' },
-    ],
-    changesPaths: true,
-    next: 'finish',
-    sizeBytes: null,
-    use: ([old, made]) => {
-      const [a, b] = [pathOf(old), pathOf(made)];
-      // Whoever may write by the new name writes the old one's contents.
-      return {
-        kind: 'sftp-change',
-        text: `link ${b} to ${a}`,
-        reads: [a],
-        writes: [a, b],
-        trees: old?.isFile === true ? [] : [a, b],
-        payload: extended('hardlink@openssh.com', [a, b]),
-      };
-    },
-  };
+  return naming(
+    [from, 'target'],
+    to,
+    (a, b) => `link ${b} to ${a}`,
+    paths => extended('hardlink@openssh.com', paths),
+  );
 }
