@@ -44,7 +44,7 @@ export async function openState(dataFolder: string): Promise<{ lock: DirectoryLo
     lock,
     state,
     save: () => {
-      // One after the other: an older state must not overtake a newer one.
+      // One after the other: an older state must not overtake a newer one. A write that failed told its own caller.
       saving = saving.catch(() => {}).then(() => replaceFile(file, JSON.stringify(state)));
       return saving;
     },

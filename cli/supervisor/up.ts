@@ -429,7 +429,7 @@ class Supervisor {
     await this.#stopChildren();
     this.#claims.release();
     this.#endpoints = undefined;
-    await this.#writing.catch(() => {});
+    await this.#writing.catch(() => {}); // Whoever wrote was told; the file goes now.
     await removeEndpoints(this.#folder);
     for (const { pid, startedAt } of Object.values(this.#state.processes)) {
       if (startedAt !== '' && (await processStart(pid)) === startedAt) signalGroup(pid, 'SIGKILL');

@@ -113,6 +113,7 @@ export class ManifestHistory {
 
   /** Reads what has come since the last question; questions at the same time share it. */
   #index(): Promise<void> {
+    // A question that failed told its asker; the next one reads on from where that one stopped.
     this.#indexing = this.#indexing.catch(() => undefined).then(() => this.#indexTo(this.#position()));
     return this.#indexing;
   }

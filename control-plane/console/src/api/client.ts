@@ -71,10 +71,31 @@ export async function api<Answer>(path: string, { method = 'GET', body, signal, 
     throw new ApiError(0, 'UNREACHABLE', 'The control plane does not answer. Is it running, and is this machine online?');
   }
   if (response.status === 204) return undefined as Answer;
-  const answer: unknown = await response.json().catch(() => null);
-  if (response.ok) return answer as Answer;
+  const text = await response.text().catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+    throw new ApiError(response.status, 'ANSWER_CUT', 'The answer broke off before its end. Try again.');
+  });
+  const answer = parsed(text);
+  if (response.ok) {
+    if (answer !== undefined) return answer as Answer;
+    throw new ApiError(
+      response.status,
+      'ANSWER_UNREADABLE',
+      'What answered is no Sallyport API: something between here and it replied instead.',
+    );
+  }
+  // A proxy's error page is no problem document: its status is all there is to say.
   const problem = (answer ?? {}) as { code?: string; detail?: string; problems?: ApiError['problems'] };
   throw new ApiError(response.status, problem.code ?? 'UNKNOWN', problem.detail ?? response.statusText, problem.problems);
+}
+
+/** Undefined: not JSON. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
 
 /** `{a: 1, b: undefined}` → `?a=1`. */

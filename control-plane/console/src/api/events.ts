@@ -77,7 +77,7 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     pending.clear();
   };
   const settling = new Set<string>();
-  const settle = ({ type }: LiveEvent) => {
+  const settle = (type: LiveEvent['type']) => {
     if (settling.has(type)) return;
     settling.add(type);
     setTimeout(() => {
@@ -93,7 +93,7 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     } else {
       timer ??= setTimeout(flush, gatherMs);
       // Told as it happens; the store, which lists are read from, takes it in a little later.
-      if (event.type !== 'agent' && event.type !== 'policy' && event.type !== 'change') settle(event);
+      if (event.type !== 'agent' && event.type !== 'policy' && event.type !== 'change') settle(event.type);
     }
     for (const listener of eventListeners) listener(event);
   };
@@ -120,6 +120,8 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
         if (type === 'hello' && dataOf(fields.get('data'))['resumed'] !== true) {
           if (lastId !== '') void refresh(client, []);
           else for (const key of new Set(Object.values(stale).flat(2))) void refresh(client, [key]);
+          // What was told a moment before may not be in the store yet either.
+          settle('skipped');
         }
         if (Object.hasOwn(stale, type)) take({ type: type as LiveEvent['type'], data: dataOf(fields.get('data')) });
         lastId = fields.get('id') ?? lastId;
