@@ -12,6 +12,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   plan: ['sallyport plan -f ./policy'],
   get: ['sallyport get roles', 'sallyport get role support --at 2026-11-01'],
   history: ['sallyport history role support', 'sallyport history guard sql-safety --limit 5 --json'],
+  'service-accounts': ['sallyport service-accounts secrets create billing-bot --expires-in 90d'],
   agents: ['sallyport agents list --watch', 'sallyport agents invite --label network=prod-eu'],
   sessions: [
     'sallyport sessions list --live --watch',

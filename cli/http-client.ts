@@ -200,6 +200,26 @@ function unreachable(api: ApiAddress, cause: unknown): GatewayError {
 }
 
 /**
+ * Sends a form to the control plane's token endpoint (RFC 8693).
+ *
+ * @throws {GatewayError} API_UNREACHABLE; TOKEN_EXCHANGE_REFUSED with the server's own words.
+ */
+export async function requestTokenExchange(api: ApiAddress, form: Record<string, string>): Promise<Record<string, unknown>> {
+  const url = addressOf({ ...api, token: form['subject_token'] ?? '' }, '/oauth/token');
+  const answer = await exchange(url, 'POST', new URLSearchParams(form).toString(), {
+    ...seenBy(api),
+    'content-type': 'application/x-www-form-urlencoded',
+    ...(api.ca ? { ca: api.ca } : {}),
+  }).catch((cause: unknown) => {
+    throw unreachable(api, cause);
+  });
+  if (answer.status === 429 || answer.status >= 500) throw refusal(answer.status, answer.text);
+  const said = JSON.parse(answer.text) as Record<string, unknown>;
+  if (answer.status === 200) return said;
+  throw new GatewayError('TOKEN_EXCHANGE_REFUSED', 'unauthenticated', shorten(String(said['error_description'] ?? said['error'])));
+}
+
+/**
  * Asks the demo's identity provider for a token, at its token endpoint; real ones go through openid-client.
  * @throws {GatewayError} SIGN_IN_FAILED.
  */

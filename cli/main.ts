@@ -57,6 +57,11 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'get', summary: 'show what is configured, now or at a time', load: () => import('./commands/get.ts') },
       { name: 'history', summary: 'show who changed what, when and why', load: () => import('./commands/history.ts') },
       { name: 'policy', summary: 'explain, test and simulate policy', load: () => import('./commands/policy.ts') },
+      {
+        name: 'service-accounts',
+        summary: 'make, list and revoke secrets of service accounts',
+        load: () => import('./commands/service-accounts.ts'),
+      },
       { name: 'agents', summary: 'list, invite and revoke agents', load: () => import('./commands/agents.ts') },
     ],
   },

@@ -343,7 +343,7 @@ function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof 
     });
   refresh();
   control.onAccepted(events => {
-    if (events.some(({ stream }) => /^(identity-provider|service-account|ticket)\//.test(stream))) refresh();
+    if (events.some(({ stream }) => /^(identity-provider|service-account|ticket|account-secret)\//.test(stream))) refresh();
   });
   return { verifyContext, issuerKeys };
 }

@@ -1,6 +1,7 @@
 /** Tickets in real hands: the command line gets them, psql uses them, and what they are bound to holds at the agent. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Gateway, startGateway } from './components/gateway.ts';
@@ -16,7 +17,12 @@ const extra = () => `---
 apiVersion: sallyport.dev/v1
 kind: ServiceAccount
 metadata: { name: report-bot }
-spec: { trusts: [ { issuer: "${issuer.url}", subject: report-bot } ] }
+spec: { groups: [support], trusts: [ { issuer: "${issuer.url}", subject: report-bot } ] }
+---
+apiVersion: sallyport.dev/v1
+kind: ServiceAccount
+metadata: { name: lazy-bot }
+spec: { trusts: [ { issuer: "${issuer.url}", subject: lazy-bot } ] }
 ---
 apiVersion: sallyport.dev/v1
 kind: Role
@@ -155,6 +161,47 @@ test('revoking a ticket ends the session that it has opened, and opens none any 
   assert.match((await sallyport('tickets', 'list')).stdout, /revoked/);
 });
 
+test('a service account’s secret: exchanged for a ticket, taken by no agent, rotated; its end ends the session', async () => {
+  const secretFile = file('secret');
+  const create = async () => {
+    const { stdout, stderr, code } = await sallyport('service-accounts', 'secrets', 'create', 'report-bot', '--expires-in', '30d');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^sps_[0-9a-f]{32}_[\w-]{43}$/);
+    await writeFile(secretFile, `${stdout}\n`, { mode: 0o600 });
+    return stdout;
+  };
+  const list = async () =>
+    JSON.parse((await sallyport('service-accounts', 'secrets', 'list', '--json')).stdout) as { secrets: { id: string; tickets: number }[] };
+  const old = await create();
+  assert.match(psql(old).error, /the token was not accepted/);
+  const got = await sallyport('ticket', 'crm', '--token-file', secretFile, '--expires-in', '5m');
+  assert.equal(got.code, 0, got.stderr);
+  assert.equal(psql(got.stdout).answer, '42');
+  const child = spawn('psql', ['-XAt'], { env: psqlEnvironment(got.stdout), stdio: ['pipe', 'pipe', 'pipe'] });
+  let told = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (told += chunk.toString()));
+  const ended = new Promise<void>(resolve => child.once('close', () => resolve()));
+  child.stdin.write('select 40 + 2;\n');
+  while (!told.includes('42')) await new Promise(resolve => setTimeout(resolve, 20));
+  await create();
+  assert.equal((await sallyport('service-accounts', 'secrets', 'create', 'report-bot', '--expires-in', '30d')).code, 1, 'two are enough');
+  assert.equal(psql((await sallyport('ticket', 'crm', '--token-file', secretFile)).stdout).answer, '42');
+  assert.match((await sallyport('review')).stdout, /secret of report-bot +[0-9a-f]{8}, ends \d{4}-\d\d-\d\d/);
+  const first = (await list()).secrets.find(({ id }) => old.includes(id));
+  assert.equal(first?.tickets, 1);
+  child.stdin.write('select pg_sleep(60);\n');
+  assert.equal((await sallyport('service-accounts', 'secrets', 'revoke', first?.id ?? '', '--reason', 'rotated')).code, 0);
+  await ended;
+  assert.match(psql(got.stdout).error, /the token was not accepted/);
+  await writeFile(secretFile, old);
+  assert.match((await sallyport('ticket', 'crm', '--token-file', secretFile)).stderr, /not valid here, or not any more/);
+  assert.deepEqual(
+    (await list()).secrets.map(({ tickets }) => tickets),
+    [1],
+  );
+  await refusals('TOKEN_MALFORMED', 1);
+});
+
 test('the access review: what was used and what nobody needs', async () => {
   await gateway.eventually(`SELECT count() AS n FROM sallyport.sessions WHERE role = 'brief'`, rows => Number(rows[0]?.n) > 0);
   const { stdout, code, stderr } = await sallyport('review', '--since', '1d', '--json');
@@ -172,7 +219,7 @@ test('the access review: what was used and what nobody needs', async () => {
   assert.deepEqual(review.grants.find(({ member }) => member === 'privacy-office')?.lastUsedAt, null);
   assert.ok((review.credentials[0]?.sessions ?? 0) > 0);
   const unused = (await sallyport('review', '--unused')).stdout;
-  assert.match(unused, /service account +report-bot +0 +not since/);
+  assert.match(unused, /service account +lazy-bot +0 +not since/);
   assert.doesNotMatch(unused, /credential +crm-app/);
 });
 

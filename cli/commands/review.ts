@@ -10,14 +10,25 @@ interface Used {
   sessions: number;
 }
 
+interface Secret {
+  id: string;
+  account: string;
+  expiresAt: string;
+  lastUsedAt: string | null;
+  tickets: number;
+}
+
 interface Review {
   since: string;
   grants: ({ role: string; member: string; kind: string; resources: string[] } & Used)[];
   serviceAccounts: ({ name: string } & Used)[];
+  secrets: Secret[];
   credentials: ({ name: string; resources: string[] } & Used)[];
 }
 
-interface Row extends Used {
+interface Row extends Omit<Used, 'sessions'> {
+  /** Absent: what is counted is not sessions. */
+  sessions?: number;
   what: string;
   name: string;
   resources: string[];
@@ -38,6 +49,7 @@ export function define(terminal: Terminal): Command {
         since: all.since,
         grants: all.grants.filter(isShown),
         serviceAccounts: all.serviceAccounts.filter(isShown),
+        secrets: all.secrets.filter(({ lastUsedAt }) => !options.unused || lastUsedAt === null || lastUsedAt < all.since),
         credentials: all.credentials.filter(isShown),
       };
       if (options.json) return terminal.out(JSON.stringify(review, null, 2));
@@ -61,10 +73,13 @@ export function define(terminal: Terminal): Command {
     });
 }
 
-function rowsOf({ grants, serviceAccounts, credentials }: Review): Row[] {
+function rowsOf({ grants, serviceAccounts, secrets, credentials }: Review): Row[] {
   return [
     ...grants.map(grant => ({ ...grant, what: `role ${grant.role}`, name: `${kinds[grant.kind] ?? grant.kind} ${grant.member}` })),
     ...serviceAccounts.map(account => ({ ...account, what: 'service account', resources: [] })),
+    ...secrets.map(({ id, account, expiresAt, lastUsedAt }) => ({
+      ...{ what: `secret of ${account}`, name: `${id.slice(0, 8)}, ends ${expiresAt.slice(0, 10)}`, resources: [], lastUsedAt },
+    })),
     ...credentials.map(credential => ({ ...credential, what: 'credential' })),
   ];
 }

@@ -29,6 +29,8 @@ export interface IssuedTicket {
   expiresAtMs: number;
   role?: string;
   networks?: string[];
+  /** Secrets of service accounts that it was exchanged for, by their ids: it ends with each. */
+  secrets?: string[];
   /** Whether it is good with one client certificate alone. */
   boundToClient: boolean;
 }

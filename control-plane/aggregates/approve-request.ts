@@ -4,6 +4,7 @@
  * (control-log.ts, `looksAt`), and a change that gets in between has it decided again, at whatever replica.
  */
 import type { ApprovalSpec, Manifest } from '@sallyport/shared/policy/model.ts';
+import { accountSecretAggregate } from './account-secret.ts';
 import type { ApprovalQuestion, ApprovalRequest, Approver } from './approval.ts';
 import { type Rejection, reject } from './decider.ts';
 import { manifestKinds } from './manifest.ts';
@@ -19,6 +20,8 @@ export const approvingLooksAt: readonly string[] = [
   manifestKinds.AuditPolicy,
   manifestKinds.Role,
   manifestKinds.IdentityProvider,
+  manifestKinds.ServiceAccount,
+  accountSecretAggregate.name,
   userAggregate.name,
 ];
 

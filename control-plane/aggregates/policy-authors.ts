@@ -1,6 +1,7 @@
 /**
  * Who must not approve a held command because they have shaped what asks for the approval: the rule itself, the resource with its labels
- * (which choose the rules), and the identity provider that says which groups the approver is in.
+ * (which choose the rules), and the identity provider that says which groups the approver is in. And who could have given the command
+ * themselves: a service account acts for whoever says whom it trusts, or has made a secret of it.
  */
 import type { IdentityProviderSpec, Kind } from '@sallyport/shared/policy/model.ts';
 import { type Author, isAuthor } from './authors.ts';
@@ -9,13 +10,17 @@ import type { Projection } from './projection.ts';
 export function policyAuthors(state: Projection, approvalId: string, approver: { issuer: string }, nowMs: number): Author[] {
   const approval = state.approval(approvalId);
   if (approval.status === 'unknown') return [];
-  const { rule, resource, access } = approval.question;
+  const { rule, resource, access, principal } = approval.question;
   // A rule is recorded as `manifest/rule`; which of the two kinds it is, the name does not say.
   const named = rule.slice(0, Math.max(0, rule.indexOf('/')));
   const manifests: [Kind, string][] = [
     ['Resource', resource],
     ...(named === '' ? [] : ([['Guard', named] as const, ['DataPolicy', named] as const] satisfies [Kind, string][])),
     ...(access === undefined ? [] : ([['Role', access.role]] satisfies [Kind, string][])),
+    ...[...(principal.kind === 'workload' ? [principal.name] : []), ...principal.delegation].map((name): [Kind, string] => [
+      'ServiceAccount',
+      name,
+    ]),
     ...state
       .manifests('IdentityProvider')
       .filter(({ manifest }) => issuerOf(manifest.spec as IdentityProviderSpec) === approver.issuer)

@@ -9,6 +9,7 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
 import { kindsFit } from './acceptance.ts';
+import { type AccountSecret, type AccountSecretsState, accountSecretAggregate } from './account-secret.ts';
 import { administrationAggregate, type IssuedTicket } from './administration.ts';
 import { type AgentState, agentAggregate } from './agent.ts';
 import { type ApprovalState, accessGrantOf, approvalAggregate } from './approval.ts';
@@ -73,6 +74,7 @@ const aggregates = new Map<string, Folding>(
     folding(agentAggregate),
     folding(approvalAggregate),
     folding(ticketAggregate),
+    folding(accountSecretAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
     folding(changeAggregate),
@@ -117,6 +119,15 @@ export interface ProjectionState {
   accesses: Map<string, AccessGrant>;
   revokedTickets: Map<string, number>;
   issuedTickets: Map<string, IssuedTicket & { issuedAtMs: number }>;
+  accountSecretUses: Map<string, SecretUse>;
+}
+
+/** The tickets that were issued for a service account's secret. */
+export interface SecretUse {
+  /** The last. */
+  atMs: number;
+  from: string;
+  tickets: number;
 }
 
 export class Projection {
@@ -140,6 +151,8 @@ export class Projection {
   readonly #revokedTickets: ProjectionState['revokedTickets'];
   /** That have not ended by themselves; in order of issue. Tickets last an hour at most, which bounds them. */
   readonly #issuedTickets: ProjectionState['issuedTickets'];
+  /** Of secrets that are known. */
+  readonly #accountSecretUses: ProjectionState['accountSecretUses'];
 
   /** @param from what `save` gave, which is this projection's from now on; absent: nothing was folded yet. */
   constructor(from?: ProjectionState) {
@@ -158,6 +171,7 @@ export class Projection {
     this.#accesses = from?.accesses ?? new Map();
     this.#revokedTickets = from?.revokedTickets ?? new Map();
     this.#issuedTickets = from?.issuedTickets ?? new Map();
+    this.#accountSecretUses = from?.accountSecretUses ?? new Map();
     for (const user of this.#users.values()) this.#keptOut.changed({ status: 'absent' }, user);
   }
 
@@ -179,6 +193,7 @@ export class Projection {
       accesses: this.#accesses,
       revokedTickets: this.#revokedTickets,
       issuedTickets: this.#issuedTickets,
+      accountSecretUses: this.#accountSecretUses,
     };
   }
 
@@ -193,9 +208,10 @@ export class Projection {
     if (!kindsFit(event, kind => this.kindVersion(kind))) return false;
     const { aggregate, id } = aggregateOf(event.stream);
     const state: unknown = aggregate.evolve(current.state, upcast(aggregate.name, event));
+    const before = current.state;
     this.#streams.set(event.stream, { version: current.version + 1n, state });
     this.#kindVersions.set(aggregate.name, this.kindVersion(aggregate.name) + 1n);
-    this.#index(aggregate.name, id, state, event);
+    this.#index(aggregate.name, id, before, state, event);
     return true;
   }
 
@@ -266,6 +282,30 @@ export class Projection {
     return [...this.#issuedTickets.values()].filter(({ expiresAtMs }) => expiresAtMs > nowMs);
   }
 
+  /** Secrets of all service accounts, also those that have ended by themselves a while ago. */
+  accountSecrets(): { account: string; secret: AccountSecret }[] {
+    return this.manifests('ServiceAccount').flatMap(({ manifest: { name: account } }) =>
+      this.#secretsOf(account).map(secret => ({ account, secret })),
+    );
+  }
+
+  accountSecret(id: string): { account: string; secret: AccountSecret } | undefined {
+    for (const account of this.#manifests.get('ServiceAccount')?.keys() ?? []) {
+      const secret = this.#secretsOf(account).find(each => each.id === id);
+      if (secret !== undefined) return { account, secret };
+    }
+    return undefined;
+  }
+
+  /** null: no ticket was issued for it. */
+  accountSecretUse(id: string): SecretUse | null {
+    return this.#accountSecretUses.get(id) ?? null;
+  }
+
+  #secretsOf(account: string): AccountSecretsState['secrets'] {
+    return (this.stream(`${accountSecretAggregate.name}/${account}`).state as AccountSecretsState).secrets;
+  }
+
   user(id: string): UserState {
     return this.#users.get(id) ?? { status: 'absent' };
   }
@@ -326,7 +366,7 @@ export class Projection {
     };
   }
 
-  #index(aggregate: string, id: string, state: unknown, event: RecordedEvent): void {
+  #index(aggregate: string, id: string, before: unknown, state: unknown, event: RecordedEvent): void {
     const kind = kindOf.get(aggregate);
     if (kind !== undefined) this.#indexManifest(kind, id, state as ManifestState, event);
     else if (aggregate === agentAggregate.name) this.#agents.set(id, state as AgentState);
@@ -353,6 +393,18 @@ export class Projection {
       }
       const ticket = event.payload as IssuedTicket;
       this.#issuedTickets.set(ticket.ticketId, { ...ticket, issuedAtMs });
+      for (const secret of ticket.secrets ?? []) {
+        if (this.accountSecret(secret) === undefined) continue;
+        const tickets = (this.accountSecretUse(secret)?.tickets ?? 0) + 1;
+        this.#accountSecretUses.set(secret, { atMs: issuedAtMs, from: event.authorAddress, tickets });
+      }
+    } else if (aggregate === accountSecretAggregate.name) {
+      this.#secretsChanged(before as AccountSecretsState, state as AccountSecretsState, Number(event.atUnixUs / 1000n));
+      if (event.type === 'AccountSecretCreated') {
+        // Who has a secret of an account can act as it, as who says whom it trusts can.
+        const key = `ServiceAccount/${id}`;
+        this.#authors.set(key, authorsAfter(this.#authors.get(key) ?? [], event, 'changed'));
+      }
     } else if (aggregate === ticketAggregate.name) {
       const ticket = state as TicketState;
       if (ticket.status === 'revoked') this.#revokedTickets.set(id, ticket.expiresAtMs);
@@ -362,6 +414,19 @@ export class Projection {
         this.#revokedTickets.delete(jti);
       }
     }
+  }
+
+  /** Tickets of secrets that are gone are revoked with them. */
+  #secretsChanged(before: AccountSecretsState, after: AccountSecretsState, atMs: number): void {
+    const left = new Set(after.secrets.map(({ id }) => id));
+    const gone = new Set(before.secrets.map(({ id }) => id).filter(id => !left.has(id)));
+    for (const id of gone) this.#accountSecretUses.delete(id);
+    this.#revokeIssued(atMs, ({ secrets = [] }) => secrets.some(id => gone.has(id)));
+  }
+
+  #revokeIssued(atMs: number, isRevoked: (ticket: IssuedTicket) => boolean): void {
+    for (const ticket of this.#issuedTickets.values())
+      if (ticket.expiresAtMs > atMs && isRevoked(ticket)) this.#revokedTickets.set(ticket.ticketId, ticket.expiresAtMs);
   }
 
   /** Forgets the oldest ended changes beyond the bounds, by the order of the log alone. */
@@ -402,6 +467,18 @@ export class Projection {
     }
   }
 
+  /** An account that is made anew under the name has none of its secrets, and nobody comes with its tickets. */
+  #accountDeleted(name: string, atMs: number): void {
+    const stream = `${accountSecretAggregate.name}/${name}`;
+    const { version, state } = this.stream(stream);
+    this.#secretsChanged(state as AccountSecretsState, accountSecretAggregate.initialState, atMs);
+    if (version > 0n) this.#streams.set(stream, { version, state: accountSecretAggregate.initialState });
+    this.#revokeIssued(
+      atMs,
+      ({ principal, delegation }) => (principal.kind === 'workload' && principal.name === name) || delegation.includes(name),
+    );
+  }
+
   #indexManifest(kind: Kind, name: string, state: ManifestState, event: RecordedEvent): void {
     const byName = this.#manifests.get(kind) ?? new Map<string, StoredManifest>();
     this.#manifests.set(kind, byName);
@@ -414,6 +491,7 @@ export class Projection {
     this.#authors.set(key, approval === undefined ? authors : authorsAfter(authors, approval, 'changed'));
     if (state.status === 'absent') {
       byName.delete(name);
+      if (kind === 'ServiceAccount') this.#accountDeleted(name, Number(event.atUnixUs / 1000n));
       return;
     }
     byName.set(name, {

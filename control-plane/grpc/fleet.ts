@@ -247,6 +247,7 @@ export class Fleet {
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
       else if (kind === 'agent') this.#agentChanged(id);
+      else if (kind === 'account-secret' || type === 'ServiceAccountDeleted') revoked.push(...state.revokedTickets(this.#options.clock()));
       else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
     }
     if (revoked.length > 0) {

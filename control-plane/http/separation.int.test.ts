@@ -51,7 +51,7 @@ const dora = { sub: 'd1', email: 'dora@example.com', groups: ['platform', 'dba']
 const sam = { sub: 's1', email: 'sam@example.com', groups: ['platform', 'support'] };
 
 /** An agent asks for an approval. */
-async function held(api: Api, agent: TestAgent, n: number): Promise<string> {
+async function held(api: Api, agent: TestAgent, n: number, account?: string): Promise<string> {
   const approvalId = `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`;
   const stream = agent.control();
   stream.on('error', () => undefined); // The control plane is restarted below.
@@ -67,8 +67,8 @@ async function held(api: Api, agent: TestAgent, n: number): Promise<string> {
           principal: {
             $typeName: 'sallyport.records.v1.Principal',
             ...{
-              kind: PrincipalKind.PERSON,
-              name: 'eve@example.com',
+              kind: account === undefined ? PrincipalKind.PERSON : PrincipalKind.WORKLOAD,
+              name: account ?? 'eve@example.com',
               issuer: api.provider.issuer,
               subject: 'e1',
               groups: [],
@@ -127,6 +127,33 @@ test('who has changed a guard does not approve under it, whatever comes after th
     const third = await held(api, agent, 3);
     assert.deepEqual(await approve(third, doraToken), [403, 'APPROVAL_OWN_POLICY']);
     assert.deepEqual(await approve(third, doraToken, 'deny'), [200, 'denied'], 'denying widens nothing');
+    agent.close();
+  }));
+
+test('who could have given a service account’s command does not approve it', () =>
+  withApi(manifests, async api => {
+    const [cleoToken = '', doraToken = ''] = await Promise.all([cleo, dora].map(claims => api.provider.token(claims)));
+    const account = (subject: string) =>
+      `kind: ServiceAccount\nmetadata: { name: bot }\nspec: { trusts: [{ issuer: "${api.provider.issuer}", subject: "${subject}" }] }`;
+    assert.equal((await api.apply(account('a'))).status, 200);
+    const agent = await enrolled(api);
+    const approve = async (id: string, token: string) => {
+      const { status, body } = await api.call('POST', `/v1/approvals/${id}/approve`, { token, body: {} });
+      return [status, body.code ?? body.state];
+    };
+    assert.deepEqual(await approve(await held(api, agent, 1, 'bot'), cleoToken), [200, 'approved']);
+    const made = await api.call('POST', '/v1/service-account-secrets', {
+      token: cleoToken,
+      body: { account: 'bot', expiresInSeconds: 3600 },
+    });
+    assert.equal(made.status, 201);
+    const second = await held(api, agent, 2, 'bot');
+    assert.deepEqual(await approve(second, cleoToken), [403, 'APPROVAL_OWN_POLICY'], 'she has a secret of it');
+    await api.call('POST', `/v1/service-account-secrets/${String(made.body.id)}/revoke`, { token: cleoToken });
+    assert.deepEqual(await approve(second, cleoToken), [403, 'APPROVAL_OWN_POLICY'], 'she had one');
+    assert.equal((await api.apply(account('b'), { token: doraToken })).status, 200);
+    assert.deepEqual(await approve(second, doraToken), [403, 'APPROVAL_OWN_POLICY'], 'she said whom it trusts');
+    assert.deepEqual(await approve(await held(api, agent, 3), doraToken), [200, 'approved'], 'a person’s command');
     agent.close();
   }));
 

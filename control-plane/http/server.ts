@@ -9,6 +9,7 @@ import type { VerifyContext } from '@sallyport/shared/identity/verify.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import type { Channels } from '../channels/channels.ts';
+import { AccountSecrets } from './account-secrets.ts';
 import { useAuthentication } from './authentication.ts';
 import { useClientAddresses } from './client-address.ts';
 import type { ApiContext } from './context.ts';
@@ -20,6 +21,7 @@ import { problemOf, sendProblem } from './problem.ts';
 import { type RateLimits, useRateLimits } from './rate-limit.ts';
 import { accessRoutes } from './routes/access.ts';
 import { accessReviewRoutes } from './routes/access-review.ts';
+import { accountSecretRoutes } from './routes/account-secrets.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { approvalRoutes } from './routes/approvals.ts';
 import { changeRoutes } from './routes/changes.ts';
@@ -146,16 +148,18 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
     hideUntagged: true,
     transformObject: description => withCommonHeaders('openapiObject' in description ? description.openapiObject : {}),
   });
+  const accountSecrets = new AccountSecrets(context);
   await app.register(signInRoutes(context, signIn));
   await app.register(cliLoginRoutes(signIn, cliLogins));
   await app.register(manifestRoutes(context));
   await app.register(changeRoutes(context));
   await app.register(agentRoutes(context));
   await app.register(accessRoutes(context));
-  await app.register(accessReviewRoutes(context));
+  await app.register(accessReviewRoutes(context, accountSecrets));
   await app.register(scimRoutes(context));
   await app.register(ticketRoutes(context));
-  await app.register(tokenExchangeRoutes(context, verifyContext, address, isDeprovisioned));
+  await app.register(accountSecretRoutes(context, accountSecrets));
+  await app.register(tokenExchangeRoutes(context, verifyContext, address, isDeprovisioned, accountSecrets));
   await app.register(sessionRoutes(context));
   await app.register(searchRoutes(context));
   await app.register(recordingRoutes(context));

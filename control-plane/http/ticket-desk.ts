@@ -20,6 +20,8 @@ export interface TicketQuestion {
   resource: string;
   expiresInSeconds?: number;
   bounds: TokenBounds;
+  /** Set when secrets of service accounts are exchanged: their ids, and whether they still are good. */
+  secrets?: { ids: string[]; areGood: () => boolean };
 }
 
 const delegationMax = 8;
@@ -39,7 +41,7 @@ export class TicketDesk {
 
   /** @throws {GatewayError} RESOURCE_UNKNOWN, UNAUTHENTICATED, TICKET_BOUNDS_INVALID, DELEGATION_TOO_LONG, or the log's errors. */
   async issue(question: TicketQuestion, provenance: Omit<Provenance, 'author' | 'authorIdentity'>): Promise<Ticket> {
-    const { principal: asking, actor, resource, expiresInSeconds = ticketDefaultSeconds, bounds, tokenExpiresAtMs } = question;
+    const { principal: asking, actor, resource, expiresInSeconds = ticketDefaultSeconds, bounds, tokenExpiresAtMs, secrets } = question;
     if (bounds.networks !== undefined && !isNetworkList(bounds.networks)) {
       throw new GatewayError(
         'TICKET_BOUNDS_INVALID',
@@ -82,11 +84,14 @@ export class TicketDesk {
           },
           ...(bounds.role === undefined ? {} : { role: bounds.role }),
           ...(bounds.networks === undefined ? {} : { networks: [...bounds.networks] }),
+          ...(secrets === undefined ? {} : { secrets: secrets.ids }),
           boundToClient: bounds.certificate !== undefined,
         },
       },
       { ...provenance, author: name, authorIdentity: { issuer, subject } },
     );
+    // A secret that was revoked before its ticket is in the log has revoked the tickets that were there.
+    if (secrets?.areGood() === false) throw new GatewayError('UNAUTHENTICATED', 'unauthenticated', 'The secret is not good any more.');
     return ticket;
   }
 }

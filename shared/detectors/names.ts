@@ -105,6 +105,7 @@ export const SECRET_DETECTORS = [
   'replicate-token',
   'resend-key',
   'rubygems-key',
+  'sallyport-token',
   'scalingo-token',
   'sendgrid-key',
   'sentry-token',

@@ -252,7 +252,7 @@ const identityProvider: Type<IdentityProviderSpec> = mapped(
 
 const serviceAccount: Type<ServiceAccountSpec> = object({
   groups: defaulted(groups(0), [], '[]', 'Groups that it is in.'),
-  trusts: required(
+  trusts: defaulted(
     listOf(
       mapped(
         object({
@@ -275,8 +275,9 @@ const serviceAccount: Type<ServiceAccountSpec> = object({
             ? reading.problem(node, 'the trust is of everybody at the issuer; give `subject`, `claims` or both')
             : trust,
       ),
-      { min: 1 },
     ),
+    [],
+    '[]',
     'The tokens by which a workload is this account.',
   ),
 });

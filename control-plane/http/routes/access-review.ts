@@ -4,8 +4,10 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { Type } from 'typebox';
 import { allManifests } from '../../manifests/apply.ts';
 import { reviewOf, type Use, usesMax, usesQuery } from '../access-review.ts';
+import type { AccountSecrets } from '../account-secrets.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
+import { SecretShown, shownSecret } from './account-secrets.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 const Used = {
@@ -13,7 +15,7 @@ const Used = {
   sessions: Type.Integer(),
 };
 
-export function accessReviewRoutes({ control, history, clock }: ApiContext): FastifyPluginAsyncTypebox {
+export function accessReviewRoutes({ control, history, clock }: ApiContext, secrets: AccountSecrets): FastifyPluginAsyncTypebox {
   return async app => {
     app.route({
       method: 'GET',
@@ -34,6 +36,7 @@ export function accessReviewRoutes({ control, history, clock }: ApiContext): Fas
               }),
             ),
             serviceAccounts: Type.Array(Type.Object({ name: schemas.Name, ...Used })),
+            secrets: Type.Array(SecretShown, { description: 'Of service accounts; whenever they were last used' }),
             credentials: Type.Array(Type.Object({ name: schemas.Name, resources: Type.Array(schemas.Name), ...Used })),
           }),
           default: schemas.Problem,
@@ -45,7 +48,7 @@ export function accessReviewRoutes({ control, history, clock }: ApiContext): Fas
         if (uses.length > usesMax) {
           throw new GatewayError('REVIEW_TOO_LARGE', 'invalid', 'Too many people have had sessions in that time: ask for a shorter one.');
         }
-        return { since, ...reviewOf(allManifests(control.state), uses) };
+        return { since, ...reviewOf(allManifests(control.state), uses), secrets: secrets.list().map(shownSecret) };
       },
     });
   };

@@ -15,6 +15,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { decodeJwt } from 'jose';
 import { Type } from 'typebox';
 import { ticketJwk } from '../../leases/lease-bundle.ts';
+import type { AccountSecrets } from '../account-secrets.ts';
 import type { ApiContext } from '../context.ts';
 import { FailureLimit } from '../failure-limit.ts';
 import type { PublicAddress } from '../sign-in/public-address.ts';
@@ -24,6 +25,8 @@ const tokenTypes: ReadonlySet<string> = new Set(
   ['access_token', 'id_token', 'jwt'].map(type => `urn:ietf:params:oauth:token-type:${type}`),
 );
 const ticketType = 'urn:ietf:params:oauth:token-type:jwt';
+/** A ServiceAccount's secret, as it was shown. */
+const secretType = 'urn:sallyport:token-type:service-account-secret';
 const resourceUrn = 'urn:sallyport:resource:';
 const known: ReadonlySet<string> = new Set([
   ...['grant_type', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type', 'requested_token_type'],
@@ -41,7 +44,7 @@ class OAuthError extends Error {
   }
 }
 
-type Good = Extract<Verified, { ok: true }>;
+type Good = Pick<Extract<Verified, { ok: true }>, 'principal' | 'expiresAtMs'> & { secretId?: string };
 
 const Text = Type.Optional(Type.String());
 const Form = Type.Object(
@@ -66,6 +69,7 @@ export function tokenExchangeRoutes(
   verifyContext: VerifyContext,
   address: PublicAddress,
   isDeprovisioned: (principal: Principal) => boolean,
+  accountSecrets: AccountSecrets,
 ): FastifyPluginAsyncTypebox {
   const { tickets, keys, clock } = context;
   return async app => {
@@ -146,6 +150,7 @@ export function tokenExchangeRoutes(
         ?.split(',')
         .map(each => each.trim());
       const certificate = form.get('sallyport_certificate_sha256');
+      const ids = [subject, actor].flatMap(each => (each?.secretId === undefined ? [] : [each.secretId]));
       const ticket = await tickets.issue(
         {
           principal: subject.principal,
@@ -154,6 +159,7 @@ export function tokenExchangeRoutes(
           ...(actor === null ? {} : { actor: actor.principal.name }),
           resource,
           ...(seconds === undefined ? {} : { expiresInSeconds: Number(seconds) }),
+          ...(ids.length === 0 ? {} : { secrets: { ids, areGood: () => ids.every(id => accountSecrets.isGood(id)) } }),
           bounds: {
             ...(role === undefined ? {} : { role }),
             ...(networks === undefined ? {} : { networks }),
@@ -184,8 +190,9 @@ export function tokenExchangeRoutes(
       const [token, type] = [form.get(`${whose}_token`), form.get(`${whose}_token_type`)];
       if (token === undefined || type === undefined)
         throw new OAuthError('invalid_request', `${whose}_token and ${whose}_token_type belong together.`);
-      if (!tokenTypes.has(type)) throw new OAuthError('invalid_request', `${whose}_token_type is not one that is taken here.`);
-      const outcome = await verifyToken(token, verifyContext);
+      if (type !== secretType && !tokenTypes.has(type))
+        throw new OAuthError('invalid_request', `${whose}_token_type is not one that is taken here.`);
+      const outcome = type === secretType ? await secretOf(token) : await verifyToken(token, verifyContext);
       const isGood = outcome.ok && outcome.ticketResource === undefined && outcome.bounds === undefined;
       if (isGood && !isDeprovisioned(outcome.principal)) return outcome;
       // Only who fails is told to wait: a good token is good from there as well.
@@ -201,6 +208,13 @@ export function tokenExchangeRoutes(
       }
       throw new OAuthError('invalid_grant', `The ${whose} token is not valid here, or not any more.`);
     }
+
+    async function secretOf(text: string): Promise<Verified & { secretId?: string }> {
+      const found = await accountSecrets.verify(text);
+      if (found === null) return { ok: false, code: 'SECRET_REFUSED', reason: 'no service account has this secret' };
+      const { id, principal, expiresAtMs } = found;
+      return { ok: true, principal, tokenId: id, expiresAtMs, secretId: id };
+    }
   };
 }
 
@@ -211,6 +225,7 @@ function checkActor(subject: Good, actor: Good, subjectToken: string): void {
   if (actor.principal.issuer === subject.principal.issuer && actor.principal.subject === subject.principal.subject) {
     throw new OAuthError('invalid_request', 'Nobody acts for themselves: leave the actor out.');
   }
+  if (subject.secretId !== undefined) return; // A secret says nothing.
   const mayAct = decodeJwt(subjectToken)['may_act'];
   if (mayAct === undefined) return;
   const { sub, iss = actor.principal.issuer } = (typeof mayAct === 'object' && mayAct !== null ? mayAct : {}) as Record<string, unknown>;

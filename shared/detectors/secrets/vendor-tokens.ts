@@ -148,6 +148,7 @@ export const vendorTokens: readonly LiteralRule[] = [
   ...each('resend-key', ['re_<a:8>_<a:24>'], { entropy: 3.5 }),
   ...each('rubygems-key', ['rubygems_<h:48>']),
   ...each('scalingo-token', ['tk-us-<b:48>']),
+  ...each('sallyport-token', ['spa_<b:43>', 'spj_<h:32>_<b:43>_<b:43>', 'sps_<h:32>_<b:43>']),
   ...each('sendgrid-key', ['SG.<b:22>.<b:43>'], { entropy: 3.5 }),
   ...each('sentry-token', ['sntryu_<h:64>', 'sntrys_eyJ<E:60-600>_<B:43>']),
   ...each('settlemint-token', ['sm_pat_<a:16>', 'sm_aat_<a:16>', 'sm_sat_<a:16>']),
