@@ -4,14 +4,14 @@
  *
  * Fails closed: an answer that was not asked for, a row without a known description, a message that is malformed end the session.
  */
-import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
-import type { SessionEffect } from '@sallyport/shared/sql/analyse.ts';
-import { ByteReader, readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { GatewayError } from '@sallyport/shared/errors.ts';
+import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { renamed, scrubFields } from './backend/error-fields.ts';
+import { ResultPlans } from './backend/result-plans.ts';
+import { applyEffects } from './backend/statement-effects.ts';
 import type { CommandRun } from './command-run.ts';
 import { CopyRows } from './copy-out.ts';
 import { errorResponse, reducedText, SqlState } from './errors.ts';
-import type { ResultVerdict } from './flow.ts';
 import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { verdictOf } from './judge.ts';
 import {
@@ -20,9 +20,11 @@ import {
   decodeCopyResponse,
   decodeErrorFields,
   decodeNotification,
+  decodeParameterDescription,
   decodeParameterStatus,
   decodeReadyForQuery,
   decodeRowDescription,
+  decodeRowTexts,
   type ErrorField,
   encodeErrorResponse,
   encodeNoticeResponse,
@@ -30,19 +32,15 @@ import {
   encodeParameterStatus,
   encodeQuery,
   errorField,
-  type FieldDescription,
 } from './messages.ts';
-import { NO_SUCH_NAME } from './names.ts';
 import { Pause } from './pause.ts';
-import { Expected, Kind, type Portal, type Probe, type Replacement, type Watch } from './pipeline.ts';
+import { Expected, Kind, type Probe, type Replacement, type Watch } from './pipeline.ts';
 import type { Relay } from './relay.ts';
-import { type PlanOutcome, passingPlan, planRows, type RowPlan } from './row-plan.ts';
+import { passingPlan, type RowPlan } from './row-plan.ts';
 import { Output, rewriteRow } from './rows.ts';
 
 /** A frame that must be seen whole is not longer than this. */
 const FRAME_BYTES_MAX = 64 * 1024 * 1024;
-const PLANS_MAX = 128;
-const VERDICTS_MAX = 256;
 
 /** What becomes of a frame. */
 type Outcome = 'pass' | 'drop' | 'stall';
@@ -51,10 +49,7 @@ export class BackendStream {
   readonly #relay: Relay;
   readonly #output = new Output();
   readonly #recordOutput = new Output();
-  /** By what flow analysis says, then by the bytes of RowDescription. */
-  #plans = new Map<ResultVerdict, Map<string, RowPlan>>();
-  #plansFor: object | null = null;
-  #plansCatalog = 0;
+  readonly #plans: ResultPlans;
   #partial: Buffer | null = null;
   #partialFilled = 0;
   #partialTaken = 0;
@@ -63,7 +58,6 @@ export class BackendStream {
   #passingRun: CommandRun | null = null;
   #stash: Buffer[] = [];
   #stalled = false;
-  #tablesSettled = false;
   /** Where the stretch of the current buffer begins that is not released yet. */
   #runStart = 0;
   #rewriting = false;
@@ -85,6 +79,7 @@ export class BackendStream {
 
   constructor(relay: Relay) {
     this.#relay = relay;
+    this.#plans = new ResultPlans(relay);
   }
 
   /** Part of a frame has been released: nothing of our own can be put behind it. */
@@ -390,7 +385,7 @@ export class BackendStream {
         return this.#answered(head, buffer, start, end);
       case Backend.ParameterDescription:
         this.#expect(head, type, Kind.DescribeStatement);
-        head.hooks?.onParameterTypes?.(parameterTypes(buffer, start, end));
+        head.hooks?.onParameterTypes?.(decodeParameterDescription(buffer, start + 5, end));
         return head.hidden ? this.#hide(buffer, start, end) : 'pass';
       case Backend.NoData:
         this.#empty(start, end);
@@ -446,7 +441,7 @@ export class BackendStream {
     if (head === undefined || (head.kind !== Kind.Execute && head.kind !== Kind.Query)) throw unexpected(Backend.DataRow);
     if (head.hidden) {
       if (head.hooks?.onRowFrame !== undefined) head.hooks.onRowFrame(buffer, start, end);
-      else head.hooks?.onRow?.(rowValues(buffer, start, end));
+      else head.hooks?.onRow?.(decodeRowTexts(buffer, start + 5, end));
       return this.#hide(buffer, start, end);
     }
     const { run } = head;
@@ -535,7 +530,7 @@ export class BackendStream {
       head.kind === Kind.Query
         ? verdictOf(head.judged, head.statementIndex)
         : verdictOf(head.portal?.judged ?? null, head.portal?.statementIndex ?? 0);
-    const plan = this.#plan(buffer, start, end, verdict);
+    const plan = this.#plans.of(buffer, start, end, verdict);
     if (plan === null) {
       if (head.run !== null) head.run.bytes -= end - start;
       return 'stall';
@@ -546,62 +541,6 @@ export class BackendStream {
       return 'pass';
     }
     return this.#described(head, plan, buffer, start, end);
-  }
-
-  /** The plan for a RowDescription frame; null: a table is not known and is being looked up. */
-  #plan(buffer: Buffer, start: number, end: number, verdict: ResultVerdict): RowPlan | null {
-    const relay = this.#relay;
-    const { inForce } = relay.session;
-    const { catalog } = relay;
-    const catalogVersion = catalog?.version ?? 0;
-    if (this.#plansFor !== inForce || this.#plansCatalog !== catalogVersion) {
-      this.#plans.clear();
-      this.#plansFor = inForce;
-      this.#plansCatalog = catalogVersion;
-    }
-    let plans = this.#plans.get(verdict);
-    if (plans === undefined) {
-      if (this.#plans.size >= VERDICTS_MAX) this.#plans.clear();
-      plans = new Map();
-      this.#plans.set(verdict, plans);
-    }
-    const key = buffer.toString('latin1', start + 5, end);
-    const known = plans.get(key);
-    if (known !== undefined) return known;
-    const outcome = this.#planFields(decodeRowDescription(buffer, start + 5, end), verdict);
-    if (outcome.kind === 'unknownTable') {
-      this.#lookUpTables();
-      return null;
-    }
-    if (outcome.kind === 'denied') {
-      throw new GatewayError('COLUMN_DENIED', 'denied', `the result holds a column that may not be read (${outcome.rule})`);
-    }
-    // What was masked because its table is not known yet may be known the next time.
-    if (this.#tablesSettled) this.#tablesSettled = false;
-    else {
-      if (plans.size >= PLANS_MAX) plans.clear();
-      plans.set(key, outcome.plan);
-    }
-    return outcome.plan;
-  }
-
-  #lookUpTables(): void {
-    const relay = this.#relay;
-    const { catalog } = relay;
-    const settle = () => {
-      this.#tablesSettled = true;
-      relay.resumeBackend();
-    };
-    if (catalog === null) {
-      queueMicrotask(settle);
-      return;
-    }
-    catalog.refresh().then(settle, (error: unknown) => {
-      relay.gateway.report(
-        error instanceof GatewayError ? error : new GatewayError('PG_CATALOG_UNREADABLE', 'unavailable', errorText(error)),
-      );
-      settle();
-    });
   }
 
   #described(head: Expected, plan: RowPlan | null, buffer: Buffer, start: number, end: number): Outcome {
@@ -615,31 +554,11 @@ export class BackendStream {
   #probed(head: Expected, probe: Probe, buffer: Buffer, start: number, end: number): Outcome {
     const fields = decodeRowDescription(buffer, start + 5, end);
     if (probe.format !== null) for (const field of fields) field.format = probe.format;
-    const outcome = this.#planFields(fields, probe.verdict);
-    if (outcome.kind === 'unknownTable') {
-      this.#lookUpTables();
-      return 'stall';
-    }
-    this.#tablesSettled = false;
+    const outcome = this.#plans.ofProbe(fields, probe.verdict);
+    if (outcome === null) return 'stall';
     if (outcome.kind === 'plan') probe.done(outcome);
     else probe.done({ kind: 'denied', rule: outcome.rule, reason: `the column ${outcome.column} may not be read` });
     return this.#answered(head, buffer, start, end);
-  }
-
-  #planFields(fields: FieldDescription[], verdict: ResultVerdict): PlanOutcome {
-    const relay = this.#relay;
-    const { clientEncoding } = relay.judge.settings;
-    return planRows(fields, verdict, {
-      inForce: relay.session.inForce,
-      catalog: relay.catalog,
-      maskKey: relay.session.resource.maskKey,
-      utf8: clientEncoding === 'UTF8' || clientEncoding === 'UNICODE',
-      tablesSettled: this.#tablesSettled,
-      ownTables: relay.judge.flow?.hasTemporary === true,
-      onConflict: () => {
-        relay.gateway.metrics.witnessConflicts++;
-      },
-    });
   }
 
   /** The head has its answer. */
@@ -662,7 +581,7 @@ export class BackendStream {
       run.tag = run.tag === '' ? tag : `${run.tag}; ${tag}`.slice(0, 256);
       if (run.columns === null && head.kind === Kind.Execute) run.columns = head.portal?.plan?.names ?? null;
     }
-    if (!head.hidden) this.#applyEffects(head);
+    if (!head.hidden) applyEffects(this.#relay, head);
     else head.hooks?.onTag?.(tag);
     if (head.watch !== null) return this.#watched(head, head.watch, tag, buffer, start, end);
     if (run?.overBudget === true) return this.#endedByBudget(head, run, buffer, start, end);
@@ -795,85 +714,6 @@ export class BackendStream {
     return this.#hide(buffer, start, end);
   }
 
-  /** What a statement that worked has done to names. */
-  #applyEffects(head: Expected): void {
-    const { judged } = head;
-    if (judged === null) return;
-    const statement = judged.statements[head.statementIndex];
-    const { flow } = this.#relay.judge;
-    const found = judged.flow?.statements[head.statementIndex];
-    if (flow !== null && found !== undefined) flow.completed(found, statement?.effects ?? []);
-    if (!judged.hasEffects) return;
-    for (const effect of statement?.effects ?? []) this.#apply(effect, head);
-  }
-
-  #apply(effect: SessionEffect, head: Expected): void {
-    const { pipeline, judge, session } = this.#relay;
-    switch (effect.type) {
-      case 'prepare': {
-        const name = Buffer.from(effect.name).toString('latin1');
-        const judged = judge.ofFacts(effect.facts, session.inForce);
-        pipeline.setStatement({
-          name,
-          judged,
-          text: { text: this.#relay.cleanText(effect.text).slice(0, 65_536), truncated: effect.text.length > 65_536 },
-          parameterTypes: [],
-          segment: pipeline.segment,
-          confirmed: true,
-          weight: 512 + 4 * effect.text.length,
-          raw: Buffer.from(effect.text),
-          copy: null,
-          probed: null,
-          missing: null,
-          mustProbe: false,
-        });
-        return;
-      }
-      case 'deallocate':
-        if (effect.name === null) pipeline.removeAllStatements();
-        else pipeline.removeStatement(Buffer.from(effect.name).toString('latin1'), null);
-        return;
-      case 'discard':
-        if (effect.target.includes('ALL')) {
-          pipeline.removeAllStatements();
-          pipeline.portals.clear();
-        }
-        return;
-      case 'declare-cursor': {
-        const name = Buffer.from(effect.name).toString('latin1');
-        const portal: Portal = {
-          name,
-          judged: head.judged as NonNullable<Expected['judged']>,
-          statement: null,
-          parameters: [],
-          segment: head.segment,
-          holdable: effect.hold,
-          statementIndex: head.statementIndex,
-          bound: null,
-          binding: null,
-          lost: false,
-          released: null,
-          confirmed: true,
-          described: false,
-          plan: null,
-        };
-        pipeline.portals.set(name, portal);
-        return;
-      }
-      case 'close-cursor':
-        if (effect.name === null) pipeline.portals.clear();
-        else pipeline.portals.delete(Buffer.from(effect.name).toString('latin1'));
-        return;
-      case 'set':
-      case 'reset-all':
-      case 'transaction':
-      case 'execute':
-      case 'fetch':
-      case 'copy':
-        return;
-    }
-  }
-
   // --------------------------------------------------------------------------------------------------------------- errors
 
   #error(head: Expected | undefined, buffer: Buffer, start: number, end: number): Outcome {
@@ -908,7 +748,7 @@ export class BackendStream {
     let outcome: Outcome;
     const onError = head.hooks?.onError;
     if (onError !== undefined) {
-      onError(this.#scrub(fields, null) ?? fields);
+      onError(scrubFields(this.#relay, fields, null) ?? fields);
       outcome = this.#hide(buffer, start, end);
     } else if (own !== null) {
       outcome = this.#replaceError(own.fields, run, buffer, start, end, true);
@@ -963,7 +803,7 @@ export class BackendStream {
     end: number,
     changed = false,
   ): Outcome {
-    const clean = this.#scrub(fields, run);
+    const clean = scrubFields(this.#relay, fields, run);
     const shown = clean ?? fields;
     if (run !== null) {
       run.status = 'error';
@@ -981,52 +821,18 @@ export class BackendStream {
     return this.#replace(buffer, start, end, bytes);
   }
 
-  /** Error or notice fields without protected values; null when they may stay as they are. */
-  #scrub(fields: readonly ErrorField[], run: CommandRun | null): readonly ErrorField[] | null {
-    if (run?.touchesProtected === true) {
-      const code = errorField(fields, 'C');
-      return [
-        ['S', errorField(fields, 'S')],
-        ['V', errorField(fields, 'V')],
-        ['C', code],
-        ['M', reducedText(code)],
-      ];
-    }
-    const { detectors, policy } = this.#relay.session.inForce;
-    if (detectors === null) return null;
-    let changed = false;
-    const clean = fields.map(([code, text]): ErrorField => {
-      if (code === 'S' || code === 'V' || code === 'C') return [code, text];
-      const bytes = Buffer.from(text);
-      const spans = detectors.scan(bytes, 0, bytes.length);
-      if (spans.length === 0) return [code, text];
-      changed = true;
-      if (run !== null) {
-        run.maskedValues += spans.length;
-        for (const span of spans) run.classify(span.detector);
-      }
-      return [
-        code,
-        Buffer.from(replaceSpans(bytes, 0, bytes.length, spans, policy.detectorMask, this.#relay.session.resource.maskKey)).toString(
-          'utf8',
-        ),
-      ];
-    });
-    return changed ? clean : null;
-  }
-
   #notice(buffer: Buffer, start: number, end: number): Outcome {
     const { head } = this.#relay.pipeline;
     if (head?.hooks?.quiet === true) return this.#hide(buffer, start, end);
     const run = head?.run ?? null;
-    const clean = this.#scrub(decodeErrorFields(buffer, start + 5, end), run);
+    const clean = scrubFields(this.#relay, decodeErrorFields(buffer, start + 5, end), run);
     if (run !== null && run.index > this.#gate) this.#gate = run.index;
     return clean === null ? 'pass' : this.#replace(buffer, start, end, encodeNoticeResponse(clean));
   }
 
   /** A whole NoticeResponse frame as the client may see it. */
   scrubNotice(frame: Buffer, run: CommandRun | null): Buffer {
-    const clean = this.#scrub(decodeErrorFields(frame, 5, frame.length), run);
+    const clean = scrubFields(this.#relay, decodeErrorFields(frame, 5, frame.length), run);
     return clean === null ? frame : encodeNoticeResponse(clean);
   }
 
@@ -1115,33 +921,6 @@ function budgetFault(message: string): GatewayError {
 }
 
 const NO_ROWS: RowPlan = passingPlan([]);
-
-/** The server's error about a name of the gateway's, with the client's name in it. */
-function renamed(fields: readonly ErrorField[], { name, code }: Replacement): readonly ErrorField[] | null {
-  if (name === undefined || errorField(fields, 'C') !== code) return null;
-  return fields.map(([field, text]): ErrorField => [field, text.replaceAll(NO_SUCH_NAME, name)]);
-}
-
-/** The values of a row of the gateway's own, as text. */
-function rowValues(buffer: Buffer, start: number, end: number): (string | null)[] {
-  const reader = new ByteReader(buffer, start + 5, end);
-  const values = new Array<string | null>(reader.uint16());
-  for (let i = 0; i < values.length; i++) {
-    const length = reader.int32();
-    values[i] = length < 0 ? null : reader.bytes(length).toString('utf8');
-  }
-  reader.finish();
-  return values;
-}
-
-/** The types in a ParameterDescription. */
-function parameterTypes(buffer: Buffer, start: number, end: number): number[] {
-  const reader = new ByteReader(buffer, start + 5, end);
-  const types = new Array<number>(reader.uint16());
-  for (let i = 0; i < types.length; i++) types[i] = reader.int32();
-  reader.finish();
-  return types;
-}
 
 function unexpected(type: number): GatewayError {
   return new GatewayError('PG_UPSTREAM_PROTOCOL', 'protocol', `the database sent an unexpected message (${String.fromCharCode(type)})`);

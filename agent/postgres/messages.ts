@@ -448,6 +448,18 @@ export function decodeCommandComplete(buffer: Buffer, start: number, end: number
   return tag;
 }
 
+/** The values of a DataRow's body whose columns are text. */
+export function decodeRowTexts(buffer: Buffer, start: number, end: number): (string | null)[] {
+  const reader = new ByteReader(buffer, start, end);
+  const values = new Array<string | null>(reader.uint16());
+  for (let i = 0; i < values.length; i++) {
+    const length = reader.int32();
+    values[i] = length < 0 ? null : reader.bytes(length).toString('utf8');
+  }
+  reader.finish();
+  return values;
+}
+
 /** ReadyForQuery's transaction status: `I` idle, `T` in a transaction, `E` in a failed one. */
 export function decodeReadyForQuery(buffer: Buffer, start: number, end: number): 'I' | 'T' | 'E' {
   if (end - start !== 1) throw malformed('ReadyForQuery');
@@ -458,7 +470,7 @@ export function decodeReadyForQuery(buffer: Buffer, start: number, end: number):
   throw malformed('transaction status');
 }
 
-/** Where a list of parameter types ends; only the count is of interest. */
+/** OIDs of the parameters' types, from a ParameterDescription's body. */
 export function decodeParameterDescription(buffer: Buffer, start: number, end: number): number[] {
   const reader = new ByteReader(buffer, start, end);
   const types = new Array<number>(reader.uint16());

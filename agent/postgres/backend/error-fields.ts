@@ -1,0 +1,46 @@
+/** Errors and notices as the client may see them. */
+import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
+import type { CommandRun } from '../command-run.ts';
+import { reducedText } from '../errors.ts';
+import { type ErrorField, errorField } from '../messages.ts';
+import { NO_SUCH_NAME } from '../names.ts';
+import type { Replacement } from '../pipeline.ts';
+import type { Relay } from '../relay.ts';
+
+/** Error or notice fields without protected values; null when they may stay as they are. */
+export function scrubFields(relay: Relay, fields: readonly ErrorField[], run: CommandRun | null): readonly ErrorField[] | null {
+  if (run?.touchesProtected === true) {
+    const code = errorField(fields, 'C');
+    return [
+      ['S', errorField(fields, 'S')],
+      ['V', errorField(fields, 'V')],
+      ['C', code],
+      ['M', reducedText(code)],
+    ];
+  }
+  const { detectors, policy } = relay.session.inForce;
+  if (detectors === null) return null;
+  let changed = false;
+  const clean = fields.map(([code, text]): ErrorField => {
+    if (code === 'S' || code === 'V' || code === 'C') return [code, text];
+    const bytes = Buffer.from(text);
+    const spans = detectors.scan(bytes, 0, bytes.length);
+    if (spans.length === 0) return [code, text];
+    changed = true;
+    if (run !== null) {
+      run.maskedValues += spans.length;
+      for (const span of spans) run.classify(span.detector);
+    }
+    return [
+      code,
+      Buffer.from(replaceSpans(bytes, 0, bytes.length, spans, policy.detectorMask, relay.session.resource.maskKey)).toString('utf8'),
+    ];
+  });
+  return changed ? clean : null;
+}
+
+/** The server's error about a name of the gateway's, with the client's name in it. */
+export function renamed(fields: readonly ErrorField[], { name, code }: Replacement): readonly ErrorField[] | null {
+  if (name === undefined || errorField(fields, 'C') !== code) return null;
+  return fields.map(([field, text]): ErrorField => [field, text.replaceAll(NO_SUCH_NAME, name)]);
+}
