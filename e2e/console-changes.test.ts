@@ -115,6 +115,29 @@ spec: { resources: { names: [crm] }, rules: [{ name: none, match: { statements: 
   }
 });
 
+test('protecting a column is proposed from the data map where a second person is needed', async () => {
+  const alice = await demo.connect('alice');
+  await alice.query('select name, value from app_secrets');
+  await alice.end();
+  const bob = await visit(browser, demo.endpoints().console, 'bob');
+  await bob.open('/data?show=unlabelled');
+  const row = bob.page.locator('tr', { hasText: 'public.app_secrets.value' }).first();
+  for (let attempt = 0; (await row.count()) === 0; attempt++) {
+    assert.ok(attempt < 100, 'the finding did not arrive');
+    await new Promise(resolve => setTimeout(resolve, 300));
+    await bob.open('/data?show=unlabelled');
+    await bob.page.getByText('The last seven days').waitFor();
+  }
+  await row.getByRole('button', { name: 'Protect this column' }).click();
+  await bob.page.keyboard.press('Enter');
+  await bob.page.getByText('Changes need a second person here.').waitFor();
+  await bob.page.getByRole('button', { name: 'Propose it' }).click();
+  await bob.page.waitForURL(/\/changes\/[0-9a-f-]{36}/);
+  await bob.page.getByText('protect public.app_secrets.value').first().waitFor();
+  assert.deepEqual(bob.complaints, []);
+  await bob.close();
+});
+
 interface Page {
   documentElement: { scrollWidth: number };
 }

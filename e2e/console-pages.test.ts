@@ -103,6 +103,7 @@ test(
     await page.keyboard.press('Control+End');
     await page.keyboard.type('  sped: 1');
     await page.getByText(/line \d+:.*sped/).waitFor();
+    await editor.locator('.cm-lintRange-error').first().waitFor();
     assert.equal(await page.getByRole('button', { name: 'See what would change' }).isDisabled(), true);
     await page.keyboard.press('Shift+Home');
     await page.keyboard.type('priority: 7');

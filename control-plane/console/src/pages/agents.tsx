@@ -8,6 +8,7 @@ import { may, useMe } from '../api/me.ts';
 import type { Agent } from '../api/types.ts';
 import { Badge, Button, Empty, ErrorNote, Loading, Note, Page, Paste, QueryLink } from '../ui/basics.tsx';
 import { Dialog } from '../ui/dialog.tsx';
+import { FormDialog, TextField } from '../ui/form-dialog.tsx';
 import { Ago, compact, Time } from '../ui/format.tsx';
 import { useShortcuts } from '../ui/keyboard.ts';
 import { toast } from '../ui/toast.tsx';
@@ -171,35 +172,18 @@ function AgentCard({ agent, mayRevoke }: { agent: Agent; mayRevoke: boolean }) {
 
 function Revoke({ agent, onClose }: { agent: Agent; onClose: () => void }) {
   const client = useQueryClient();
-  const [refused, setRefused] = useState('');
-  const revoke = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const reason = String(new FormData(event.currentTarget).get('reason') ?? '').trim();
-    try {
-      await api(`/v1/agents/${agent.id}/revoke`, { method: 'POST', body: reason === '' ? {} : { reason } });
-      await client.invalidateQueries({ queryKey: ['agents'] });
-      toast('Revoked: it is refused from now on.');
-      onClose();
-    } catch (error) {
-      setRefused(error instanceof Error ? error.message : String(error));
-    }
+  const revoke = async (text: (name: string) => string) => {
+    const reason = text('reason');
+    await api(`/v1/agents/${agent.id}/revoke`, { method: 'POST', body: reason === '' ? {} : { reason } });
+    await client.invalidateQueries({ queryKey: ['agents'] });
+    toast('Revoked: it is refused from now on.');
+    onClose();
   };
   return (
-    <Dialog title={`Revoke ${agent.name || 'the invitation'}`} onClose={onClose}>
-      <form className="col" onSubmit={event => void revoke(event)}>
-        <p>Its certificate is refused at once and its sessions end. It can come back only with a new invitation.</p>
-        <div className="field">
-          <label htmlFor="revoke-reason">Reason</label>
-          <input id="revoke-reason" name="reason" className="input" maxLength={500} autoComplete="off" data-first />
-        </div>
-        {refused !== '' && <Note tone="bad">{refused}</Note>}
-        <div className="actions">
-          <button type="submit" className="button danger solid">
-            Revoke
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title={`Revoke ${agent.name || 'the invitation'}`} submit="Revoke" danger onSubmit={revoke} onClose={onClose}>
+      <p>Its certificate is refused at once and its sessions end. It can come back only with a new invitation.</p>
+      <TextField name="reason" label="Reason" longest={500} first />
+    </FormDialog>
   );
 }
 

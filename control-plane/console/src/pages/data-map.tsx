@@ -1,11 +1,12 @@
 /** Which data was seen where and by whom, masked or in clear; and what nobody has labelled. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
-import { api, withQuery } from '../api/client.ts';
+import { useState } from 'react';
+import { ApiError, api, withQuery } from '../api/client.ts';
 import { may, useMe } from '../api/me.ts';
 import { Badge, Button, Empty, ErrorNote, Loading, Note, Page, QueryLink, Tabs } from '../ui/basics.tsx';
-import { Dialog } from '../ui/dialog.tsx';
+import { DataTable, type TableColumn } from '../ui/data-table.tsx';
+import { FormDialog, TextField } from '../ui/form-dialog.tsx';
 import { compact, Time } from '../ui/format.tsx';
 import { toast } from '../ui/toast.tsx';
 import { Untrusted } from '../ui/untrusted.tsx';
@@ -105,203 +106,182 @@ export function DataMapPage() {
 function Columns({ columns }: { columns: DataMap['columns'] }) {
   if (columns.length === 0) return <Empty icon="map" title="No column was read" />;
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Columns">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Column</th>
-            <th scope="col">Protected</th>
-            <th scope="col" className="num">
-              Commands
-            </th>
-            <th scope="col">Masked or in clear</th>
-            <th scope="col">Readers</th>
-            <th scope="col">Last</th>
-          </tr>
-        </thead>
-        <tbody>
-          {columns.map(each => (
-            <tr key={`${each.resource} ${each.column}`}>
-              <td>
-                <QueryLink to="/commands" query={each.query}>
-                  <Untrusted text={each.column} />
-                </QueryLink>{' '}
-                <span className="softer">
-                  <Untrusted text={each.resource} />
-                </span>
-              </td>
-              <td>
-                {each.protection === null ? (
-                  <span className="softer">no</span>
-                ) : (
-                  <Badge tone={each.protection.action === 'deny' ? 'bad' : 'mask'} title={each.protection.policy}>
-                    {each.protection.action === 'deny' ? 'denied' : each.protection.as}
-                  </Badge>
-                )}
-              </td>
-              <td className="num">{compact(each.commands)}</td>
-              <td>
-                <span className="share" role="img" aria-label={`${each.masked} masked, ${each.clear} in clear`}>
-                  <i className="fill-mask" style={{ flexGrow: each.masked }} />
-                  <i className={each.protection === null ? 'fill-plain' : 'fill-bad'} style={{ flexGrow: each.clear }} />
-                </span>
-                <span className="softer">
-                  {' '}
-                  {compact(each.masked)} / {compact(each.clear)}
-                </span>
-              </td>
-              <td>
-                {each.mostOften.slice(0, 3).map(({ principal }, index) => (
-                  <span key={principal}>
-                    {index > 0 && ', '}
-                    <Untrusted text={principal} />
-                  </span>
-                ))}
-                {each.readers > 3 && <span className="softer"> and {each.readers - 3} more</span>}
-              </td>
-              <td>
-                <Time at={each.lastAt} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      label="Columns"
+      rows={columns}
+      keyOf={each => `${each.resource} ${each.column}`}
+      columns={[
+        { title: 'Column', cell: ColumnOfResource },
+        { title: 'Protected', cell: ({ protection }) => <Protection protection={protection} /> },
+        commandsColumn,
+        { title: 'Masked or in clear', cell: each => <Share column={each} /> },
+        { title: 'Readers', cell: each => <Readers column={each} /> },
+        lastColumn,
+      ]}
+    />
+  );
+}
+
+const commandsColumn: TableColumn<Common> = { title: 'Commands', right: true, cell: ({ commands }) => compact(commands) };
+const lastColumn: TableColumn<Common> = { title: 'Last', cell: ({ lastAt }) => <Time at={lastAt} /> };
+
+function ColumnOfResource({ column, resource, query }: Common & { column: string }) {
+  return (
+    <>
+      <QueryLink to="/commands" query={query}>
+        <Untrusted text={column} />
+      </QueryLink>{' '}
+      <span className="softer">
+        <Untrusted text={resource} />
+      </span>
+    </>
+  );
+}
+
+function Protection({ protection }: Pick<DataMap['columns'][number], 'protection'>) {
+  if (protection === null) return <span className="softer">no</span>;
+  const { action, as, policy } = protection;
+  return (
+    <Badge tone={action === 'deny' ? 'bad' : 'mask'} title={policy}>
+      {action === 'deny' ? 'denied' : as}
+    </Badge>
+  );
+}
+
+function Share({ column: { masked, clear, protection } }: { column: DataMap['columns'][number] }) {
+  return (
+    <>
+      <span className="share" role="img" aria-label={`${masked} masked, ${clear} in clear`}>
+        <i className="fill-mask" style={{ flexGrow: masked }} />
+        <i className={protection === null ? 'fill-plain' : 'fill-bad'} style={{ flexGrow: clear }} />
+      </span>
+      <span className="softer">
+        {' '}
+        {compact(masked)} / {compact(clear)}
+      </span>
+    </>
+  );
+}
+
+function Readers({ column: { mostOften, readers } }: { column: DataMap['columns'][number] }) {
+  return (
+    <>
+      {mostOften.slice(0, 3).map(({ principal }, index) => (
+        <span key={principal}>
+          {index > 0 && ', '}
+          <Untrusted text={principal} />
+        </span>
+      ))}
+      {readers > 3 && <span className="softer"> and {readers - 3} more</span>}
+    </>
   );
 }
 
 function Classes({ classes }: { classes: DataMap['classes'] }) {
   if (classes.length === 0) return <Empty icon="map" title="No detector found anything" />;
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Classes">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Class</th>
-            <th scope="col">Resource</th>
-            <th scope="col" className="num">
-              Commands
-            </th>
-            <th scope="col" className="num">
-              Readers
-            </th>
-            <th scope="col">Last</th>
-          </tr>
-        </thead>
-        <tbody>
-          {classes.map(each => (
-            <tr key={`${each.resource} ${each.class}`}>
-              <td>
-                <QueryLink to="/commands" query={each.query}>
-                  <Untrusted text={each.class} />
-                </QueryLink>
-              </td>
-              <td>
-                <Untrusted text={each.resource} />
-              </td>
-              <td className="num">{compact(each.commands)}</td>
-              <td className="num">{compact(each.readers)}</td>
-              <td>
-                <Time at={each.lastAt} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      label="Classes"
+      rows={classes}
+      keyOf={each => `${each.resource} ${each.class}`}
+      columns={[
+        {
+          title: 'Class',
+          cell: each => (
+            <QueryLink to="/commands" query={each.query}>
+              <Untrusted text={each.class} />
+            </QueryLink>
+          ),
+        },
+        { title: 'Resource', cell: ({ resource }) => <Untrusted text={resource} /> },
+        commandsColumn,
+        { title: 'Readers', right: true, cell: ({ readers }) => compact(readers) },
+        lastColumn,
+      ]}
+    />
   );
 }
 
 function NotLabelled({ rows, onProtect }: { rows: Unlabelled[]; onProtect: ((row: Unlabelled) => void) | null }) {
   if (rows.length === 0) return <Note tone="good">No detector fires in a column that no rule names.</Note>;
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Not labelled">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Column</th>
-            <th scope="col">What is in it</th>
-            <th scope="col" className="num">
-              Commands
-            </th>
-            <th scope="col">Last</th>
-            <th scope="col">
-              <span className="visually-hidden">Action</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(each => (
-            <tr key={`${each.resource} ${each.column} ${each.detector}`}>
-              <td>
-                <QueryLink to="/commands" query={each.query}>
-                  <Untrusted text={each.column} />
-                </QueryLink>{' '}
-                <span className="softer">
-                  <Untrusted text={each.resource} />
-                </span>
-              </td>
-              <td>
-                <Badge tone="wait">
-                  <Untrusted text={each.detector} />
-                </Badge>{' '}
-                <span className="softer">{each.certain > 0 ? 'certainly' : 'or in another column of the same answer'}</span>
-              </td>
-              <td className="num">{compact(each.commands)}</td>
-              <td>
-                <Time at={each.lastAt} />
-              </td>
-              <td>
-                {onProtect !== null && each.manifest !== null && (
-                  <Button icon="shield" onClick={() => onProtect(each)}>
-                    Protect this column
-                  </Button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      label="Not labelled"
+      rows={rows}
+      keyOf={each => `${each.resource} ${each.column} ${each.detector}`}
+      columns={[
+        { title: 'Column', cell: ColumnOfResource },
+        {
+          title: 'What is in it',
+          cell: ({ detector, certain }) => (
+            <>
+              <Badge tone="wait">
+                <Untrusted text={detector} />
+              </Badge>{' '}
+              <span className="softer">{certain > 0 ? 'certainly' : 'or in another column of the same answer'}</span>
+            </>
+          ),
+        },
+        commandsColumn,
+        lastColumn,
+        {
+          title: 'Action',
+          titleHidden: true,
+          cell: each =>
+            onProtect !== null &&
+            each.manifest !== null && (
+              <Button icon="shield" onClick={() => onProtect(each)}>
+                Protect this column
+              </Button>
+            ),
+        },
+      ]}
+    />
   );
 }
 
 function Protect({ row, onClose }: { row: Unlabelled; onClose: () => void }) {
   const client = useQueryClient();
-  const [refused, setRefused] = useState('');
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    setBusy(true);
+  const navigate = useNavigate();
+  /** Here a change of policy needs a second person. */
+  const [needsReview, setNeedsReview] = useState(false);
+  const manifests = [{ file: 'console.yaml', text: row.manifest ?? '' }];
+  const propose = async (reason: string) => {
+    const { id } = await api<{ id: string }>('/v1/changes', { method: 'POST', body: { manifests, reason } });
+    toast('Proposed. Somebody else has to approve it.');
+    void navigate({ to: '/changes/$id', params: { id } });
+  };
+  const protect = async (text: (name: string) => string) => {
+    const reason = text('reason');
+    if (needsReview) return propose(reason);
     try {
-      await api('/v1/apply', {
-        method: 'POST',
-        body: { manifests: [{ file: 'console.yaml', text: row.manifest ?? '' }], reason: `protect ${row.column}` },
-      });
-      toast(`${row.column} is protected from now on.`);
-      await client.invalidateQueries({ queryKey: ['data-map'] });
-      onClose();
+      await api('/v1/apply', { method: 'POST', body: { manifests, reason } });
     } catch (error) {
-      setRefused(error instanceof Error ? error.message : String(error));
-    } finally {
-      setBusy(false);
+      if (error instanceof ApiError && error.code === 'CHANGE_NEEDS_REVIEW') setNeedsReview(true);
+      throw error;
     }
+    toast(`${row.column} is protected from now on.`);
+    await client.invalidateQueries({ queryKey: ['data-map'] });
+    onClose();
   };
   return (
-    <Dialog title={`Protect ${row.column}`} onClose={onClose} className="wide">
-      <form className="col" onSubmit={event => void submit(event)}>
-        <p className="soft">This manifest is applied. Agents follow it within a second; sessions that are open as well.</p>
-        <pre className="code-block">
-          <Untrusted text={row.manifest ?? ''} pre />
-        </pre>
-        {refused !== '' && <Note tone="bad">{refused}</Note>}
-        <div className="actions">
-          <Button onClick={onClose}>Not now</Button>
-          <button type="submit" className="button primary" disabled={busy} data-first>
-            Protect it
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={`Protect ${row.column}`}
+      submit={needsReview ? 'Propose it' : 'Protect it'}
+      cancel="Not now"
+      onSubmit={protect}
+      onClose={onClose}
+      className="wide"
+    >
+      <p className="soft">
+        {needsReview
+          ? 'This manifest is proposed, and applied when somebody else with the role admin approves it.'
+          : 'This manifest is applied. Agents follow it within a second; sessions that are open as well.'}
+      </p>
+      <pre className="code-block">
+        <Untrusted text={row.manifest ?? ''} pre />
+      </pre>
+      <TextField name="reason" label="Reason" longest={500} required first initial={`protect ${row.column}`} />
+    </FormDialog>
   );
 }

@@ -31,6 +31,8 @@ const theme = EditorView.theme({
   '.cm-tooltip': { backgroundColor: 'var(--raised)', color: 'var(--ink)', border: '1px solid var(--line-strong)', borderRadius: '6px' },
   '.cm-tooltip-autocomplete ul li[aria-selected]': { backgroundColor: 'var(--hover)', color: 'var(--ink)' },
   '.cm-completionDetail': { color: 'var(--ink-3)', fontStyle: 'normal' },
+  // Its own underline is an image in a data URL, which the page's security policy does not load.
+  '.cm-lintRange-error': { backgroundImage: 'none', textDecoration: 'underline wavy var(--bad)', textUnderlineOffset: '3px' },
   '.cm-diagnostic-error': { borderLeftColor: 'var(--bad)' },
   '.cm-specialChar': { color: 'var(--bad)', backgroundColor: 'var(--bad-bg)' },
 });

@@ -5,9 +5,10 @@ import { useNavigate, useParams } from '@tanstack/react-router';
 import { type FormEvent, useRef, useState } from 'react';
 import { api } from '../../api/client.ts';
 import { type Me, may, useMe } from '../../api/me.ts';
-import { Badge, Button, Empty, ErrorNote, Loading, Note, Page, type Tone } from '../../ui/basics.tsx';
+import { Badge, Button, Empty, ErrorNote, Loading, Note, type Tone } from '../../ui/basics.tsx';
 import { Ago } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
+import { ListAndDetail } from '../../ui/list-and-detail.tsx';
 import { toast } from '../../ui/toast.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { Differences, type FieldChange } from '../policies/differences.tsx';
@@ -38,59 +39,41 @@ export function ChangesPage() {
     queryFn: ({ signal }) => api<{ changes: Change[] }>('/v1/changes?state=all', { signal }),
   });
   const list = [...(changes.data?.changes ?? [])].sort((a, b) => Number(b.state === 'proposed') - Number(a.state === 'proposed'));
-  const at = list.findIndex(change => change.id === id);
   const open = (next: string | undefined) =>
     void (next === undefined ? navigate({ to: '/changes' }) : navigate({ to: '/changes/$id', params: { id: next } }));
-  const move = (step: number) => {
-    const next = list[at < 0 ? 0 : Math.max(0, Math.min(list.length - 1, at + step))];
-    if (next !== undefined) open(next.id);
-  };
-  useShortcuts([
-    { keys: 'j', label: 'Next', run: () => move(1) },
-    { keys: 'k', label: 'The one before', run: () => move(-1) },
-    { keys: 'Escape', label: '', run: () => open(undefined) },
-  ]);
+  const before = changes.isPending ? (
+    <Loading />
+  ) : changes.isError ? (
+    <ErrorNote error={changes.error} retry={() => void changes.refetch()} />
+  ) : list.length === 0 && id === undefined ? (
+    <Empty icon="shield" title="No change of policy was proposed">
+      <p>
+        <code>sallyport apply --propose --reason WHY -f policy/</code> proposes one; somebody else with the role admin approves it here.
+      </p>
+    </Empty>
+  ) : null;
   return (
-    <Page
-      title={
-        <span className="row">
-          {id !== undefined && (
-            <Button look="quiet" icon="back" aria-label="Back to the list" className="only-narrow" onClick={() => open(undefined)} />
-          )}
-          Changes
-        </span>
+    <ListAndDetail
+      title="Changes"
+      label="Changes"
+      whenEmpty="No change is proposed."
+      list={list}
+      current={id}
+      onOpen={open}
+      before={before}
+      item={(change, isCurrent) => <Item key={change.id} change={change} current={isCurrent} onOpen={() => open(change.id)} />}
+      detail={
+        id !== undefined && me.data ? (
+          <ChangeDetails key={id} id={id} me={me.data} />
+        ) : (
+          <Empty icon="shield" title={`${list.filter(({ state }) => state === 'proposed').length} for review`}>
+            <p>
+              <kbd>J</kbd> and <kbd>K</kbd> go through them.
+            </p>
+          </Empty>
+        )
       }
-    >
-      {changes.isPending && <Loading />}
-      {changes.isError && <ErrorNote error={changes.error} retry={() => void changes.refetch()} />}
-      {changes.data && list.length === 0 && id === undefined && (
-        <Empty icon="shield" title="No change of policy was proposed">
-          <p>
-            <code>sallyport apply --propose --reason WHY -f policy/</code> proposes one; somebody else with the role admin approves it here.
-          </p>
-        </Empty>
-      )}
-      {changes.data && (list.length > 0 || id !== undefined) && (
-        <div className="split" data-detail={id !== undefined}>
-          <nav className="list" aria-label="Changes">
-            {list.map(change => (
-              <Item key={change.id} change={change} current={change.id === id} onOpen={() => open(change.id)} />
-            ))}
-          </nav>
-          <div className="detail">
-            {id !== undefined && me.data ? (
-              <ChangeDetails key={id} id={id} me={me.data} />
-            ) : (
-              <Empty icon="shield" title={`${list.filter(({ state }) => state === 'proposed').length} for review`}>
-                <p>
-                  <kbd>J</kbd> and <kbd>K</kbd> go through them.
-                </p>
-              </Empty>
-            )}
-          </div>
-        </div>
-      )}
-    </Page>
+    />
   );
 }
 

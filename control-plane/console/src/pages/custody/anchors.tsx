@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { api } from '../../api/client.ts';
 import { type Checked, checkHeads, keepHead, keptHeads } from '../../proof/keep-heads.ts';
 import { Badge, Button, Card, Empty, ErrorNote, Loading, Note } from '../../ui/basics.tsx';
+import { DataTable } from '../../ui/data-table.tsx';
 import { Ago, number, Time } from '../../ui/format.tsx';
 import { saveFile } from '../../ui/saved-file.ts';
 import { toast } from '../../ui/toast.tsx';
@@ -121,76 +122,47 @@ function Head({ checked: { head, findings, keyChanged, against } }: { checked: C
 
 function Stamps({ stamps }: { stamps: Shown['stamps'] }) {
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Time stamps">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Stamped</th>
-            <th scope="col" className="num">
-              Entries
-            </th>
-            <th scope="col">Authority</th>
-            <th scope="col">Verified</th>
-          </tr>
-        </thead>
-        <tbody>
-          {stamps.map(({ size, headAt, url, stamp, problem }) => (
-            <tr key={size}>
-              <td>
-                <Time at={stamp?.at ?? headAt} />
-              </td>
-              <td className="num">{number(size)}</td>
-              <td>
-                <Untrusted text={stamp?.authority ?? url} />
-              </td>
-              <td>
-                {stamp === null ? (
-                  <span>
-                    <Badge tone="bad">no</Badge> <Untrusted text={problem} />
-                  </span>
-                ) : (
-                  <Badge tone="good">verified</Badge>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      label="Time stamps"
+      rows={stamps}
+      keyOf={({ size }) => size}
+      columns={[
+        { title: 'Stamped', cell: ({ stamp, headAt }) => <Time at={stamp?.at ?? headAt} /> },
+        { title: 'Entries', right: true, cell: ({ size }) => number(size) },
+        { title: 'Authority', cell: ({ stamp, url }) => <Untrusted text={stamp?.authority ?? url} /> },
+        {
+          title: 'Verified',
+          cell: ({ stamp, problem }) =>
+            stamp === null ? (
+              <span>
+                <Badge tone="bad">no</Badge> <Untrusted text={problem} />
+              </span>
+            ) : (
+              <Badge tone="good">verified</Badge>
+            ),
+        },
+      ]}
+    />
   );
 }
 
 function Ledgers({ ledgers }: { ledgers: Shown['ledgers'] }) {
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label="Checkpoints">
-      <table className="table">
-        <thead>
-          <tr>
-            <th scope="col">Agent</th>
-            <th scope="col">Ledger</th>
-            <th scope="col" className="num">
-              Newest
-            </th>
-            <th scope="col">Signed</th>
-            <th scope="col" className="num">
-              Sessions in it
-            </th>
-            <th scope="col">State</th>
-          </tr>
-        </thead>
-        <tbody>
-          {ledgers.map(({ agentId, ledger, number: newest, at, sessions, conflict }) => (
-            <tr key={ledger}>
-              <td className="mono">{agentId}</td>
-              <td className="mono">{ledger}</td>
-              <td className="num">{number(newest)}</td>
-              <td>{at === null ? '–' : <Ago at={at} />}</td>
-              <td className="num">{number(sessions)}</td>
-              <td>{conflict ? <Badge tone="bad">set back or copied</Badge> : <Badge tone="good">in order</Badge>}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      label="Checkpoints"
+      rows={ledgers}
+      keyOf={({ ledger }) => ledger}
+      columns={[
+        { title: 'Agent', cell: ({ agentId }) => <span className="mono">{agentId}</span> },
+        { title: 'Ledger', cell: ({ ledger }) => <span className="mono">{ledger}</span> },
+        { title: 'Newest', right: true, cell: each => number(each.number) },
+        { title: 'Signed', cell: ({ at }) => (at === null ? '–' : <Ago at={at} />) },
+        { title: 'Sessions in it', right: true, cell: ({ sessions }) => number(sessions) },
+        {
+          title: 'State',
+          cell: ({ conflict }) => (conflict ? <Badge tone="bad">set back or copied</Badge> : <Badge tone="good">in order</Badge>),
+        },
+      ]}
+    />
   );
 }

@@ -1,9 +1,10 @@
 /** Legal holds: what is kept whatever audit policies say. Placed and released with a reason, both in the control log. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { useState } from 'react';
 import { api } from '../../api/client.ts';
-import { Button, Card, ErrorNote, Loading, Note } from '../../ui/basics.tsx';
-import { Dialog } from '../../ui/dialog.tsx';
+import { Button, Card, ErrorNote, Loading } from '../../ui/basics.tsx';
+import { DataTable } from '../../ui/data-table.tsx';
+import { FormDialog, TextField } from '../../ui/form-dialog.tsx';
 import { Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
 import { toast } from '../../ui/toast.tsx';
@@ -43,40 +44,26 @@ export function LegalHolds() {
       {holds.isError && <ErrorNote error={holds.error} retry={() => void holds.refetch()} />}
       {holds.data?.holds.length === 0 && <p className="body soft">None: every session goes when its time is over.</p>}
       {holds.data !== undefined && holds.data.holds.length > 0 && (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Legal holds">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">About</th>
-                <th scope="col">Reason</th>
-                <th scope="col">Since</th>
-                <th scope="col">
-                  <span className="visually-hidden">Release</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {holds.data.holds.map(hold => (
-                <tr key={hold.id}>
-                  <td>
-                    <Untrusted text={about(hold)} />
-                  </td>
-                  <td>
-                    <Untrusted text={hold.reason} />
-                  </td>
-                  <td>
-                    <Time at={hold.placedAt} />
-                  </td>
-                  <td className="num">
-                    <Button look="quiet" onClick={() => setAsking(hold)}>
-                      Release
-                    </Button>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          label="Legal holds"
+          rows={holds.data.holds}
+          keyOf={({ id }) => id}
+          columns={[
+            { title: 'About', cell: hold => <Untrusted text={about(hold)} /> },
+            { title: 'Reason', cell: ({ reason }) => <Untrusted text={reason} /> },
+            { title: 'Since', cell: ({ placedAt }) => <Time at={placedAt} /> },
+            {
+              title: 'Release',
+              titleHidden: true,
+              right: true,
+              cell: hold => (
+                <Button look="quiet" onClick={() => setAsking(hold)}>
+                  Release
+                </Button>
+              ),
+            },
+          ]}
+        />
       )}
       {asking === 'place' && <Place onClose={() => setAsking(null)} />}
       {asking !== null && asking !== 'place' && <Release hold={asking} onClose={() => setAsking(null)} />}
@@ -97,98 +84,45 @@ function useChanged(): () => Promise<void> {
 
 function Place({ onClose }: { onClose: () => void }) {
   const changed = useChanged();
-  const [refused, setRefused] = useState('');
-  const place = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const given = [...new FormData(event.currentTarget)].map(([name, value]) => [name, String(value).trim()] as const);
-    try {
-      await api('/v1/evidence/holds', { method: 'POST', body: Object.fromEntries(given.filter(([, value]) => value !== '')) });
-      await changed();
-      toast('The hold is placed: nothing that it is about is deleted.');
-      onClose();
-    } catch (error) {
-      setRefused(error instanceof Error ? error.message : String(error));
-    }
+  const place = async (text: (name: string) => string) => {
+    const given = [...subjects, 'reason'].map(name => [name, text(name)] as const);
+    await api('/v1/evidence/holds', { method: 'POST', body: Object.fromEntries(given.filter(([, value]) => value !== '')) });
+    await changed();
+    toast('The hold is placed: nothing that it is about is deleted.');
+    onClose();
   };
   return (
-    <Dialog title="Place a legal hold" onClose={onClose}>
-      <form className="col" onSubmit={event => void place(event)}>
-        <p className="soft">Sessions that match all that is given are kept until the hold is released, those to come as well.</p>
-        {subjects.map((name, index) => (
-          <div key={name} className="field">
-            <label htmlFor={`hold-${name}`}>{{ person: 'Person or workload', resource: 'Resource', session: 'Session' }[name]}</label>
-            <input
-              id={`hold-${name}`}
-              name={name}
-              className="input mono"
-              maxLength={name === 'person' ? 512 : 128}
-              autoComplete="off"
-              spellCheck={false}
-              {...(index === 0 ? { 'data-first': true } : {})}
-            />
-          </div>
-        ))}
-        <ReasonField placeholder="The case, and who asked for it" />
-        {refused !== '' && <Note tone="bad">{refused}</Note>}
-        <div className="actions">
-          <Button onClick={onClose}>Cancel</Button>
-          <button type="submit" className="button primary">
-            Place the hold
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Place a legal hold" submit="Place the hold" cancel="Cancel" onSubmit={place} onClose={onClose}>
+      <p className="soft">Sessions that match all that is given are kept until the hold is released, those to come as well.</p>
+      {subjects.map((name, index) => (
+        <TextField
+          key={name}
+          name={name}
+          label={{ person: 'Person or workload', resource: 'Resource', session: 'Session' }[name]}
+          longest={name === 'person' ? 512 : 128}
+          mono
+          first={index === 0}
+        />
+      ))}
+      <TextField name="reason" label="Reason" longest={2000} required placeholder="The case, and who asked for it" />
+    </FormDialog>
   );
 }
 
 function Release({ hold, onClose }: { hold: Hold; onClose: () => void }) {
   const changed = useChanged();
-  const [refused, setRefused] = useState('');
-  const release = async (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    const reason = String(new FormData(event.currentTarget).get('reason') ?? '').trim();
-    try {
-      await api(`/v1/evidence/holds/${hold.id}/release`, { method: 'POST', body: { reason } });
-      await changed();
-      toast('The hold is released.');
-      onClose();
-    } catch (error) {
-      setRefused(error instanceof Error ? error.message : String(error));
-    }
+  const release = async (text: (name: string) => string) => {
+    await api(`/v1/evidence/holds/${hold.id}/release`, { method: 'POST', body: { reason: text('reason') } });
+    await changed();
+    toast('The hold is released.');
+    onClose();
   };
   return (
-    <Dialog title="Release this hold" onClose={onClose}>
-      <form className="col" onSubmit={event => void release(event)}>
-        <p>
-          What it keeps (<Untrusted text={about(hold)} />) and is past its time is deleted within the hour, and cannot be brought back.
-        </p>
-        <ReasonField first />
-        {refused !== '' && <Note tone="bad">{refused}</Note>}
-        <div className="actions">
-          <Button onClick={onClose}>Keep it</Button>
-          <button type="submit" className="button danger solid">
-            Release the hold
-          </button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-function ReasonField({ first = false, placeholder = '' }: { first?: boolean; placeholder?: string }) {
-  return (
-    <div className="field">
-      <label htmlFor="hold-reason">Reason</label>
-      <input
-        id="hold-reason"
-        name="reason"
-        className="input"
-        maxLength={2000}
-        autoComplete="off"
-        placeholder={placeholder}
-        required
-        {...(first ? { 'data-first': true } : {})}
-      />
-    </div>
+    <FormDialog title="Release this hold" submit="Release the hold" danger cancel="Keep it" onSubmit={release} onClose={onClose}>
+      <p>
+        What it keeps (<Untrusted text={about(hold)} />) and is past its time is deleted within the hour, and cannot be brought back.
+      </p>
+      <TextField name="reason" label="Reason" longest={2000} required first />
+    </FormDialog>
   );
 }

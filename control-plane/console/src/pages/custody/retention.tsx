@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { api } from '../../api/client.ts';
 import { Card, Empty, ErrorNote, Loading, QueryLink } from '../../ui/basics.tsx';
+import { DataTable, type TableColumn } from '../../ui/data-table.tsx';
 import { Ago, duration, number } from '../../ui/format.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 
@@ -32,32 +33,7 @@ export function Retention() {
         (retention.data.resources.length === 0 ? (
           <Empty icon="clock" title="No session was recorded yet" />
         ) : (
-          <div className="scroll" tabIndex={0} role="region" aria-label="Retention">
-            <table className="table">
-              <thead>
-                <tr>
-                  <th scope="col">Resource</th>
-                  <th scope="col">Kept</th>
-                  <th scope="col">By audit policy</th>
-                  <th scope="col">Next to go</th>
-                  <th scope="col" className="num">
-                    Due
-                  </th>
-                  <th scope="col" className="num">
-                    On hold
-                  </th>
-                  <th scope="col" className="num">
-                    Without an end
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {retention.data.resources.map(each => (
-                  <Row key={each.resource} due={each} />
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <DataTable label="Retention" rows={retention.data.resources} keyOf={({ resource }) => resource} columns={columns} />
         ))}
       <p className="body softer">
         What is due goes within the hour, and the control log says so before it is done. A session without an end is never due; where
@@ -67,30 +43,35 @@ export function Retention() {
   );
 }
 
-function Row({ due }: { due: Due }) {
-  return (
-    <tr>
-      <td>
-        <QueryLink query={`resource:${due.resource}`}>
-          <Untrusted text={due.resource} />
-        </QueryLink>
-      </td>
-      <td>{due.retentionMs === null ? 'for ever' : duration(due.retentionMs * 1000)}</td>
-      <td>
-        {due.policies.length === 0 && <span className="softer">none says how long</span>}
-        {due.policies.map((name, index) => (
-          <span key={name}>
-            {index > 0 && ', '}
-            <Link className="link" to="/policies/$kind/$name" params={{ kind: 'AuditPolicy', name }}>
-              <Untrusted text={name} />
-            </Link>
-          </span>
-        ))}
-      </td>
-      <td>{due.sessions > 0 ? 'within the hour' : due.next === null ? <span className="softer">nothing</span> : <Ago at={due.next} />}</td>
-      <td className="num">{number(due.sessions)}</td>
-      <td className="num">{number(due.held)}</td>
-      <td className="num">{number(due.open)}</td>
-    </tr>
-  );
+const columns: readonly TableColumn<Due>[] = [
+  {
+    title: 'Resource',
+    cell: ({ resource }) => (
+      <QueryLink query={`resource:${resource}`}>
+        <Untrusted text={resource} />
+      </QueryLink>
+    ),
+  },
+  { title: 'Kept', cell: ({ retentionMs }) => (retentionMs === null ? 'for ever' : duration(retentionMs * 1000)) },
+  { title: 'By audit policy', cell: ({ policies }) => <Policies names={policies} /> },
+  {
+    title: 'Next to go',
+    cell: ({ sessions, next }) =>
+      sessions > 0 ? 'within the hour' : next === null ? <span className="softer">nothing</span> : <Ago at={next} />,
+  },
+  { title: 'Due', right: true, cell: ({ sessions }) => number(sessions) },
+  { title: 'On hold', right: true, cell: ({ held }) => number(held) },
+  { title: 'Without an end', right: true, cell: ({ open }) => number(open) },
+];
+
+function Policies({ names }: { names: readonly string[] }) {
+  if (names.length === 0) return <span className="softer">none says how long</span>;
+  return names.map((name, index) => (
+    <span key={name}>
+      {index > 0 && ', '}
+      <Link className="link" to="/policies/$kind/$name" params={{ kind: 'AuditPolicy', name }}>
+        <Untrusted text={name} />
+      </Link>
+    </span>
+  ));
 }

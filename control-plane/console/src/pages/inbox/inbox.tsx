@@ -6,9 +6,9 @@ import { api } from '../../api/client.ts';
 import { useIsLive } from '../../api/events.ts';
 import { type Me, useMe } from '../../api/me.ts';
 import { notificationsState } from '../../app/notifications.ts';
-import { Badge, Button, Empty, ErrorNote, Loading, Page } from '../../ui/basics.tsx';
+import { Badge, Button, Empty, ErrorNote, Loading } from '../../ui/basics.tsx';
 import { Icon } from '../../ui/icon.tsx';
-import { useShortcuts } from '../../ui/keyboard.ts';
+import { ListAndDetail } from '../../ui/list-and-detail.tsx';
 import { Sql } from '../../ui/sql.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { ApprovalDetails, StateBadge } from './approval-details.tsx';
@@ -30,65 +30,47 @@ function Inbox({ me }: { me: Me }) {
     refetchInterval: live ? false : 2000,
   });
   const list = sorted(approvals.data?.approvals ?? [], me);
-  const at = list.findIndex(approval => approval.id === id);
   const open = (next: string | undefined) =>
     void (next === undefined ? navigate({ to: '/inbox' }) : navigate({ to: '/inbox/$id', params: { id: next } }));
-  const move = (step: number) => {
-    const next = list[at < 0 ? (step > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, at + step))];
-    if (next !== undefined) open(next.id);
-  };
-  useShortcuts([
-    { keys: 'j', label: 'Next', run: () => move(1) },
-    { keys: 'k', label: 'The one before', run: () => move(-1) },
-    { keys: 'Escape', label: '', run: () => open(undefined) },
-  ]);
+  const before = approvals.isPending ? (
+    <Loading />
+  ) : approvals.isError ? (
+    <ErrorNote error={approvals.error} retry={() => void approvals.refetch()} />
+  ) : list.length === 0 && id === undefined ? (
+    <Empty icon="inbox" title="Nothing waits">
+      <p>Held commands and requests for access that you may answer come here, and your own while they wait.</p>
+    </Empty>
+  ) : null;
   return (
-    <Page
-      title={
-        <span className="row">
-          {id !== undefined && (
-            <Button look="quiet" icon="back" aria-label="Back to the list" className="only-narrow" onClick={() => open(undefined)} />
-          )}
-          Inbox
-        </span>
-      }
+    <ListAndDetail
+      title="Inbox"
+      label="Approvals"
+      whenEmpty="Nothing else waits."
       actions={
         <>
           {me.kind === 'person' && <AskForAccess />}
           <NotifyButton />
         </>
       }
-    >
-      {approvals.isPending ? (
-        <Loading />
-      ) : approvals.isError ? (
-        <ErrorNote error={approvals.error} retry={() => void approvals.refetch()} />
-      ) : list.length === 0 && id === undefined ? (
-        <Empty icon="inbox" title="Nothing waits">
-          <p>Held commands and requests for access that you may answer come here, and your own while they wait.</p>
-        </Empty>
-      ) : (
-        <div className="split" data-detail={id !== undefined}>
-          <nav className="list" aria-label="Approvals">
-            {list.map(approval => (
-              <Item key={approval.id} approval={approval} me={me} current={approval.id === id} onOpen={() => open(approval.id)} />
-            ))}
-            {list.length === 0 && <p className="pad softer">Nothing else waits.</p>}
-          </nav>
-          <div className="detail">
-            {id !== undefined ? (
-              <ApprovalDetails id={id} me={me} />
-            ) : (
-              <Empty icon="inbox" title={`${list.length} ${list.length === 1 ? 'waits' : 'wait'}`}>
-                <p>
-                  <kbd>J</kbd> and <kbd>K</kbd> go through them, <kbd>A</kbd> approves, <kbd>D</kbd> denies.
-                </p>
-              </Empty>
-            )}
-          </div>
-        </div>
+      list={list}
+      current={id}
+      onOpen={open}
+      before={before}
+      item={(approval, isCurrent) => (
+        <Item key={approval.id} approval={approval} me={me} current={isCurrent} onOpen={() => open(approval.id)} />
       )}
-    </Page>
+      detail={
+        id !== undefined ? (
+          <ApprovalDetails id={id} me={me} />
+        ) : (
+          <Empty icon="inbox" title={`${list.length} ${list.length === 1 ? 'waits' : 'wait'}`}>
+            <p>
+              <kbd>J</kbd> and <kbd>K</kbd> go through them, <kbd>A</kbd> approves, <kbd>D</kbd> denies.
+            </p>
+          </Empty>
+        )
+      }
+    />
   );
 }
 

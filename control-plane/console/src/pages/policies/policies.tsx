@@ -5,6 +5,7 @@ import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { api } from '../../api/client.ts';
 import { may, useMe } from '../../api/me.ts';
 import { Button, Empty, ErrorNote, Loading, Page } from '../../ui/basics.tsx';
+import { DataTable } from '../../ui/data-table.tsx';
 import { Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
 import { Untrusted } from '../../ui/untrusted.tsx';
@@ -73,40 +74,39 @@ export function PoliciesPage() {
       )}
       {list.length > 0 && (
         <div className="pad">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Name</th>
-                <th scope="col">Says</th>
-                <th scope="col">Changed</th>
-                <th scope="col">By</th>
-              </tr>
-            </thead>
-            <tbody>
-              {list.map(manifest => (
-                <tr
-                  key={manifest.metadata.name}
-                  className="clickable"
-                  onClick={() => void navigate({ to: '/policies/$kind/$name', params: { kind, name: manifest.metadata.name } })}
-                >
-                  <td>
-                    <Link className="link" to="/policies/$kind/$name" params={{ kind, name: manifest.metadata.name }}>
-                      <Untrusted text={manifest.metadata.name} />
-                    </Link>
-                  </td>
-                  <td className="soft">
-                    <Untrusted text={summary(kind, manifest.spec)} />
-                  </td>
-                  <td>
-                    <Time at={manifest.status.updatedAt} />
-                  </td>
-                  <td className="softer">
-                    <Untrusted text={manifest.status.author} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <DataTable
+            label={kindTitles[kind].title}
+            rows={list}
+            keyOf={({ metadata }) => metadata.name}
+            onOpen={({ metadata }) => void navigate({ to: '/policies/$kind/$name', params: { kind, name: metadata.name } })}
+            columns={[
+              {
+                title: 'Name',
+                cell: ({ metadata: { name } }) => (
+                  <Link className="link" to="/policies/$kind/$name" params={{ kind, name }}>
+                    <Untrusted text={name} />
+                  </Link>
+                ),
+              },
+              {
+                title: 'Says',
+                cell: ({ spec }) => (
+                  <span className="soft">
+                    <Untrusted text={summary(kind, spec)} />
+                  </span>
+                ),
+              },
+              { title: 'Changed', cell: ({ status }) => <Time at={status.updatedAt} /> },
+              {
+                title: 'By',
+                cell: ({ status }) => (
+                  <span className="softer">
+                    <Untrusted text={status.author} />
+                  </span>
+                ),
+              },
+            ]}
+          />
         </div>
       )}
     </Page>

@@ -1,6 +1,7 @@
 /** A manifest as a page to read: guards and data policies as tables, everything else by its fields. */
 import type { Kind, ResourceSelector as Selector } from '@sallyport/shared/policy/model.ts';
 import { Badge } from '../../ui/basics.tsx';
+import { DataTable } from '../../ui/data-table.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { durationText, sizeText } from './manifest-text.ts';
 import { membersText, selectorText } from './summary.ts';
@@ -86,28 +87,27 @@ interface Column {
 
 function Columns({ columns }: { columns: readonly Column[] }) {
   return (
-    <table className="table">
-      <thead>
-        <tr>
-          <th scope="col">Column</th>
-          <th scope="col">What happens</th>
-        </tr>
-      </thead>
-      <tbody>
-        {columns.map(({ match, action, as }) => (
-          <tr key={match}>
-            <td>
-              <code>
-                <Untrusted text={match} />
-              </code>
-            </td>
-            <td>
-              <Badge tone={tones[action]}>{action === 'mask' ? `masked: ${as}` : action === 'deny' ? 'denied' : action}</Badge>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <DataTable
+      label="Columns"
+      rows={columns}
+      keyOf={({ match }) => match}
+      columns={[
+        {
+          title: 'Column',
+          cell: ({ match }) => (
+            <code>
+              <Untrusted text={match} />
+            </code>
+          ),
+        },
+        {
+          title: 'What happens',
+          cell: ({ action, as }) => (
+            <Badge tone={tones[action]}>{action === 'mask' ? `masked: ${as}` : action === 'deny' ? 'denied' : action}</Badge>
+          ),
+        },
+      ]}
+    />
   );
 }
 
