@@ -8,10 +8,12 @@ have() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'
 # Python for the second verifier of evidence files.
 # OpenSSH and its relatives, client and server, without their services.
 # The shells that commands are completed in.
+# What shell lines that hide something hide it in.
 # Chromium and a font for the console's tests.
 # Java and Maven for Apache Kafka, whose jars come from a package registry by name.
 for package in postgresql-client-15 openssl ca-certificates openjdk-17-jre-headless maven chromium fonts-dejavu-core python3 python3-cryptography rsyslog rsyslog-openssl \
-  openssh-client openssh-server openssh-sftp-server sshpass rsync dropbear-bin git zsh fish ansible-core python3-paramiko python3-asyncssh; do have "$package" || need+=("$package"); done
+  openssh-client openssh-server openssh-sftp-server sshpass rsync dropbear-bin git zsh fish ansible-core python3-paramiko python3-asyncssh \
+  curl make xxd zip unzip jq bsdextrautils; do have "$package" || need+=("$package"); done
 kafka() { "$(dirname "${BASH_SOURCE[0]}")/components/kafka/install.sh"; }
 [ ${#need[@]} -eq 0 ] && { kafka; exit 0; }
 command -v apt-get >/dev/null || { echo "install these yourself, this is not Debian: ${need[*]}" >&2; exit 1; }

@@ -6,7 +6,7 @@
  */
 import { isNumeric } from './arithmetic.ts';
 import { constantOf } from './effects.ts';
-import { constant, type Glob, HOME, literal, UNKNOWN } from './glob.ts';
+import { constant, type Glob, literal, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type Host } from './host.ts';
 import { isPlainSubscript } from './parameters.ts';
 import { resolvePath } from './paths.ts';
@@ -46,6 +46,7 @@ function clobber(host: Host, names: readonly (string | null)[], by: string): voi
       host.opaque(`${by} sets a variable that is not known`, by);
       host.scope.doubtEverything();
     } else if (NAME.test(name)) {
+      if (host.scope.integers.has(name)) host.opaque(`${by} gives a value to an integer, which evaluates it`, name);
       host.scope.set(name, null);
       if (isDangerousVariable(name) && name !== 'IFS') host.opaque(`${name} decides what programs run`, by);
     } else subscripted(host, name, by);
@@ -91,6 +92,7 @@ const declare: Builtin = (host, words, context) => {
     // What is set through a reference is another variable, and which one may change on the way.
     if (/-[A-Za-z]*n/.test(flags)) host.opaque('a variable stands for another', plus);
     if (/[niulcA]/.test(flags)) host.scope.strange.add(plus);
+    if (/-[A-Za-z]*i/.test(flags)) host.scope.integers.add(plus);
     if (name === 'readonly' || /r/.test(flags)) {
       if (equals >= 0) host.scope.set(plus, { kind: 'text', values: [word.slice(equals + 1)] });
       if (host.scope.strange.has(plus)) host.scope.set(plus, null);
@@ -100,7 +102,7 @@ const declare: Builtin = (host, words, context) => {
       else host.scope.setText(plus, [word.slice(equals + 1)]);
     } else if (/[niulcaA]/.test(flags) || name === 'local')
       host.scope.set(plus, name === 'local' ? null : (host.scope.variables.get(plus) ?? null));
-    if (/i/.test(flags) && equals >= 0 && !isNumeric(word.slice(equals + 1))) host.opaque(`${name} evaluates a value`, plus);
+    if (host.scope.integers.has(plus) && equals >= 0 && !isNumeric(word.slice(equals + 1))) host.opaque(`${name} evaluates a value`, plus);
     if (isDangerousVariable(plus)) {
       privilege = true;
       if (equals >= 0) environment(host, word, context);
@@ -126,7 +128,12 @@ const cd: Builtin = (host, words, context) => {
     return;
   }
   if (host.scope.variables.has('CDPATH')) host.scope.directories = null;
-  const path: Glob = target ?? [HOME];
+  const home = host.scope.get('HOME');
+  if (target === undefined && home?.kind !== 'text') {
+    host.scope.directories = null;
+    return;
+  }
+  const path: Glob = target ?? (home?.kind === 'text' && home.values.length === 1 ? (home.values[0] ?? UNKNOWN) : UNKNOWN);
   if (target !== undefined && typeof target[0] === 'object') host.scope.directories = null;
   const text = constant(path);
   if (text !== null && /^[+-]\d+$/.test(text)) host.scope.directories = null;

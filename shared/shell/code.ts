@@ -119,12 +119,87 @@ export function readSedScript(script: string): SedEffect[] | null {
   return effects;
 }
 
-/** Is it sure that an awk program starts nothing, and writes and reads no file of its own? */
+/** Words of awk behind which a slash begins a pattern, though they look like names. */
+const AWK_KEYWORDS: ReadonlySet<string> = new Set(['print', 'printf', 'return', 'in', 'do', 'else', 'case', 'delete', 'exit']);
+
+/**
+ * Is it sure that an awk program starts nothing, and writes and reads no file of its own? It is cut into tokens as awk cuts it, so
+ * that a text or a pattern hides nothing. What could be cut in two ways is not sure.
+ *
+ * @see https://pubs.opengroup.org/onlinepubs/9699919799/utilities/awk.html#tag_20_06_13_16
+ */
 export function isHarmlessAwk(program: string): boolean {
-  if (/system|getline|@|\\\n/.test(program)) return false;
-  if (program.replaceAll('||', '').includes('|')) return false;
-  // After print, `>` is a file; elsewhere it compares.
-  return !/print[^;}\n]*>/.test(program);
+  let i = 0;
+  /** Does what came before end an operand, so that a slash divides? null: not sure. */
+  let operand: boolean | null = false;
+  let prints = false;
+  let continues = false;
+  while (i < program.length) {
+    const c = program.charAt(i);
+    if (c === ' ' || c === '\t') {
+      i += 1;
+      continue;
+    }
+    if (c === '#') {
+      while (i < program.length && program[i] !== '\n') i += 1;
+      continue;
+    }
+    if (c === '\\' || c === '@') return false;
+    if (c === '"' || (c === '/' && operand === false)) {
+      i += 1;
+      let inBrackets = false;
+      for (; i < program.length && (program[i] !== c || inBrackets); i += 1) {
+        const inner = program.charAt(i);
+        if (inner === '\n') return false;
+        if (inner === '\\') i += 1;
+        // Some awks end a pattern at a slash in brackets, and others do not.
+        else if (c === '/' && inner === '[') inBrackets = true;
+        else if (inner === ']') inBrackets = false;
+        if (inBrackets && inner === '/') return false;
+      }
+      if (i >= program.length) return false;
+      i += 1;
+      operand = true;
+      continues = false;
+      continue;
+    }
+    if (c === '/' && operand === null) return false;
+    const name = /^[A-Za-z_]\w*/.exec(program.slice(i))?.[0];
+    if (name !== undefined) {
+      if (/^(?:system|getline|ARGV|ARGC|SYMTAB|FUNCTAB)$/.test(name)) return false;
+      if (name === 'print' || name === 'printf') prints = true;
+      operand = !AWK_KEYWORDS.has(name);
+      continues = false;
+      i += name.length;
+      continue;
+    }
+    const two = program.slice(i, i + 2);
+    if (two === '||' || two === '&&') {
+      operand = false;
+      continues = true;
+      i += 2;
+      continue;
+    }
+    if (c === '|') return false;
+    if (two === '++' || two === '--') {
+      operand = null;
+      continues = false;
+      i += 2;
+      continue;
+    }
+    // After print, `>` is a file; elsewhere it compares.
+    if (c === '>' && prints) return false;
+    if (c === ';' || c === '}' || (c === '\n' && !continues)) prints = false;
+    if (c === '\n') {
+      operand = false;
+      i += 1;
+      continue;
+    }
+    continues = c === ',' || c === '{';
+    operand = /[\d.)\]$]/.test(c);
+    i += 1;
+  }
+  return true;
 }
 
 const INTERPRETER =

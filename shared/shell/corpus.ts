@@ -695,7 +695,7 @@ export const EVASIONS: Readonly<Record<string, readonly string[]>> = {
     'shadow read x < /etc/shadow',
     'shadow echo "$(</etc/shadow)"',
     'shadow bash -v /etc/shadow',
-    "rm trap 'rm x' EXIT",
+    "rm cd /; trap 'rm x' EXIT",
     "opaque PROMPT_COMMAND='rm x' bash -i",
     'opaque BASH_ENV=/tmp/e bash -c ls',
     "opaque PS4='$(rm x)' bash -xc ls",

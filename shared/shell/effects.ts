@@ -28,8 +28,10 @@ export function applyProgram(host: Host, program: Program, words: readonly Field
       host.shellText(value ?? UNKNOWN, { ...context, wrappers: [...context.wrappers, name] }, { posix: true, positionals: null });
     else if (value === null) continue;
     else if (program.reads.includes(option)) effects.read(value);
-    else if (program.writes.includes(option)) effects.write(value, program.operands === 'copy' && tree);
-    else if (program.boths.includes(option) || (program.operands !== 'none' && looksLikePath(value))) effects.both(value, tree);
+    else if (program.writes.includes(option)) {
+      effects.write(value, program.operands === 'copy' && tree);
+      if (program.operands === 'copy' || program.operands === 'link') intoFolder(effects, value, operands);
+    } else if (program.boths.includes(option) || (program.operands !== 'none' && looksLikePath(value))) effects.both(value, tree);
   }
   const paths = has(program.skipUnless) ? [...operands] : operands.slice(program.skip);
   if (open || has(program.fed)) paths.push(UNKNOWN);

@@ -19,11 +19,11 @@ import { arithmetic, isNumeric } from './arithmetic.ts';
 import { type BuiltinHost, builtinCalled } from './builtins.ts';
 import { applyProgram, applyUnknown, constantOf } from './effects.ts';
 import type { NetworkUse, Privilege, ShellCommand } from './facts.ts';
-import { constant, format, type Glob, intersects, literal, startsWith, UNKNOWN } from './glob.ts';
+import { constant, format, type Glob, intersects, literal, parseGlob, startsWith, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type PathUse, shownWords } from './host.ts';
 import { knownOutput } from './outputs.ts';
 import { isPlainSubscript } from './parameters.ts';
-import { isTemporary, placesOf, resolvePath, withDescendants } from './paths.ts';
+import { isRawDevice, isTemporary, placesOf, resolvePath, withDescendants } from './paths.ts';
 import { isPortable } from './portable.ts';
 import { onlyTells, programCalled } from './programs.ts';
 import type { FunctionBody, Scope, Variable } from './scope.ts';
@@ -54,6 +54,7 @@ export class Machine implements Runner, BuiltinHost {
   private shells = 0;
   private calls = 0;
   private readonly filesRun: { places: readonly Glob[]; shown: string }[] = [];
+  private readonly filesObeyed: { place: Glob; shown: string }[] = [];
   private readonly pathsWritten: Glob[] = [];
   private readonly traps: { text: Glob | null; context: Context; functions: Map<string, FunctionBody | null> }[] = [];
   private readonly called = new Set<string>();
@@ -80,6 +81,10 @@ export class Machine implements Runner, BuiltinHost {
     for (const { places, shown } of this.filesRun) {
       if (this.pathsWritten.some(path => placesOf(path).some(written => places.some(place => intersects(written, place)))))
         this.opaque('it runs a file that it writes itself', shown);
+    }
+    for (const { place, shown } of this.filesObeyed) {
+      if (this.pathsWritten.some(path => constant(path) !== null && intersects(path, place)))
+        this.opaque('it writes the file that says what it runs', shown);
     }
   }
 
@@ -312,6 +317,7 @@ export class Machine implements Runner, BuiltinHost {
         const known = values.flatMap(each => (each === OPEN ? [] : [each]));
         const value: Variable = values.includes(OPEN) || node.type === 'Select' ? null : { kind: 'text', values: known };
         if (isDangerousVariable(name)) this.opaque(`${name} decides what programs run`, 'for');
+        this.setInteger(name, value?.kind === 'text' ? value.values : null);
         this.loop(() => {
           this.scope.set(name, value);
           this.list(node.body, context);
@@ -428,6 +434,9 @@ export class Machine implements Runner, BuiltinHost {
     const words = [node.name, ...node.args].flatMap(each => (each === undefined ? [] : [each]));
     let alternatives: Field[][] = [[]];
     for (const word of words) {
+      // `{name[…]}>file` sets a variable to a descriptor's number, and evaluates the subscript.
+      if (word.type === 'Word' && /^\{[A-Za-z_]\w*\[.*\]\}$/s.test(word.text))
+        this.opaque('a subscript is evaluated that is not constant', word.text);
       const own = word.type === 'Word' ? expandWords([word], this) : this.assignmentFields(word);
       if (alternatives.length * own.length > 32) alternatives = alternatives.map(each => [...each, OPEN]);
       else alternatives = crossed(alternatives, own);
@@ -467,6 +476,7 @@ export class Machine implements Runner, BuiltinHost {
     if (value.type === 'ArrayValue') {
       const lists = expandWords(value.elements, this);
       const [only] = lists;
+      for (const each of lists.flat()) this.setInteger(name, each === OPEN ? null : [each]);
       // `[3]=x` in a list evaluates its subscript.
       for (const element of value.elements)
         if (/^\[.*[^\d\]].*\]=/.test(element.text) && !this.scope.strange.has(name))
@@ -481,6 +491,7 @@ export class Machine implements Runner, BuiltinHost {
       return;
     }
     const values = expandValue(value, this);
+    this.setInteger(name, values);
     if (isDangerousVariable(name)) {
       for (const each of values ?? [UNKNOWN]) environment(this, [...literal(`${name}=`), ...each], context);
       if (lasting) {
@@ -499,6 +510,12 @@ export class Machine implements Runner, BuiltinHost {
       this.scope.setText(name, both);
     } else this.scope.setText(name, values);
     if (this.scope.fixed.has(name)) this.scope.set(name, null);
+  }
+
+  /** What is given to a variable that was declared an integer is evaluated, with the commands in its subscripts. */
+  private setInteger(name: string, values: readonly Glob[] | null): void {
+    if (this.scope.integers.has(name) && values?.every(isNumeric) !== true)
+      this.opaque('a value is given to an integer, which evaluates it', name);
   }
 
   private alternatives(fields: readonly Field[][], context: Context): void {
@@ -648,13 +665,13 @@ export class Machine implements Runner, BuiltinHost {
         return;
       }
     } else this.runsFile(first, words);
+    if (onlyTells(last, words)) {
+      this.emit(words, context, new Effects());
+      return;
+    }
     const reader = wrapperCalled(last) ?? specialCalled(last);
     if (reader !== undefined) {
       reader(this, words, context);
-      return;
-    }
-    if (onlyTells(last, words)) {
-      this.emit(words, context, new Effects());
       return;
     }
     const program = programCalled(last);
@@ -777,6 +794,7 @@ export class Machine implements Runner, BuiltinHost {
     const writes = new Set<string>();
     for (const { path: word, use, tree } of [...effects.paths, ...this.redirected]) {
       for (const place of resolvePath(word, this.scope.directories)) {
+        if (isRawDevice(place)) (use === 'read' ? reads : writes).add(format(UNKNOWN));
         for (const each of tree ? withDescendants(place) : [place]) {
           (use === 'read' ? reads : writes).add(format(each));
           if (use === 'write') this.pathsWritten.push(each);
@@ -804,6 +822,11 @@ export class Machine implements Runner, BuiltinHost {
     if (constant(path) === null) this.opaque('a file is run that is not known', shown);
     else if (places.some(isTemporary) || places.length === 0) this.opaque('a file is run that anybody may have written', shown);
     this.filesRun.push({ places, shown });
+  }
+
+  obeysFiles(patterns: readonly string[], words: readonly Field[]): void {
+    const shown = shownWords(words, format);
+    for (const pattern of patterns) for (const place of placesOf(parseGlob(pattern))) this.filesObeyed.push({ place, shown });
   }
 }
 

@@ -56,6 +56,8 @@ export interface Host {
   emit(words: readonly Field[], context: Context, effects: Effects): void;
   /** A file is run as a program or as code. @returns nothing; what is not known of it is opaque. */
   runsFile(path: Glob, words: readonly Field[]): void;
+  /** A program does what files with these names say, wherever it finds them: opaque, when the text writes one of them. */
+  obeysFiles(patterns: readonly string[], words: readonly Field[]): void;
 }
 
 /** Reads the words of a program, reports what it touches, and says what cannot be known. */

@@ -5,7 +5,7 @@
  * @see https://www.gnu.org/software/bash/manual/html_node/Shell-Parameter-Expansion.html
  */
 import type { ParameterExpansionPart, ParameterOperation, SimpleExpansionPart } from 'unbash';
-import { constant, covers, type Glob, literal, NUMBER, parseGlob, SEGMENT, UNKNOWN } from './glob.ts';
+import { constant, covers, type Glob, HOME, literal, NUMBER, parseGlob, SEGMENT, UNKNOWN } from './glob.ts';
 import type { Scope, Variable } from './scope.ts';
 import type { Word } from './syntax.ts';
 
@@ -99,12 +99,16 @@ function indexed(name: string, subscript: string | null, scope: Scope): Expanded
 function operate(each: Expanded, name: string, operation: ParameterOperation, text: string, host: Host, value: Value): Expanded[] {
   const texts = (values: readonly Glob[] | null): Expanded[] =>
     values === null ? [{ kind: 'unknown' }] : values.map(one => ({ kind: 'text', value: one }));
-  const known = each.kind === 'text' ? constant(each.value) : null;
+  // The home is one character here, and a path of some length there.
+  const known = each.kind === 'text' && !each.value.includes(HOME) ? constant(each.value) : null;
   switch (operation.type) {
     case 'Default': {
       const operand = value(operation.operand);
       const { operator } = operation;
-      if (operator.endsWith('=')) host.scope.setText(name, null);
+      if (operator.endsWith('=')) {
+        if (host.scope.integers.has(name)) host.opaque('a value is given to an integer, which evaluates it', text);
+        host.scope.setText(name, null);
+      }
       if (each.kind !== 'text')
         return operator.endsWith('+')
           ? [{ kind: 'text', value: [] }, ...texts(operand)]

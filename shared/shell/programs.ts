@@ -16,11 +16,12 @@ import type { OptionTable } from './options.ts';
 import { type Field, OPEN } from './words.ts';
 
 const TABLE = `
-cat|tac|nl|rev|od|hexdump|xxd|hd|strings|base32|base64|basenc|wc|sum|cksum|md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|fold|fmt|expand|unexpand|paste|pr|column|zcat|bzcat|xzcat|zstdcat|readelf|objdump|nm|ldd|size|tsort|uuencode: read; values wbcsndtjNAeEvf; long width bytes; reads files0-from; fed files0-from
+cat|tac|nl|rev|od|hexdump|hd|strings|base32|base64|basenc|wc|sum|cksum|md5sum|sha1sum|sha224sum|sha256sum|sha384sum|sha512sum|b2sum|fold|fmt|expand|unexpand|paste|pr|column|zcat|bzcat|xzcat|zstdcat|readelf|objdump|nm|ldd|size|tsort|uuencode: read; values wbcsndtjNAeEvf; long width bytes; reads files0-from; fed files0-from
 file: read; values mFPe; long magic-file separator parameter exclude; reads f files-from m magic-file; fed f files-from
 head|tail: read; values ncs; long lines bytes sleep-interval pid
 cut: read; values bcdf; long bytes characters delimiter fields output-delimiter
 sort: read; values koStT; long key output buffer-size field-separator temporary-directory files0-from parallel batch-size; writes o output; boths T temporary-directory; reads files0-from; fed files0-from; runs compress-program
+xxd: copy; values clsogn
 uniq: copy; values fsw; long skip-fields skip-chars check-chars
 comm|join|cmp|diff3|sdiff: read; values 1t2aeoj
 diff: read; values UCIxXFWL; long exclude exclude-from label width context unified; reads X exclude-from from-file to-file; tree r recursive
@@ -55,23 +56,25 @@ dos2unix|unix2dos: both
 curl: none
 wget: none
 nc|ncat|netcat|nc.traditional|nc.openbsd: none
-telnet|tftp|whois|dig|host|nslookup|ping|ping6|traceroute|mtr|nmap|ab|siege|redis-cli|mongo|mongosh|ldapsearch|snmpwalk|smbclient|ntpdate|drill|fping|hping3: none; connect; reads f input-file; opaque --up
+telnet|tftp|whois|dig|host|nslookup|ping|ping6|traceroute|mtr|nmap|ab|siege|redis-cli|mongo|mongosh|ldapsearch|snmpwalk|smbclient|ntpdate|drill|fping|hping3: none; connect; reads f input-file; opaque script interactive eval
 redis-server|mongod|mysqld|mariadbd|postgres|nginx|httpd|apache2|lighttpd|caddy|sshd|dropbear|vsftpd|proftpd|telnetd|in.telnetd|rsyncd|dnsmasq|named|squid|haproxy|slapd|smbd|xinetd|inetd|stunnel|stunnel4|ngrok|cloudflared|frpc|frps|chisel|gost|tinyproxy|microsocks|dante|webfsd|thttpd|darkhttpd|http-server|serve|gs-netcat|iperf|iperf3|minio|memcached|rinetd|redir|simpleproxy|tcpserver|udpsvd|tcpsvd|ttyd|gotty|websocketd|wetty|webhook|pagekite|bore|localtunnel|lt: both; listen
 tailscale|wg|wg-quick|openvpn|autossh|sshuttle|pppd|vpnc|openconnect: both; tunnel; opaque --up down script-security e c
 ssh-copy-id: none; values ipoF; reads i; connect
 ssh-keyscan: none; values ftp; reads f; connect
 ssh-keygen: none; values fCNtbPFRDIsVznOYwEmra; boths f R F; reads s w; opaque D w O
 ssh-add: read; values tEsSe; opaque s
-systemctl: none; values tpHMs; long type property host machine signal; opaque edit
 service: none
 journalctl: none; values unDpSUgtof; long since until unit directory file grep; reads D file directory root; writes cursor-file
-apt|apt-get|apt-cache|apt-mark|aptitude|dnf|yum|zypper|apk|pacman|snap|flatpak|brew|pip|pip3|gem|cargo|go|npm|yarn|pnpm|composer: both; values t; opaque o option c config-file; tree
+apt|apt-get|apt-cache|apt-mark|aptitude|dnf|yum|zypper|apk|pacman|brew|gem|composer: both; values t; opaque o option c config-file; tree
+smartctl|hdparm|nvme: none
+aria2c: both; connect; tree; opaque on-download-complete on-download-start on-download-stop on-download-error on-bt-download-complete i input-file conf-path S
+hg|svn|bzr|cvs: both; connect; tree; opaque config config-option config-dir
 dpkg-query|rpmquery|debconf-show|update-alternatives|dpkg-reconfigure: read; values Wfqp; opaque eval pipe admindir instdir root pre-invoke post-invoke E
-useradd|userdel|usermod|groupadd|groupdel|groupmod|adduser|deluser|addgroup|delgroup|passwd|chpasswd|gpasswd|chage|chfn|chsh|vipw|visudo|newusers|pwconv|faillock: none; is account
-insmod|modprobe|rmmod|kexec|kmod|depmod: both; is kernel
+useradd|userdel|usermod|groupadd|groupdel|groupmod|adduser|deluser|addgroup|delgroup|passwd|chpasswd|gpasswd|chage|chfn|chsh|newusers|pwconv|faillock: none; is account
+insmod|kexec: both; is kernel; opaque *
+modprobe|rmmod|kmod|depmod: both; is kernel; opaque C d config dirname
 mount: both; values toLU; is kernel; tree
 umount|swapon|swapoff|losetup|cryptsetup|mkfs|mke2fs|fdisk|parted|sfdisk|wipefs|blkdiscard|fsck|pivot_root|switch_root|lvm|lvremove|vgremove|pvremove|mdadm|tune2fs|debugfs|xfs_db: both; is kernel; tree
-sysctl: none; values p; reads p load; is kernel
 iptables|ip6iptables|ip6tables|nft|ufw|firewall-cmd|ipset|tc|brctl|setenforce|apparmor_parser|aa-complain|aa-disable|auditctl: both; is kernel
 shutdown|reboot|halt|poweroff|init|telinit: none; is kernel
 crontab: both; values u; opaque *
@@ -81,12 +84,14 @@ sftp-server|internal-sftp|rdiff-backup|unison|mosh-server|svnserve|git-shell: bo
 at|batch: read; values qft; reads f; opaque *
 gpg|gpg2: both; values oruk; writes o output; opaque exec-path
 openssl: both
-ed|ex|vi|vim|vimdiff|view|rvim|nvim|nano|rnano|pico|emacs|emacsclient|joe|jed|mcedit|micro|helix|hx|kak|ne|sudoedit: both; opaque *
+ed|ex|vi|vim|vimdiff|view|rvim|nvim|nano|rnano|pico|emacs|emacsclient|joe|jed|mcedit|micro|helix|hx|kak|ne|sudoedit|ghc|anacron: both; opaque *
+vipw|vigr|visudo: none; is account; opaque *
 gdb|lldb|dc|m4|expect|tclsh|wish|mc|ranger|nnn|screen|byobu|dtach|abduco|zellij|mutt|mail|mailx|irssi|weechat|w3m|lynx|elinks|links|socket|tshark|scanmem|octave|gnuplot|bconsole|ansible-console|ghci|runghc|runhaskell|groovy|jshell|jrunscript|jjs|slsh|rlogin|rsh|rexec|run-mailcap|xdg-open|xterm|konsole|gnome-terminal|urxvt|cpan|rake|lxc|incus|machinectl|vagrant|ansible|puppet|salt|salt-call|chef-client|pexec|ginsh|gcore|genie|logrotate|run-parts|at-spi|start-stop-daemon|daemonize|supervisord|monit|inetutils-inetd|entr|watchexec|nodemon|reptyr|sqlplus|cobc|zathura|xdotool|tdbtool|pg_ctl|csvtool|facter|dmsetup|restic|rclone|nsjail|bwrap|firejail|proot|fakechroot|qemu-arm|qemu-aarch64|qemu-x86_64|wine|mono|dotnet|erl|elixir|iex|sbcl|clisp|gcl|ocaml|coqtop|swipl|gprolog|maxima|bpftrace|stap|perf: both; opaque *
 tcpdump: none; values iwrcszZWGCFB; writes w; reads r F; opaque z
 tmux: none; opaque *
-make|gmake|ninja|cmake|meson|just|task|ant|mvn|gradle|gradlew|bazel|scons|tox|nox|pytest|cargo-make: both; values fCjoWIl; reads f file makefile; boths C directory; opaque eval; tree
-gcc|g++|cc|c++|clang|clang++|ld|as|rustc|javac|tsc: both; values oIlLDUfmWgx; writes o; opaque wrapper B w
+cmake|meson|just|task|ant|mvn|gradle|gradlew|bazel|scons|tox|nox|pytest|cargo-make: both; values fCjoWIl; reads f file makefile; boths C directory; opaque eval P; tree
+ninja: both; values fCjkld; boths C; opaque f
+rustc|javac|tsc: both; values oIlLDUfmWgx; writes o; opaque wrapper B w
 tsocks|update-initramfs|update-grub|ldconfig|locale-gen|systemd-tmpfiles: both; tree
 less|more|most|pg: read; values bhjkoOpPtTxyz#; writes oO; opaque LOGFILE
 psql|pgcli: none; values cdfhpUvLoFPRT; reads f file; writes o L output log-file; connect
@@ -102,6 +107,9 @@ htop|top|atop|iotop|iftop|nethogs|glances|btop|nmon|powertop|ncdu|dstat|slabtop|
 
 /** Programs that run things, with the words with which they only tell something. */
 const TELLING: ReadonlyMap<string, readonly RegExp[]> = new Map([
+  ['ansible', [/^--version$/]],
+  ['vim', [/^--version$/]],
+  ['gdb', [/^--version$/]],
   ['crontab', [/^-l$/, /^-u [\w.-]+ -l$/, /^-l -u [\w.-]+$/]],
   ['tmux', [/^(?:ls|list-sessions|lsw|list-windows)$/, /^-V$/]],
   ['screen', [/^-(?:ls|list|v)$/]],

@@ -10,6 +10,8 @@ export type FunctionBody = FunctionNode['body'];
 /** A text that is one of several, a list of texts, or null: not known. */
 export type Variable = { kind: 'text'; values: readonly Glob[] } | { kind: 'list'; elements: readonly Glob[] } | null;
 
+/** Variables of bash's own that are integers from the start. */
+const INTEGERS = ['RANDOM', 'SRANDOM', 'OPTIND', 'HISTCMD', 'SECONDS', 'LINENO', 'EPOCHSECONDS', 'BASHPID', 'BASH_SUBSHELL'] as const;
 const ALTERNATIVES_MAX = 16;
 const DIRECTORIES_MAX = 32;
 const LENGTH_MAX = 16_384;
@@ -18,6 +20,8 @@ export class Scope {
   readonly variables: Map<string, Variable>;
   /** Names whose values are changed by more than assignments say (integers, references, read-only ones). */
   readonly strange: Set<string>;
+  /** Names whose values are evaluated as arithmetic when they are set. */
+  readonly integers: Set<string>;
   /** Names that are read-only: a later assignment fails, and what follows then is not followed. */
   readonly fixed: Set<string>;
   /** Every value that a name had at any time, shared by all copies: for what runs at a time that is not known. */
@@ -27,21 +31,37 @@ export class Scope {
   /** Functions that the text defined; null: several bodies are possible. */
   readonly functions: Map<string, FunctionBody | null>;
   readonly aliases: Set<string>;
-  /** Absolute paths, any of which may be the working folder; null: not known. */
-  directories: readonly Glob[] | null;
+  #directories: readonly Glob[] | null;
+  /** Every folder that was the working one at any time, shared by all copies. */
+  private readonly visited: { directories: readonly Glob[] | null };
   /** Once everything is in doubt (code that is not known ran here), names that were never set are too. */
   doubtful: boolean;
 
   constructor(from?: Scope) {
     this.variables = new Map(from?.variables);
     this.strange = new Set(from?.strange);
+    this.integers = new Set(from?.integers ?? INTEGERS);
     this.fixed = new Set(from?.fixed);
     this.history = from?.history ?? new Map<string, Variable>();
     this.positionals = from?.positionals ?? null;
     this.functions = new Map(from?.functions);
     this.aliases = new Set(from?.aliases);
-    this.directories = from?.directories ?? null;
+    this.#directories = from?.directories ?? null;
+    this.visited = from?.visited ?? { directories: [] };
     this.doubtful = from?.doubtful ?? false;
+  }
+
+  /** Absolute paths, any of which may be the working folder; null: not known. */
+  get directories(): readonly Glob[] | null {
+    return this.#directories;
+  }
+
+  set directories(directories: readonly Glob[] | null) {
+    this.#directories = directories;
+    const { visited } = this;
+    if (visited.directories === null) return;
+    const all = directories === null ? null : distinct([...visited.directories, ...directories]);
+    visited.directories = all === null || all.length > DIRECTORIES_MAX ? null : all;
   }
 
   clone(): Scope {
@@ -94,7 +114,7 @@ export class Scope {
     const scope = this.clone();
     for (const [name, values] of this.history) scope.variables.set(name, values);
     for (const [name, body] of functions) if (!scope.functions.has(name)) scope.functions.set(name, body);
-    scope.directories = null;
+    scope.#directories = this.visited.directories;
     scope.positionals = null;
     return scope;
   }
@@ -114,6 +134,7 @@ export class Scope {
       this.variables.set(name, union(this.get(name), other.get(name)));
     }
     for (const name of other.strange) this.strange.add(name);
+    for (const name of other.integers) this.integers.add(name);
     for (const name of other.fixed) this.fixed.add(name);
     if (!sameList(this.positionals, other.positionals)) this.positionals = null;
     for (const [name, body] of other.functions) {
@@ -136,7 +157,7 @@ export class Scope {
     const folder = this.directories?.map(format).toSorted() ?? null;
     return JSON.stringify([
       variables.map(each => JSON.stringify(each)).toSorted(),
-      [...this.strange],
+      [...this.strange, ...this.integers],
       this.positionals?.map(format) ?? null,
       folder,
       this.doubtful,

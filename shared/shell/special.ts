@@ -4,6 +4,7 @@
  */
 
 import { ARCHIVERS } from './archives.ts';
+import { BUILDERS } from './builders.ts';
 import { isHarmlessAwk, isInterpreter, isPlainModule, isServerModule, readSedScript } from './code.ts';
 import { constantOf, pathsIn } from './effects.ts';
 import { constant, DEEP, type Glob, intersects, literal, literalPrefix, startsWith, UNKNOWN } from './glob.ts';
@@ -78,11 +79,15 @@ const curl: Special = (host, words, context) => {
     'write-out',
   ))
     attached(data, effects);
+  for (const folder of values(args, 'output-dir')) {
+    effects.write(folder, true);
+    for (const file of values(args, 'o', 'output')) effects.write([...folder, '/', ...file]);
+  }
   if (has(args, 'K', 'config')) host.opaque('a file says what curl does', 'curl --config');
   if (has(args, 'O', 'remote-name', 'remote-name-all', 'J')) effects.write(literal('.'), true);
   for (const url of [...args.operands, ...values(args, 'url')]) {
-    if (startsWith(url, 'file:')) effects.read(url.slice(url.indexOf(':') + 3).filter((_, index, rest) => index > 0 || rest[0] === '/'));
-    else if (typeof url[0] === 'object') effects.read(UNKNOWN);
+    const local = localFile(url);
+    if (local !== null) effects.read(local);
     effects.network.push({ kind: 'connect', address: destination(url) });
   }
   if (args.open) {
@@ -92,6 +97,26 @@ const curl: Special = (host, words, context) => {
   }
   host.emit(words, context, effects);
 };
+
+/**
+ * The file that a URL of curl's names: `file:///x`, `FILE://localhost/x`. Ranges and lists, which curl expands, and characters that
+ * are written as numbers make it any file. @returns null: it names none.
+ */
+function localFile(url: Glob): Glob | null {
+  const scheme = literal('file:');
+  if (!scheme.every((c, index) => typeof url[index] !== 'string' || url[index].toLowerCase() === c)) return null;
+  const rest = url.slice(scheme.length);
+  if (
+    url.slice(0, scheme.length).some(token => typeof token !== 'string') ||
+    rest.some(token => typeof token !== 'string' || '[{%'.includes(token))
+  )
+    return UNKNOWN;
+  let slashes = 0;
+  while (rest[slashes] === '/') slashes += 1;
+  if (slashes !== 2) return rest.slice(Math.max(0, slashes - 1));
+  const path = rest.indexOf('/', 2);
+  return path < 0 ? UNKNOWN : rest.slice(path);
+}
 
 /** `@file`, `name@file`, `name=@file`, `name=<file`: what curl sends of the machine it runs on. */
 function attached(data: Glob, effects: Effects): void {
@@ -217,9 +242,11 @@ function transfer(host: Host, words: readonly Field[], context: Context, args: A
 }
 
 const scp: Special = (host, words, context) => {
-  const args = readArguments(words.slice(1), table('cDFiJlmoPSX', ''));
+  const args = readArguments(words.slice(1), table(constantOf(words[0]) === 'sftp' ? 'BbcDFiJloPRSsX' : 'cDFiJlmoPSX', ''));
   if (has(args, 'S', 'D', 'F') || values(args, 'o').some(isRisky) || args.unsure !== null || mayBeOption(args))
     host.opaque('an option of scp runs what is not known', 'scp');
+  if (constantOf(words[0]) === 'sftp' && (has(args, 'b') || !args.operands.some(each => each.includes(':'))))
+    host.opaque('sftp reads commands, some of which run programs here', 'sftp');
   if (has(args, 'J')) connectOnly(host, args);
   // What the other end of an old scp starts here: -t takes files, -f gives them.
   if (has(args, 't')) {
@@ -235,13 +262,17 @@ function connectOnly(host: Host, args: Arguments): void {
   if (values(args, 'J').some(each => constant(each) === null)) host.opaque('the host on the way is not known', 'ssh -J');
 }
 
-/** An option of ssh_config that starts a program or reads another configuration. */
+/** Options of ssh_config that neither start a program nor name a file. */
+const SSH_PLAIN =
+  /^(?:addressfamily|batchmode|bindaddress|bindinterface|casignaturealgorithms|checkhostip|ciphers|clearallforwardings|compression|connectionattempts|connecttimeout|controlpersist|enablesshkeysign|escapechar|exitonforwardfailure|fingerprinthash|gssapi\w*|hashknownhosts|hostbasedauthentication|hostkeyalgorithms|hostkeyalias|hostname|identitiesonly|ipqos|kbdinteractiveauthentication|challengeresponseauthentication|kexalgorithms|loglevel|macs|nohostauthenticationforlocalhost|numberofpasswordprompts|passwordauthentication|port|preferredauthentications|pubkeyaccepted(?:algorithms|keytypes)|pubkeyauthentication|rekeylimit|requesttty|serveralivecountmax|serveraliveinterval|stricthostkeychecking|syslogfacility|tcpkeepalive|updatehostkeys|user|verifyhostkeydns|visualhostkey)\s*[=\s]\s*[\w@.,:+^*-]+\s*$/;
+/** Turned off, the others do no harm either. */
+const SSH_OFF =
+  /^(?:controlmaster|forwardagent|forwardx11|forwardx11trusted|permitlocalcommand|tunnel|controlpath|proxycommand|proxyjump)\s*[=\s]\s*(?:no|none)\s*$|^(?:user|global)knownhostsfile\s*[=\s]\s*(?:\/dev\/null|none)\s*$/;
+
+/** Does an option of ssh_config start a program, or name a file, as far as can be known? */
 export function isRisky(option: Glob): boolean {
-  const text = constant(option)?.toLowerCase();
-  if (text === undefined) return true;
-  return /^\s*(?:proxycommand|localcommand|permitlocalcommand|knownhostscommand|match|include|pkcs11provider|securitykeyprovider|xauthlocation|proxyusefdpass|sendenv|setenv|remotecommand|controlpath|controlmaster|tunnel|localforward|remoteforward|dynamicforward|forwardagent|forwardx11)/.test(
-    text,
-  );
+  const text = constant(option)?.trim().toLowerCase();
+  return text === undefined || !(SSH_PLAIN.test(text) || SSH_OFF.test(text));
 }
 
 function mayBeOption(args: Arguments): boolean {
@@ -472,6 +503,7 @@ const GIT_PLAIN_SETTING =
 
 const git: Special = (host, words, context) => {
   const effects = new Effects();
+  host.obeysFiles(['~/.gitconfig', '~/.config/git/**', '**/.git/**', '**/.gitmodules', '**/.gitattributes', '**/hooks/*'], words);
   const args = readArguments(words.slice(1), GIT_GLOBAL);
   if (args.unsure !== null) host.opaque(`git: ${args.unsure}`, 'git');
   for (const setting of values(args, 'c')) {
@@ -507,6 +539,7 @@ const git: Special = (host, words, context) => {
     case 'archive': {
       const urls = rest.filter(word => word !== OPEN && word.includes(':'));
       for (const url of urls) effects.network.push({ kind: 'connect', address: destination(url as Glob) });
+      if (texts.includes('foreach')) host.opaque('git submodule runs commands', 'git submodule foreach');
       if (urls.length === 0) effects.network.push({ kind: 'connect', address: '**' });
       if (
         texts.some(text => text === null || /^--?(?:upload-pack|receive-pack|exec|config|template|u$|c$|remote)|^ext::|^-[uc]/.test(text))
@@ -578,6 +611,8 @@ export const interpreter: Special = (host, words, context) => {
   const text = texts[at];
   const word = rest[at];
   const module = texts[at + 1];
+  if (/^(?:deno|bun)$/.test(name) && (typeof first !== 'string' || /^(?:eval|repl|x|exec|create|-)/.test(first)))
+    host.opaque(`${name} runs code that is not known`, name);
   if (rest.length === 1 && typeof first === 'string' && /^(?:--version|--help|-V|-h|-v|-version)$/.test(first)) {
     // It only tells about itself.
   } else if (python && text === '-m' && typeof module === 'string') {
@@ -609,7 +644,12 @@ const docker: Special = (host, words, context) => {
   if (texts.includes(null)) host.opaque(`words of ${name} are not known`, name);
   const [command, sub] = texts.filter(text => text?.startsWith('-') !== true);
   const verb = command === 'compose' || command === 'container' ? sub : command;
-  if (verb === 'exec' || verb === 'run' || verb === 'create') {
+  if (verb === 'unshare') {
+    const inner = rest.slice(texts.indexOf('unshare') + 1);
+    const at = inner.findIndex(word => word === OPEN || word[0] !== '-');
+    if (at >= 0) host.dispatch(inner.slice(at), inside(context, name));
+    if (at !== 0) host.opaque(`${name} unshare: its options are not known`, name);
+  } else if (verb === 'exec' || verb === 'run' || verb === 'create') {
     const from = texts.indexOf(verb) + 1;
     const table: OptionTable = {
       values: 'euwvphlmca',
@@ -642,7 +682,7 @@ const docker: Special = (host, words, context) => {
     };
     const args = readArguments(rest.slice(from), table);
     for (const volume of values(args, 'v', 'volume', 'mount', 'device', 'env-file'))
-      for (const path of pathsIn(volume)) effects.both(path, true);
+      for (const each of pieces(volume)) for (const path of pathsIn(each)) effects.both(path, true);
     if (has(args, 'p', 'publish', 'P', 'publish-all')) effects.network.push({ kind: 'listen', address: '**' });
     for (const entry of values(args, 'entrypoint', 'health-cmd'))
       host.shellText(entry, inside(context, name), { posix: true, positionals: null, remote: true });
@@ -667,6 +707,16 @@ const docker: Special = (host, words, context) => {
   }
   host.emit(words, context, effects);
 };
+
+/** `type=bind,src=/x,dst=/y`, cut at its commas. */
+function pieces(word: Glob): Glob[] {
+  const cut: Glob[] = [[]];
+  for (const token of word) {
+    if (token === ',') cut.push([]);
+    else cut[cut.length - 1] = [...(cut.at(-1) ?? []), token];
+  }
+  return cut;
+}
 
 function inside(context: Context, by: string): Context {
   return { ...context, wrappers: [...context.wrappers, by], privilege: [...context.privilege, 'container'] };
@@ -736,6 +786,7 @@ const pager: Special = (host, words, context) => {
   const name = constantOf(words[0]);
   for (const word of words.slice(1)) {
     if (word === OPEN) effects.read(UNKNOWN);
+    else if (/^\+[FGg\d]*$/.test(constant(word) ?? '')) continue;
     else if (word[0] === '+' || startsWith(word, '-+') || startsWith(word, '--lesskey') || startsWith(word, '-k'))
       host.opaque(`${name} is given a command`, name);
     else if (startsWith(word, '-o') || startsWith(word, '-O') || startsWith(word, '--log')) effects.write(word.slice(2));
@@ -744,6 +795,25 @@ const pager: Special = (host, words, context) => {
   if (host.interactive) host.opaque('a pager can run commands of its own', name);
   host.emit(words, context, effects);
 };
+
+/** Options of sqlite3, which stand behind one dash or two, that only say how it shows things. */
+function isPlainSqliteWord(text: string | null): boolean {
+  if (text === null) return false;
+  return (
+    !text.startsWith('-') ||
+    /^--?(?:ascii|bail|batch|box|column|csv|echo|header|help|html|json|line|list|markdown|noheader|quote|readonly|safe|stats|table|tabs|version)$/.test(
+      text,
+    )
+  );
+}
+
+/** Statements that mysql's client carries out by itself. */
+function hasClientCommand(code: string | null): boolean {
+  return (
+    code === null ||
+    code.split(/[;\n]/).some(each => /^\s*(?:pager|tee|source|edit|system|delimiter|charset|connect|ssl_\w+)\b/i.test(each))
+  );
+}
 
 /** Clients of databases: statements are theirs, but some begin commands of the machine. */
 const databaseClient: Special = (host, words, context) => {
@@ -759,11 +829,16 @@ const databaseClient: Special = (host, words, context) => {
   const code = [...values(args, 'c', 'command', 'e', 'execute', 'cmd'), ...(name === 'sqlite3' ? args.operands.slice(1) : [])];
   const safe =
     code.length > 0 &&
+    (name === 'sqlite3' || !has(args, 'f', 'file')) &&
     code.every(each => {
       const text = constant(each);
       return text !== null && !/\\|^\s*[.!]|\bsystem\b|\bprogram\b|\n\s*[.!]|load_extension|readfile|writefile|edit\(/i.test(text);
     });
   const telling = has(args, 'l', 'list', 'V', 'version', 'help');
+  if (name === 'sqlite3' && args.options.length > 0 && !words.slice(1).every(word => word !== OPEN && isPlainSqliteWord(constant(word))))
+    host.opaque('an option of sqlite3 runs what is not known', name);
+  if (/^(?:mysql|mariadb|mycli)$/.test(name) && (has(args, 'pager', 'tee') || code.some(each => hasClientCommand(constant(each)))))
+    host.opaque(`${name} has commands of its own that start programs and write files`, name);
   if (!safe && !telling) host.opaque(`${name} takes statements that are not known`, name);
   if (name === 'sqlite3') for (const file of args.operands.slice(0, 1)) effects.both(file);
   else effects.network.push({ kind: 'connect', address: constant(values(args, 'h', 'host')[0] ?? literal('localhost')) ?? '**' });
@@ -787,6 +862,7 @@ const getent: Special = (host, words, context) => {
 
 const ALL: readonly [string, Special][] = [
   ['getent', getent],
+  ...BUILDERS,
   ['dd', dd],
   ['curl', curl],
   ['wget', wget],

@@ -264,6 +264,10 @@ function withTilde(atoms: readonly Atom[], scope: Scope): Atom[] {
     const home = scope.get('HOME');
     return as(home?.kind === 'text' ? home.values.map(value => ({ kind: 'text', value })) : [{ kind: 'unknown' }]);
   }
+  if (user === '+' && scope.variables.has('PWD')) {
+    const folder = scope.get('PWD');
+    return as(folder?.kind === 'text' ? folder.values.map(value => ({ kind: 'text', value })) : [{ kind: 'unknown' }]);
+  }
   if (user === '+' && scope.directories !== null) return as(scope.directories.map(value => ({ kind: 'text', value })));
   if (user === 'root') return as([{ kind: 'text', value: literal('/root') }]);
   if (/^[A-Za-z_][\w.-]*$/.test(user)) {

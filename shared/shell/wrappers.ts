@@ -7,6 +7,7 @@ import type { Privilege } from './facts.ts';
 import { constant, type Glob, literal, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type Host, type Special } from './host.ts';
 import { type Arguments, type OptionTable, readArguments } from './options.ts';
+import { isTemporary } from './paths.ts';
 import { destination } from './reach.ts';
 import { isRisky } from './special.ts';
 import { type Field, OPEN } from './words.ts';
@@ -126,6 +127,9 @@ const SHELLS: ReadonlySet<string> = new Set([
   'rzsh',
   'bash-static',
   'busybox-sh',
+  'rc',
+  'es',
+  'scsh',
 ]);
 /** Those whose language is bash's, or less of the same. */
 const READ_AS_BASH: ReadonlySet<string> = new Set(['sh', 'bash', 'dash', 'ash', 'rbash', 'bash-static']);
@@ -157,7 +161,10 @@ const generic =
     const args = readArguments(given.slice(1), wrapper);
     const effects = new Effects();
     effects.privilege.push(...wrapper.privilege);
-    for (const value of values(args, 'o', 'output', 'error-file')) effects.write(value);
+    for (const value of values(args, 'o', 'output', 'error-file')) {
+      effects.write(value);
+      if (value[0] === '|' || value[0] === '!') host.shellText(value.slice(1), inner(context, name), { posix: true, positionals: null });
+    }
     host.emit(given, context, effects);
     if (args.unsure !== null) host.opaque(`${name}: ${args.unsure}`, name);
     let rest = args.rest;
@@ -169,7 +176,8 @@ const generic =
     )
       rest = rest.slice(1);
     if (rest.slice(0, wrapper.before).includes(OPEN)) host.opaque(`${name}: where its own words end is not known`, name);
-    rest = rest.slice(wrapper.before);
+    // With options, the context is not a word of its own.
+    rest = rest.slice(name === 'runcon' && args.options.length > 0 ? 0 : wrapper.before);
     if (name === 'capsh') host.opaque('capsh runs a shell', name);
     if (rest.length > 0) host.dispatch(rest, inner(context, name, wrapper.privilege));
     // Without a command, some of them give a shell.
@@ -246,6 +254,7 @@ const sudo: Special = (host, given, context) => {
   emitOwn(host, given, context, privilege);
   if (args.unsure !== null) host.opaque(`sudo: ${args.unsure}`, name);
   if (has(args, 'e', 'edit')) host.opaque('an editor can run commands', 'sudo -e');
+  if (has(args, 'D', 'chdir', 'R', 'chroot')) host.opaque('sudo runs it in another folder', 'sudo -D');
   for (const each of assignments) environment(host, each as Glob, context);
   if (shell && rest.length === 0) gaveShell(host, context, name, root ? privilege : ['sudo']);
   else if (rest.length > 0) {
@@ -257,7 +266,7 @@ const sudo: Special = (host, given, context) => {
 
 /** Variables that say what programs load, run or trust. */
 const DANGEROUS =
-  /^(?:PATH|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|BASH_ENV|ENV|BASH_FUNC_\w+.*|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS[0-4]|IFS|CDPATH|GLOBIGNORE|EXECIGNORE|INPUTRC|HISTFILE|SHELL|EDITOR|VISUAL|FCEDIT|PAGER|BROWSER|MANPAGER|MANOPT|SYSTEMD_(?:PAGER|EDITOR|LESS\w*)|LESS|LESSOPEN|LESSCLOSE|LESSKEY\w*|MORE|GIT_\w+|SSH_ASKPASS\w*|SUDO_ASKPASS|SUDO_EDITOR|RSYNC_\w+|CVS_RSH|SVN_\w+|TAR_OPTIONS|GREP_OPTIONS|GZIP|BZIP|XZ_\w+|ZIPOPT|TAPE|PYTHON\w+|PERL\w+|RUBY\w+|GEM_\w+|NODE_\w+|NPM_CONFIG_\w+|npm_config_\w+|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH|LUA_\w+|PHPRC|PHP_INI_SCAN_DIR|R_\w+|TCLLIBPATH|AWKPATH|AWKLIBPATH|MAKEFLAGS|GNUMAKEFLAGS|MAKEFILES|CC|CXX|LD|AS|RUSTC\w*|CARGO_\w+|GOFLAGS|TERMINFO\w*|TERMCAP|TERMPATH|MAGIC|OPENSSL_\w+|SSLKEYLOGFILE|CURL_HOME|WGETRC|NETRC|HOME|XDG_\w+|DBUS_\w+|DOCKER_\w+|KUBECONFIG|KUBE_EDITOR|ANSIBLE_\w+|HOSTALIASES|RES_OPTIONS|MALLOC_\w+|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|FTP_PROXY|ftp_proxy|EX\w*INIT|VIMINIT|VIM|MYVIMRC|EMACSLOADPATH|DISPLAY|POSIXLY_CORRECT|FIGNORE|histchars|HOSTFILE|BASH_LOADABLES_PATH|BASH_XTRACEFD|TMOUT|COMP_\w+|READLINE_\w+)$/;
+  /^(?:PATH|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|BASH_ENV|ENV|BASH_FUNC_\w+.*|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS[0-4]|IFS|CDPATH|GLOBIGNORE|EXECIGNORE|INPUTRC|HISTFILE|SHELL|EDITOR|VISUAL|FCEDIT|PAGER|BROWSER|MANPAGER|MANOPT|SYSTEMD_(?:PAGER|EDITOR|LESS\w*)|LESS|LESSOPEN|LESSCLOSE|LESSKEY\w*|MORE|GIT_\w+|SSH_ASKPASS\w*|SUDO_ASKPASS|SUDO_EDITOR|RSYNC_\w+|CVS_RSH|SVN_\w+|TAR_OPTIONS|GREP_OPTIONS|GZIP|BZIP|XZ_\w+|ZIPOPT|TAPE|PYTHON\w+|PERL\w+|RUBY\w+|GEM_\w+|NODE_\w+|NPM_CONFIG_\w+|npm_config_\w+|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH|LUA_\w+|PHPRC|PHP_INI_SCAN_DIR|R_\w+|TCLLIBPATH|AWKPATH|AWKLIBPATH|MAKEFLAGS|GNUMAKEFLAGS|MAKEFILES|CC|CXX|LD|AS|RUSTC\w*|CARGO_\w+|GOFLAGS|TERMINFO\w*|TERMCAP|TERMPATH|MAGIC|OPENSSL_\w+|SSLKEYLOGFILE|CURL_HOME|WGETRC|NETRC|HOME|XDG_\w+|DBUS_\w+|DOCKER_\w+|KUBECONFIG|KUBE_EDITOR|ANSIBLE_\w+|HOSTALIASES|RES_OPTIONS|MALLOC_\w+|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|FTP_PROXY|ftp_proxy|EX\w*INIT|VIMINIT|VIM|MYVIMRC|EMACSLOADPATH|DISPLAY|POSIXLY_CORRECT|FIGNORE|histchars|HOSTFILE|BASH_LOADABLES_PATH|BASH_XTRACEFD|TMOUT|COMP_\w+|PSQL\w*|PGSYSCONFDIR|PGSERVICEFILE|MYSQL_\w+|SQLITE_\w+|MANPATH|MANROFFOPT|GROFF_\w+|READLINE_\w+)$/;
 /** Of these the harm is none that a guard would not see in the commands themselves. */
 const HARMLESS =
   /^(?:HOME|HTTPS?_PROXY|https?_proxy|DISPLAY|TMOUT|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|PYTHONIOENCODING|PYTHONHASHSEED|NODE_ENV|GIT_TERMINAL_PROMPT|GIT_AUTHOR_\w+|GIT_COMMITTER_\w+|XDG_RUNTIME_DIR|KUBECONFIG|DOCKER_HOST|ANSIBLE_FORCE_COLOR|PERL_BADLANG|CARGO_TERM_COLOR|TMPDIR|POSIXLY_CORRECT)$/;
@@ -277,8 +286,11 @@ export function environment(host: Host, assignment: Glob, context: Context): voi
     host.opaque('a variable is set that is not known', 'env');
     return;
   }
-  if (!DANGEROUS.test(name) || HARMLESS.test(name)) return;
   const value = equals < 0 ? UNKNOWN : assignment.slice(equals + 1);
+  // Programs read their settings from there, and run what these say.
+  if (name === 'HOME' && (constant(value)?.startsWith('/') !== true || isTemporary(value)))
+    host.opaque('HOME is where anybody may have written settings', 'HOME');
+  if (!DANGEROUS.test(name) || HARMLESS.test(name)) return;
   const text = constant(value);
   if (COMMANDS.test(name)) {
     if (text !== null && /^(?:|cat|true|less|more|\/bin\/(?:ba)?sh|\/usr\/bin\/(?:cat|less))$/.test(text)) return;
@@ -397,6 +409,7 @@ const shell: Special = (host, given, context) => {
   let command = false;
   let input = false;
   let interactive = false;
+  let login = false;
   let i = 1;
   for (; i < given.length; i += 1) {
     const word = given[i];
@@ -419,6 +432,7 @@ const shell: Special = (host, given, context) => {
         host.emit(given, context, effects);
         return;
       }
+      if (text === '--login') login = true;
       continue;
     }
     if (!/^[-+][A-Za-z]+$/.test(text)) break;
@@ -426,6 +440,7 @@ const shell: Special = (host, given, context) => {
       if (text.includes('c')) command = true;
       if (text.includes('s')) input = true;
       if (text.includes('i')) interactive = true;
+      if (text.includes('l')) login = true;
     }
     if (/[o]/.test(text) || /O/.test(text)) i += 1;
     // -k, -B and their like change how the text is read.
@@ -438,6 +453,8 @@ const shell: Special = (host, given, context) => {
       host.opaque(`${name}: an option changes how text is read`, name);
     if (text.includes('O')) host.opaque(`${name}: an option changes how text is read`, name);
   }
+  if (interactive) host.obeysFiles(['~/.bashrc', '~/.inputrc', '~/.bash_aliases'], given);
+  if (login) host.obeysFiles(['~/.profile', '~/.bash_profile', '~/.bash_login', '~/.bash_logout', '~/.bashrc'], given);
   const code = given[i];
   if (!READ_AS_BASH.has(name)) {
     host.opaque(`${name} has a language of its own`, name);
@@ -682,6 +699,7 @@ const SPECIAL_WRAPPERS = new Map<string, Special>([
   ['gxargs', xargs],
   ['watch', joined],
   ['parallel', joined],
+  ['sem', joined],
   ['flock', joined],
   ['hyperfine', joined],
   ['machinectl', joined],
