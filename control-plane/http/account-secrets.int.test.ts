@@ -4,24 +4,9 @@ import { test } from 'node:test';
 import { VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
 import type { PublicJwk } from '@sallyport/shared/policy/bundle.ts';
 import { type Api, withApi } from './test-api.ts';
+import { billingBot, corpProvider, crm } from './test-manifests.ts';
 
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
-kind: ServiceAccount
-metadata: { name: billing-bot }
-spec: { groups: [bots], trusts: [ { issuer: "${issuer}", subject: "repo:billing" } ] }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}${billingBot(issuer)}${crm}---
 kind: Role
 metadata: { name: batch }
 spec: { members: { groups: [support], serviceAccounts: [billing-bot] }, resources: { names: [crm] } }

@@ -1,108 +1,24 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
 import { decodeJwt } from 'jose';
-import pino from 'pino';
-import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../control-plane.ts';
+import type { ControlPlaneOptions } from '../control-plane.ts';
 import { hello, nextMessage, TestAgent } from '../grpc/test-agent.ts';
 import { TestIdentityProvider } from '../test-identity-provider.ts';
 import { routeNeeds } from './authorization.ts';
+import { type Api, withApi as withManifests } from './test-api.ts';
+import { billingBot, corpProvider, credential, resource } from './test-manifests.ts';
 
-interface Api {
-  plane: ControlPlane;
-  provider: TestIdentityProvider;
-  lines: string[];
-  call(
-    method: string,
-    path: string,
-    options?: { token?: string | null; body?: unknown; headers?: Record<string, string> },
-  ): Promise<Answer>;
-}
-interface Answer {
-  status: number;
-  headers: Headers;
-  body: Record<string, unknown>;
-}
-
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
-kind: ServiceAccount
-metadata: { name: billing-bot }
-spec: { groups: [bots], trusts: [ { issuer: "${issuer}", subject: "repo:billing" } ] }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm, labels: { env: prod } }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
-kind: Resource
-metadata: { name: vault, labels: { env: secret } }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+const manifests = (
+  issuer: string,
+) => `${corpProvider(issuer)}${billingBot(issuer)}${credential}${resource('crm', 'env: prod')}${resource('vault', 'env: secret')}---
 kind: Role
 metadata: { name: support }
 spec: { members: { groups: [support], serviceAccounts: [billing-bot] }, resources: { names: [crm] } }
 `;
 
-async function withApi(body: (api: Api) => Promise<void>, options: Partial<ControlPlaneOptions> = {}): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'sallyport-api-'));
-  const provider = await TestIdentityProvider.start();
-  const lines: string[] = [];
-  const plane = await startControlPlane({
-    ...{ dataDir: join(dir, 'data'), http: '127.0.0.1:0', grpc: '127.0.0.1:0', env: { PW: 'a-password-0' }, version: 'test' },
-    logger: pino({ level: 'debug' }, { write: line => lines.push(line) }),
-    onFault: error => {
-      throw error;
-    },
-    ...options,
-  });
-  const api: Api = {
-    plane,
-    provider,
-    lines,
-    async call(method, path, { token = plane.adminToken, body: sent, headers = {} } = {}) {
-      const response = await fetch(plane.httpUrl + path, {
-        method,
-        headers: {
-          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-          ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(sent === undefined ? {} : { body: typeof sent === 'string' ? sent : JSON.stringify(sent) }),
-      });
-      // A stream has no end of its own.
-      if (response.headers.get('content-type')?.startsWith('text/event-stream')) await response.body?.cancel();
-      const text = response.bodyUsed ? '' : await response.text();
-      const isJson = (response.headers.get('content-type') ?? '').includes('json');
-      return {
-        status: response.status,
-        headers: response.headers,
-        body: isJson ? (JSON.parse(text) as Record<string, unknown>) : { text },
-      };
-    },
-  };
-  try {
-    const applied = await api.call('POST', '/v1/apply', {
-      body: { manifests: [{ file: join(dir, 'm.yaml'), text: manifests(provider.issuer) }] },
-    });
-    assert.equal(applied.status, 200, JSON.stringify(applied.body));
-    await body(api);
-  } finally {
-    await plane.close();
-    await provider.close();
-    await rm(dir, { recursive: true });
-  }
-}
+const withApi = (body: (api: Api) => Promise<void>, options?: Partial<ControlPlaneOptions>) => withManifests(manifests, body, options);
 
 const ann = { sub: 'a1', email: 'ann@example.com', groups: ['support'] };
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Api, withApi } from './test-api.ts';
+import { corpProvider, crm } from './test-manifests.ts';
 
 const role = (group: string, name = 'support') => `
 kind: Role
@@ -21,19 +22,7 @@ spec:
   resources: { names: [crm] }
   rules: [{ name: writes, match: { statements: [delete] }, action: hold, message: wait, approval: { from: { groups: [dba] } } }]
 `;
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}${crm}---
 kind: AccessPolicy
 metadata: { name: admins }
 spec: { roles: [admin], members: { groups: [platform] } }

@@ -2,17 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Api, withApi } from './test-api.ts';
+import { corpProvider } from './test-manifests.ts';
 
 const role = (name: string, group = 'x') => `
 kind: Role
 metadata: { name: ${name} }
 spec: { members: { groups: [${group}] }, resources: {} }
 `;
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}---
 kind: AccessPolicy
 metadata: { name: admins }
 spec: { roles: [admin], members: { groups: [platform] } }

@@ -3,12 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hello, nextMessage, TestAgent } from '../grpc/test-agent.ts';
 import { type Api, withApi } from './test-api.ts';
+import { corpProvider, crm } from './test-manifests.ts';
 
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}---
 kind: ServiceAccount
 metadata: { name: directory }
 spec: { trusts: [ { issuer: "${issuer}", subject: directory } ] }
@@ -16,15 +13,7 @@ spec: { trusts: [ { issuer: "${issuer}", subject: directory } ] }
 kind: AccessPolicy
 metadata: { name: directory }
 spec: { roles: [admin], members: { serviceAccounts: [directory] } }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+${crm}---
 kind: Role
 metadata: { name: support }
 spec: { members: { groups: [support] }, resources: { names: [crm] } }

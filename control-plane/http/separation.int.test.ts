@@ -9,6 +9,7 @@ import { PrincipalKind } from '@sallyport/proto/gen/sallyport/records/v1/records
 import { hello, TestAgent } from '../grpc/test-agent.ts';
 import { openLogReader } from '../log/log-reader.ts';
 import { type Api, withApi } from './test-api.ts';
+import { corpProvider, credential } from './test-manifests.ts';
 
 const guard = (groups = 'dba', message = 'wait') => `
 kind: Guard
@@ -32,15 +33,7 @@ kind: Role
 metadata: { name: support }
 spec: { members: { groups: [${group}] }, resources: { names: [crm] } }
 `;
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}${credential}---
 kind: AccessPolicy
 metadata: { name: admins }
 spec: { roles: [admin], members: { groups: [platform] } }

@@ -60,7 +60,9 @@ export async function withApi(
         },
         ...(sent === undefined ? {} : { body: typeof sent === 'string' ? sent : JSON.stringify(sent) }),
       });
-      const text = await response.text();
+      // A stream has no end of its own.
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) await response.body?.cancel();
+      const text = response.bodyUsed ? '' : await response.text();
       const isJson = (response.headers.get('content-type') ?? '').includes('json');
       return {
         status: response.status,

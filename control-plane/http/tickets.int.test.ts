@@ -5,24 +5,9 @@ import { VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts
 import type { PublicJwk } from '@sallyport/shared/policy/bundle.ts';
 import { decodeJwt } from 'jose';
 import { type Api, withApi } from './test-api.ts';
+import { billingBot, corpProvider, credential, resource } from './test-manifests.ts';
 
-const manifests = (issuer: string) => `
-kind: IdentityProvider
-metadata: { name: corp }
-spec: { oidc: { issuer: "${issuer}", audiences: [sallyport], subjectClaim: email, groupsClaim: groups } }
----
-kind: ServiceAccount
-metadata: { name: billing-bot }
-spec: { groups: [bots], trusts: [ { issuer: "${issuer}", subject: "repo:billing" } ] }
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm, labels: { env: prod } }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+const manifests = (issuer: string) => `${corpProvider(issuer)}${billingBot(issuer)}${credential}${resource('crm', 'env: prod')}---
 kind: Role
 metadata: { name: reader }
 spec: { members: { groups: [support] }, resources: { names: [crm] } }

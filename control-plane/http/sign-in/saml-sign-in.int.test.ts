@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { inflateRawSync } from 'node:zlib';
 import { VerifyContext, verifyToken } from '@sallyport/shared/identity/verify.ts';
 import { type Api, withApi } from '../test-api.ts';
+import { crm } from '../test-manifests.ts';
 import { assertionXml, encrypted, responseXml, type Said, said, samlSigner, signed } from './saml-provider.testing.ts';
 
 const idp = await samlSigner('idp');
@@ -175,15 +176,7 @@ test('encrypted assertions, for the provider whose manifest has the key; a sessi
 test('the command line signs in by way of the console, once for a code, and gets tickets with its token', () =>
   withApi(
     issuer => `${manifests()}
----
-kind: Credential
-metadata: { name: c }
-spec: { username: u, password: { env: PW } }
----
-kind: Resource
-metadata: { name: crm }
-spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: require } }, credential: c }
----
+${crm}---
 kind: Role
 metadata: { name: support }
 spec: { members: { groups: [support] }, resources: { names: [crm] } }
