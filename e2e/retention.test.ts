@@ -63,7 +63,7 @@ async function age(session: string, days: number): Promise<void> {
 }
 
 async function rowsOf(session: string): Promise<number[]> {
-  const tables = ['session_rows', 'command_rows', 'record_rows'];
+  const tables = ['session_rows', 'command_revisions', 'record_rows'];
   return Promise.all(
     tables.map(async table =>
       Number((await gateway.query<{ n: string }>(`select count() as n from sallyport.${table} where session_id = '${session}'`))[0]?.n),

@@ -149,7 +149,7 @@ test('the reading user of the store reads, and does nothing else', async () => {
   assert.deepEqual(await ask('SELECT count() FROM sallyport.commands'), { ok: true, text: '5' });
   for (const sql of [
     'TRUNCATE TABLE sallyport.record_rows',
-    'ALTER TABLE sallyport.command_rows DELETE WHERE 1',
+    'ALTER TABLE sallyport.command_revisions DELETE WHERE 1',
     "INSERT INTO sallyport.ingest_progress (topic, next_offset) VALUES ('x', 1)",
     "SELECT * FROM file('/etc/passwd', 'LineAsString')",
     "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",

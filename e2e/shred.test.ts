@@ -112,7 +112,7 @@ async function rowsWith(text: string): Promise<number> {
   const [row] = await gateway.query<{ n: string }>(
     `select (select countIf(position(body, '${text}') > 0 or position(encoded, '${text}') > 0) from sallyport.record_rows)
        + (select countIf(position(response_head, '${text}') > 0 or position(arrayStringConcat(parameters), '${text}') > 0 or position(error_text, '${text}') > 0)
-          from sallyport.command_rows) as n`,
+          from sallyport.command_revisions) as n`,
   );
   return Number(row?.n);
 }

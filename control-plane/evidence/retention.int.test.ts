@@ -125,7 +125,7 @@ for (const [what, when] of [
 test('a hold that comes after a run broke off takes sessions off its list again', async () => {
   await session('a', 'sam', 40);
   await session('b', 'pia', 40);
-  const broken = retention(/ALTER TABLE sallyport\.command_rows DELETE/, () => Promise.reject(new Error('the machine died')));
+  const broken = retention(/ALTER TABLE sallyport\.command_revisions DELETE/, () => Promise.reject(new Error('the machine died')));
   await assert.rejects(broken.run(who));
   await hold({ session: 'a' });
   await retention(/never/, () => Promise.resolve()).run(who);

@@ -16,6 +16,7 @@ import type { Logger } from 'pino';
 import { action, type ControlLog, type Provenance } from '../aggregates/control-log.ts';
 import { type LegalHold, retentionAggregate } from '../aggregates/retention.ts';
 import type { SessionStore } from '../ingest/session-store.ts';
+import { noteChangedDays } from '../rollups/roll-up.ts';
 
 export interface RetentionOptions {
   control: Pick<ControlLog, 'execute' | 'catchUp'> & { state: Pick<ControlLog['state'], 'retention' | 'manifest' | 'manifests'> };
@@ -48,7 +49,7 @@ const FIRST_RUN_MS = 60_000;
 const CLOSE_MS = 2000;
 const CATCH_UP_MS = 30_000;
 /** Deleted in one go: a mutation rewrites the parts it touches, so few large ones are best. */
-const TABLES = ['command_rows', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
+const TABLES = ['command_revisions', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
 
 export class Retention {
   readonly #options: RetentionOptions;
@@ -134,7 +135,10 @@ export class Retention {
       const ids = `SELECT session_id FROM sallyport.sessions WHERE ${where} AND NOT ${this.#keptSql(parameters)}`;
       // The list outlives a crash between two tables: what is on it goes.
       await store.command(
-        `INSERT INTO sallyport.expired_sessions (session_id, resource) SELECT session_id, {resource:String} FROM (${ids})`,
+        `INSERT INTO sallyport.expired_sessions (session_id, resource, days)
+         SELECT s.session_id, {resource:String}, r.days FROM (${ids}) AS s
+         LEFT JOIN (SELECT session_id, groupUniqArray(toDate(at)) AS days FROM sallyport.record_rows WHERE session_id IN (${ids}) GROUP BY session_id) AS r
+         ON r.session_id = s.session_id`,
         parameters,
       );
       this.#options.logger.info({ resource, sessions, before: new Date(beforeMs).toISOString() }, 'evidence expired and is deleted');
@@ -146,6 +150,13 @@ export class Retention {
           `ALTER TABLE sallyport.${table} DELETE WHERE session_id IN (SELECT session_id FROM sallyport.expired_sessions WHERE deleted_at IS NULL) SETTINGS mutations_sync = 2`,
         );
       }
+      const days = await store.rows<{ day: string }>(
+        'SELECT DISTINCT toString(arrayJoin(days)) AS day FROM sallyport.expired_sessions WHERE deleted_at IS NULL',
+      );
+      await noteChangedDays(
+        store,
+        days.map(({ day }) => day),
+      );
       await store.command(
         'ALTER TABLE sallyport.expired_sessions UPDATE deleted_at = now() WHERE deleted_at IS NULL SETTINGS mutations_sync = 2',
       );

@@ -19,6 +19,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { openLogReader } from '../log/event-log.ts';
 import { prepareKafka } from '../log/prepare-kafka.ts';
+import { rollUpDays } from '../rollups/roll-up.ts';
 import { ControlWriter } from './control-batch.ts';
 import { KafkaIngest } from './kafka-ingest.ts';
 import { type Figures, serveMetrics } from './metrics.ts';
@@ -36,6 +37,8 @@ const batchBytesMax = 2 * 1024 * 1024;
 const heapMegabytesMax = 256;
 const retryMs = 200;
 const lagLogMs = 60_000;
+/** For one statement, which may copy a month of commands. */
+const migrationTimeoutMs = 6 * 3_600_000;
 
 const log = pino({ name: 'ingest', base: { pid: process.pid } }, pino.destination({ fd: 2, sync: true }));
 
@@ -45,7 +48,12 @@ async function main(): Promise<void> {
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   const store = openSessionStore(options);
-  await prepare(store, stop.signal);
+  const patient = openSessionStore({ ...options, requestTimeoutMs: migrationTimeoutMs });
+  try {
+    await prepare(patient, stop.signal);
+  } finally {
+    await patient.close();
+  }
   const say: FollowerLog = (level, fields, message) => log[level](fields, message);
   const source = options.kafka === null ? fromFiles(options.log, store, say) : await fromKafka(options.kafka, store, say);
   const { figures } = source;
@@ -63,7 +71,7 @@ async function main(): Promise<void> {
     }
   }, lagLogMs);
   try {
-    await source.run(stop.signal);
+    await Promise.all([source.run(stop.signal), rollUpDays({ store, log: say }, stop.signal)]);
   } finally {
     stop.abort();
     clearInterval(reporter);

@@ -16,6 +16,9 @@ export interface Migration {
   statements: readonly string[];
 }
 
+/** A statement with it is run for each month of `command_rows`, the newest first: all at once would take the store's memory and patience. */
+const eachMonth = '{month:UInt32}';
+
 const folder = new URL('./migrations/', import.meta.url);
 
 /** The migrations in order. */
@@ -70,7 +73,8 @@ export async function migrate(store: SessionStore, migrations: readonly Migratio
           `Statement ${index + 1} of ${name} is not the one that this store was made with. Put the file back and write a new migration.`,
         );
       }
-      await store.command(statement);
+      if (!statement.includes(eachMonth)) await store.command(statement);
+      else for (const month of await monthsOfCommands(store)) await store.command(statement, { month });
       await store.command(
         'INSERT INTO sallyport.schema_migrations (version, statement, name, checksum) VALUES ({version:UInt32}, {statement:UInt32}, {name:String}, {checksum:String})',
         { version, statement: index, name, checksum },
@@ -79,4 +83,9 @@ export async function migrate(store: SessionStore, migrations: readonly Migratio
     }
   }
   return ran;
+}
+
+async function monthsOfCommands(store: SessionStore): Promise<number[]> {
+  const rows = await store.rows<{ month: number }>('SELECT DISTINCT toYYYYMM(at) AS month FROM sallyport.command_rows ORDER BY month DESC');
+  return rows.map(({ month }) => month);
 }

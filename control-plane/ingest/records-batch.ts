@@ -10,6 +10,7 @@
 import { hash } from 'node:crypto';
 import type { Command, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import type { Entry } from '../log/event-log.ts';
+import { noteChangedDays } from '../rollups/roll-up.ts';
 import { bodyJson } from './body-json.ts';
 import { type DeadLetter, type DecodedRecord, decodeEntry } from './decode.ts';
 import {
@@ -65,6 +66,8 @@ export class RecordsWriter {
   readonly #commands = new BlockWriter(commandColumns);
   readonly #approvals = new BlockWriter(approvalEventColumns);
   readonly #deadLetters = new BlockWriter(deadLetterColumns);
+  /** Those of the batch's commands. */
+  readonly #days = new Set<string>();
 
   constructor(store: SessionStore) {
     this.#store = store;
@@ -84,6 +87,7 @@ export class RecordsWriter {
       throw error;
     } finally {
       for (const block of [this.#records, this.#sessions, this.#commands, this.#approvals, this.#deadLetters]) block.reset();
+      this.#days.clear();
     }
   }
 
@@ -109,8 +113,8 @@ export class RecordsWriter {
     for (const record of [...fresh, ...again]) this.#noteApproval(record);
     // A session is shown before its commands.
     await this.#insertSessions(sessionRows);
-    for (const row of commandRows) this.#commands.add(row);
-    await this.#insert('sallyport.command_rows', this.#commands);
+    for (const row of commandRows) this.#addCommand(row);
+    await this.#insert('sallyport.command_revisions', this.#commands);
     await this.#redo(redo);
     for (const letter of deadLetters) {
       this.#deadLetters.add({
@@ -126,6 +130,12 @@ export class RecordsWriter {
     }
     await this.#insert('sallyport.approval_event_rows', this.#approvals);
     await this.#insert('sallyport.dead_letter_rows', this.#deadLetters);
+    // Before this batch counts as written, and after its commands are: what is added up of a day that is over is not right any more.
+    const today = dayOf(BigInt(Date.now()) * 1000n);
+    await noteChangedDays(
+      this.#store,
+      [...this.#days].filter(day => day < today),
+    );
     this.#memory.settle(touched);
     return { records: fresh.length, doubles, deadLetters: deadLetters.length };
   }
@@ -299,11 +309,16 @@ export class RecordsWriter {
       if (response !== undefined) this.#memory.get(sessionId)?.open.delete(seq);
       const ended = (facts.get(sessionId)?.ended ?? null) !== null;
       const outcome: Outcome = response !== undefined ? { state: 'answered', response } : { state: ended ? 'abandoned' : 'open' };
-      this.#commands.add(commandRow(sessionId, context, seq, command, outcome));
+      this.#addCommand(commandRow(sessionId, context, seq, command, outcome));
       // Where the principal has no name, the row is the one that was written before.
-      if (withdraw && context.principal !== '') this.#commands.add(withdrawnCommandRow(sessionId, seq, command));
+      if (withdraw && context.principal !== '') this.#addCommand(withdrawnCommandRow(sessionId, seq, command));
     }
-    await this.#insert('sallyport.command_rows', this.#commands);
+    await this.#insert('sallyport.command_revisions', this.#commands);
+  }
+
+  #addCommand(row: CommandRow): void {
+    this.#commands.add(row);
+    this.#days.add(dayOf(row.at));
   }
 
   async #insertSessions(rows: ReadonlyMap<string, SessionRow>): Promise<void> {
@@ -397,6 +412,11 @@ function addFraming(facts: Map<string, SessionFacts>, { sessionId, message }: St
 
 function noFacts(sessionId: string): SessionFacts {
   return { sessionId, started: null, refused: null, ended: null };
+}
+
+/** @param at microseconds since 1970. @returns YYYY-MM-DD, in UTC. */
+function dayOf(at: bigint): string {
+  return new Date(Number(at / 1000n)).toISOString().slice(0, 10);
 }
 
 function sha256(record: DecodedRecord): string {

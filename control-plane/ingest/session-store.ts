@@ -14,6 +14,8 @@ export interface SessionStoreOptions {
   url: string;
   username: string;
   password: string;
+  /** How long a statement may take; what moves a whole table takes longer than what ingest does otherwise. */
+  requestTimeoutMs?: number;
 }
 
 export interface SessionStore {
@@ -26,7 +28,7 @@ export interface SessionStore {
   close(): Promise<void>;
 }
 
-const requestTimeoutMs = 120_000;
+const defaultTimeoutMs = 120_000;
 
 /** @throws nothing; whether the store is there shows at the first call. */
 export function openSessionStore(options: SessionStoreOptions): SessionStore {
@@ -36,7 +38,7 @@ export function openSessionStore(options: SessionStoreOptions): SessionStore {
     username: options.username,
     password: options.password,
     application: 'sallyport-ingest',
-    request_timeout: requestTimeoutMs,
+    request_timeout: options.requestTimeoutMs ?? defaultTimeoutMs,
     max_open_connections: 4,
     keep_alive: { enabled: true, idle_socket_ttl: 2_500 },
     compression: { request: !local, response: false },

@@ -4,6 +4,7 @@
  */
 import { type ClickHouseClient, ClickHouseError } from '@clickhouse/client';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { rolledUpDays } from '../rollups/period.ts';
 import { PARAMETERS, type ParameterName, type Question } from './question.ts';
 
 export interface Answer {
@@ -101,9 +102,13 @@ export async function ask(
   limit: number,
 ): Promise<Answer> {
   try {
+    const { since, until } = parameters;
+    const rows = async (query: string, query_params: Record<string, unknown>) =>
+      await (await client.query({ query, query_params, format: 'JSONEachRow' })).json<{ day: string; build: string }>();
+    const rolledUp = since === undefined || until === undefined ? {} : await rolledUpDays(rows, since, until);
     const result = await client.query({
       query: `${question.query}\nLIMIT {answerLimit:UInt32}`,
-      query_params: { ...parameters, answerLimit: limit + 1 },
+      query_params: { ...parameters, ...rolledUp, answerLimit: limit + 1 },
       format: 'JSONCompact',
       clickhouse_settings: {
         max_execution_time: timeoutSeconds,

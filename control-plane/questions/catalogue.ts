@@ -4,7 +4,11 @@
  *
  * Conditions on optional values are written `({person:String} = '' OR principal = {person:String})`: the store folds the first half
  * away before it plans, so that its index is used.
+ *
+ * What is added up over commands comes from the days' roll-ups, and lists of commands look only at days that have some
+ * (control-plane/rollups).
  */
+import { CLASSES, COLUMNS, FINDINGS, ofPeriod, onDays, onLargestDays, ROWS_CHANGED, USE, WRITES } from '../rollups/rollups.ts';
 import type { Question } from './question.ts';
 
 const PERIOD = "at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6, 'UTC')}";
@@ -33,10 +37,9 @@ export const QUESTIONS: readonly Question[] = [
     },
     parameters: ['since', 'until', 'person', 'resource'],
     chart: { kind: 'bar', x: 'principal', y: 'commands' },
-    query: `SELECT principal, any(principal_kind) AS kind, resource, uniqExact(session_id) AS sessions, count() AS commands,
-  countIf(decision = 'deny') AS refused, countIf(approval_id != '') AS held, sum(rows) AS rows_seen, sum(masked_values) AS masked_values, min(at) AS first_use, max(at) AS last_use
-FROM sallyport.commands
-WHERE ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT principal, any(principal_kind) AS kind, resource, uniqExactMerge(session_ids) AS sessions, sum(asked) AS commands,
+  sum(denied) AS refused, sum(held) AS held, sum(row_sum) AS rows_seen, sum(masked_sum) AS masked_values, min(first_at) AS first_use, max(last_at) AS last_use
+FROM ${ofPeriod(USE, PERIOD, [PERSON, RESOURCE])} AS use
 GROUP BY principal, resource
 ORDER BY commands DESC, principal, resource`,
   },
@@ -57,7 +60,8 @@ ORDER BY commands DESC, principal, resource`,
   has(data_classes, concat('column:', column)) AS masked, rows, approvers, approval_id, role, client_address, text, session_id, seq
 FROM sallyport.commands
 WHERE status IN ('ok', 'error', 'cancelled', 'aborted') AND rows > 0 AND ${READS_COLUMN} AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
-ORDER BY at, session_id, seq`,
+  AND ${onDays(COLUMNS, 'times', [COLUMN, PERSON, RESOURCE])}
+ORDER BY at, session_id, seq, column`,
   },
   {
     name: 'columns-read',
@@ -70,10 +74,9 @@ ORDER BY at, session_id, seq`,
       HIPAA: ['164.312(b)', '164.528'],
     },
     parameters: ['since', 'until', 'column', 'person', 'resource'],
-    query: `SELECT resource, column, principal, any(principal_kind) AS kind, count() AS times, countIf(masked) AS masked_times, countIf(NOT masked) AS clear_times,
-  sum(rows) AS rows_seen, min(at) AS first_use, max(at) AS last_use
-FROM sallyport.who_saw
-WHERE ${PERIOD} AND ${COLUMN} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT resource, column, principal, any(principal_kind) AS kind, sum(seen.times) AS times, sumIf(seen.times, masked) AS masked_times,
+  sumIf(seen.times, NOT masked) AS clear_times, sum(row_sum) AS rows_seen, min(first_at) AS first_use, max(last_at) AS last_use
+FROM ${ofPeriod(COLUMNS, PERIOD, [COLUMN, PERSON, RESOURCE])} AS seen
 GROUP BY resource, column, principal
 ORDER BY resource, column, rows_seen DESC, principal`,
   },
@@ -91,7 +94,7 @@ ORDER BY resource, column, rows_seen DESC, principal`,
     parameters: ['since', 'until', 'person', 'resource'],
     query: `SELECT at, what, principal, principal_kind, client_address, resource, agent, rule, reason, text, session_id, seq
 FROM sallyport.refusals
-WHERE ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+WHERE ${PERIOD} AND ${PERSON} AND ${RESOURCE} AND (what = 'login' OR ${onDays(USE, 'refused', [PERSON, RESOURCE])})
 ORDER BY at, session_id, seq`,
   },
   {
@@ -264,11 +267,10 @@ ORDER BY log_offset`,
       HIPAA: ['164.312(a)(1)', '164.502(b)'],
     },
     parameters: ['since', 'until', 'person', 'resource'],
-    query: `SELECT resource, column, principal, any(principal_kind) AS kind, any(role) AS role, count() AS times, sum(rows) AS rows_seen, groupUniqArrayArray(approvers) AS approvers,
-  min(at) AS first_use, max(at) AS last_use
-FROM sallyport.who_saw
-WHERE NOT masked AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
-  AND (resource, column) IN (SELECT resource, column FROM sallyport.who_saw WHERE masked AND ${PERIOD})
+    query: `SELECT resource, column, principal, any(principal_kind) AS kind, any(role) AS role, sum(seen.times) AS times, sum(row_sum) AS rows_seen,
+  groupUniqArrayArray(approved_by) AS approvers, min(first_at) AS first_use, max(last_at) AS last_use
+FROM ${ofPeriod(COLUMNS, PERIOD, ['NOT masked', PERSON, RESOURCE])} AS seen
+WHERE (resource, column) IN (SELECT resource, column FROM ${ofPeriod(COLUMNS, PERIOD, ['masked'])})
 GROUP BY resource, column, principal
 ORDER BY rows_seen DESC, resource, column, principal`,
   },
@@ -285,9 +287,8 @@ ORDER BY rows_seen DESC, resource, column, principal`,
     },
     parameters: ['since', 'until', 'person', 'resource'],
     chart: { kind: 'bar', x: 'class', y: 'commands' },
-    query: `SELECT arrayJoin(data_classes) AS class, principal, resource, count() AS commands, sum(masked_values) AS values_in_these_commands, min(at) AS first, max(at) AS last
-FROM sallyport.commands
-WHERE notEmpty(data_classes) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT class, principal, resource, sum(times) AS commands, sum(masked_sum) AS values_in_these_commands, min(first_at) AS first, max(last_at) AS last
+FROM ${ofPeriod(CLASSES, PERIOD, [PERSON, RESOURCE])} AS found
 GROUP BY class, principal, resource
 ORDER BY commands DESC, class, principal`,
   },
@@ -298,13 +299,8 @@ ORDER BY commands DESC, class, principal`,
       'One row for each detector and column read by commands in which it fired. Name the column in a DataPolicy, and it is masked by rule.',
     controls: { 'SOC 2': ['C1.1'], 'ISO 27001': ['A.5.12', 'A.8.12'], 'PCI DSS 4': ['12.5.2', 'A3.2.5'], HIPAA: ['164.308(a)(1)(ii)(A)'] },
     parameters: ['since', 'until', 'resource'],
-    query: `SELECT resource, column, detector, count() AS commands, uniqExact(principal) AS people, max(at) AS last
-FROM (
-    SELECT at, resource, principal, arrayJoin(arrayFilter(d -> NOT startsWith(d, 'column:'), data_classes)) AS detector,
-      arrayJoin(arrayFilter(c -> NOT has(data_classes, concat('column:', c)), columns_read)) AS column
-    FROM sallyport.commands
-    WHERE ${PERIOD} AND ${RESOURCE} AND notEmpty(data_classes)
-)
+    query: `SELECT resource, column, detector, sum(times) AS commands, uniqExact(principal) AS people, max(last_at) AS last
+FROM ${ofPeriod(FINDINGS, PERIOD, [RESOURCE])} AS found
 GROUP BY resource, column, detector
 ORDER BY commands DESC, resource, column, detector`,
   },
@@ -316,7 +312,7 @@ ORDER BY commands DESC, resource, column, detector`,
     parameters: ['since', 'until', 'person', 'resource'],
     query: `SELECT at, principal, resource, inferences, decision, rule, rows, text, session_id, seq
 FROM sallyport.commands
-WHERE notEmpty(inferences) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+WHERE notEmpty(inferences) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE} AND ${onDays(USE, 'inferring', [PERSON, RESOURCE])}
 ORDER BY at, session_id, seq`,
   },
   {
@@ -332,7 +328,7 @@ ORDER BY at, session_id, seq`,
     parameters: ['since', 'until', 'person', 'resource'],
     query: `SELECT at, principal, delegation, resource, statements, objects, decision, status, rows, tag, approvers, text, session_id, seq
 FROM sallyport.commands
-WHERE hasAny(statements, ['insert', 'update', 'delete', 'merge', 'truncate', 'drop', 'alter', 'create', 'grant', 'revoke', 'copy-from']) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+WHERE hasAny(statements, ${WRITES}) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE} AND ${onDays(USE, 'writing', [PERSON, RESOURCE])}
 ORDER BY at, session_id, seq`,
   },
   {
@@ -342,10 +338,9 @@ ORDER BY at, session_id, seq`,
       'One row for each workload, or program that acted for a person, and kind of statement. `delegation` says who acted for whom.',
     controls: { 'SOC 2': ['CC6.1'], 'ISO 27001': ['A.5.16', 'A.8.2'], 'PCI DSS 4': ['7.2.5', '8.6.1'], HIPAA: ['164.312(a)(2)(i)'] },
     parameters: ['since', 'until', 'person', 'resource'],
-    query: `SELECT principal, delegation, resource, arrayStringConcat(arraySort(arrayDistinct(statements)), ', ') AS statement_kinds, count() AS commands,
-  countIf(decision = 'deny') AS refused, sum(rows) AS rows_seen, sum(masked_values) AS masked_values, max(at) AS last_use
-FROM sallyport.commands
-WHERE (principal_kind = 'workload' OR notEmpty(delegation)) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT principal, delegation, resource, statement_kinds, sum(asked) AS commands,
+  sum(denied) AS refused, sum(row_sum) AS rows_seen, sum(masked_sum) AS masked_values, max(last_at) AS last_use
+FROM ${ofPeriod(USE, PERIOD, ["(principal_kind = 'workload' OR notEmpty(delegation))", PERSON, RESOURCE])} AS use
 GROUP BY principal, delegation, resource, statement_kinds
 ORDER BY commands DESC, principal, statement_kinds`,
   },
@@ -362,7 +357,8 @@ ORDER BY commands DESC, principal, statement_kinds`,
     parameters: ['since', 'until', 'rows', 'person', 'resource'],
     query: `SELECT at, principal, principal_kind, resource, rows, bytes, masked_values, columns_read, client_address, text, session_id, seq
 FROM sallyport.commands
-WHERE rows >= {rows:UInt64} AND NOT hasAny(statements, ['insert', 'update', 'delete', 'merge']) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+WHERE rows >= {rows:UInt64} AND NOT hasAny(statements, ${ROWS_CHANGED}) AND ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+  AND ${onLargestDays([PERSON, RESOURCE])}
 ORDER BY rows DESC, at, session_id, seq`,
   },
   {
@@ -372,9 +368,8 @@ ORDER BY rows DESC, at, session_id, seq`,
     controls: { 'SOC 2': ['CC7.2'], 'ISO 27001': ['A.8.16'], 'PCI DSS 4': ['10.4.1'], HIPAA: ['164.308(a)(1)(ii)(D)'] },
     parameters: ['since', 'until', 'person', 'resource'],
     chart: { kind: 'line', x: 'day', y: 'commands' },
-    query: `SELECT toDate(at) AS day, count() AS commands, uniqExact(principal) AS people, countIf(decision = 'deny') AS refused, countIf(approval_id != '') AS held, sum(masked_values) AS masked_values
-FROM sallyport.commands
-WHERE ${PERIOD} AND ${PERSON} AND ${RESOURCE}
+    query: `SELECT day, sum(asked) AS commands, uniqExact(principal) AS people, sum(denied) AS refused, sum(held) AS held, sum(masked_sum) AS masked_values
+FROM ${ofPeriod(USE, PERIOD, [PERSON, RESOURCE])} AS use
 GROUP BY day
 ORDER BY day`,
   },

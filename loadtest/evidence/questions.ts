@@ -23,7 +23,7 @@ const DAY_MS = 86_400_000;
 
 /** Commands from..to-1 of `all`, spread over the year before now: 300 people, 40 resources, and texts, columns and answers as they come. */
 export function commandsSql(from: number, to: number, all: number): string {
-  return `INSERT INTO sallyport.command_rows
+  return `INSERT INTO sallyport.command_revisions
   (session_id, seq, at, revision, agent, resource, protocol, principal, principal_kind, groups, client_address, kind, text, fingerprint, objects,
    columns_read, decision, rule, status, rows, bytes, masked_values, data_classes, duration_us, response_head, response_sha256, answered_at, role,
    issuer, database, statements, text_sha256, tag)
@@ -96,16 +96,16 @@ export async function run({ rows, rounds }: { rows: number; rounds: number }): P
   }
 
   async function measured(count: number): Promise<{ seconds: Map<string, number>; bytes: number }> {
-    for (const table of ['command_rows', 'session_rows']) await tables.command(`TRUNCATE TABLE sallyport.${table}`);
+    for (const table of ['command_revisions', 'session_rows']) await tables.command(`TRUNCATE TABLE sallyport.${table}`);
     for (let from = 0; from < count; from += CHUNK) {
       await tables.command(commandsSql(from, Math.min(count, from + CHUNK), count));
       console.error(`  ${Math.min(count, from + CHUNK)} of ${count} commands made`);
     }
     await tables.command(sessionsSql(count));
     // As the store does by itself with what is older than an hour: one part a month.
-    for (const table of ['command_rows', 'session_rows']) await tables.command(`OPTIMIZE TABLE sallyport.${table} FINAL`);
+    for (const table of ['command_revisions', 'session_rows']) await tables.command(`OPTIMIZE TABLE sallyport.${table} FINAL`);
     const sizes = await tables.rows<{ bytes: string }>(
-      "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'sallyport' AND table = 'command_rows' AND active",
+      "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'sallyport' AND table = 'command_revisions' AND active",
     );
     const seconds = new Map<string, number>();
     for (const question of QUESTIONS) {
