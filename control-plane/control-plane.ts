@@ -253,7 +253,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const channels = new Channels({
       ...{ control, keys, dataDir, logger, clock, consoleUrl },
       answering: {
-        signedIn: name => signIn.sessions.personsNamed(name).filter(person => !control.state.isBlocked(person.name)),
+        signedIn: name =>
+          signIn.sessions
+            .personsNamed(name)
+            .filter(person => !control.state.isBlocked(person.name))
+            .map(person => control.state.asInDirectory(person)),
         answer: (id, answer, principal, { channel, requestId, address: authorAddress }) => {
           const { name: author, issuer, subject } = principal;
           const reason = `in Slack, channel ${channel}`;

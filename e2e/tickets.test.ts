@@ -253,3 +253,36 @@ test('a directory that deactivates a person ends their session, and lets them in
   while (psql(token).answer !== '42' && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 100));
   assert.equal(psql(token).answer, '42');
 });
+
+test('a directory that takes a person out of a group ends the session that relied on it; a token that still says so opens none', async () => {
+  const { api, adminToken } = gateway.endpoints();
+  const scim = async (method: string, where: string, body: object) => {
+    const answer = await fetch(`${api}/scim/v2${where}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/scim+json' },
+      body: JSON.stringify(body),
+    });
+    assert.ok(answer.ok, `${method} ${answer.status}`);
+    return answer.status === 204 ? { id: '' } : ((await answer.json()) as { id: string });
+  };
+  const name = 'nina@example.com';
+  const token = await issuer.token({ ...people.support, sub: 'nina', email: name, groups: [] });
+  assert.match(psql(token).error, /the token was not accepted|no access|denied/);
+  const { id: user } = await scim('POST', '/Users', { userName: name });
+  const { id: group } = await scim('POST', '/Groups', { displayName: 'support', members: [{ value: user }] });
+  const deadline = Date.now() + 60_000;
+  while (psql(token).answer !== '42' && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 50));
+  assert.equal(psql(token).answer, '42', 'the directory gives what the token does not say');
+  const child = spawn('psql', ['-XAt'], { env: psqlEnvironment(token), stdio: ['pipe', 'pipe', 'pipe'] });
+  let told = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (told += chunk.toString()));
+  const ended = new Promise<number>(resolve => child.once('close', () => resolve(performance.now())));
+  child.stdin.write('select 40 + 2;\n');
+  while (!told.includes('42')) await new Promise(resolve => setTimeout(resolve, 20));
+  child.stdin.write('select pg_sleep(60);\n');
+  await scim('PATCH', `/Groups/${group}`, { Operations: [{ op: 'remove', path: `members[value eq "${user}"]` }] });
+  const answeredAt = performance.now();
+  console.log(`the session ended ${Math.round((await ended) - answeredAt)} ms after the directory had been answered`);
+  const claiming = await issuer.token({ ...people.support, sub: 'nina', email: name, groups: ['support'] });
+  for (const each of [token, claiming]) assert.equal(psql(each).answer, '');
+});

@@ -14,6 +14,7 @@ const lease = (more: Partial<Record<keyof LeaseState, unknown>> = {}) =>
     expiresAtMs: Number.MAX_SAFE_INTEGER,
     resources: new Map([['crm', {}]]),
     admit: () => ({ admitted: true, role: 'r', session: {} }),
+    principalOf: (verified: Principal) => verified,
     ...more,
   }) as unknown as LeaseState;
 
@@ -31,6 +32,18 @@ const ask = (more: Partial<Parameters<typeof authorise>[0]> = {}) =>
   });
 
 describe('authorisation', () => {
+  test('is asked of somebody in the groups in which the lease has them, and keeps what the token said', async () => {
+    const groupsAsked: (readonly string[])[] = [];
+    const admit: LeaseState['admit'] = asked => {
+      groupsAsked.push(asked.groups);
+      return { admitted: true, role: 'r', session: {} };
+    };
+    const outcome = await ask({ lease: lease({ admit, principalOf: (verified: Principal) => ({ ...verified, groups: ['dba'] }) }) });
+    assert.ok(outcome.authorised);
+    const grant = outcome.authorization.consume();
+    assert.deepEqual([groupsAsked, grant.principal.groups, grant.verified.groups], [[['dba']], ['dba'], []]);
+  });
+
   test('opens one session', async () => {
     const outcome = await ask();
     assert.ok(outcome.authorised);

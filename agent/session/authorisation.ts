@@ -21,6 +21,8 @@ export interface Grant {
   readonly lease: LeaseState;
   readonly resource: ResourceState;
   readonly principal: Principal;
+  /** As the token has them, without what the lease says of their groups. */
+  readonly verified: Principal;
   readonly tokenId: string;
   /** The role that the token is for; absent: any. */
   readonly onlyRole?: string;
@@ -76,7 +78,8 @@ export async function authorise(request: AuthorisationRequest): Promise<Authoris
     return { authorised: false, code: 'TOKEN_CHECK_FAILED', reason: `the token could not be checked: ${errorText(error)}` };
   }
   if (!verdict.ok) return { authorised: false, code: verdict.code, reason: verdict.reason };
-  const { principal, tokenId } = verdict;
+  const { principal: verified, tokenId } = verdict;
+  let principal = verified;
   const refused = (code: string, reason: string): AuthorisationOutcome => ({ authorised: false, code, reason, principal });
   try {
     const { lease, now } = request;
@@ -89,12 +92,13 @@ export async function authorise(request: AuthorisationRequest): Promise<Authoris
     if (lease === null) return refused('NO_LEASE', 'the agent has no lease');
     if (lease.expiresAtMs <= now.getTime())
       return refused('LEASE_EXPIRED', 'the agent\u2019s lease has expired and the control plane has not renewed it');
+    principal = lease.principalOf(verified);
     const resource = lease.resources.get(request.resource);
     if (resource === undefined) return refused('UNKNOWN_RESOURCE', 'the lease does not hold this resource');
     const onlyRole = verdict.bounds?.role;
     const admission = lease.admit(principal, request.resource, request.depth, now, onlyRole);
     if (!admission.admitted) return refused(admission.code, admission.reason);
-    const grant = { lease, resource, principal, tokenId, admission, ...(onlyRole === undefined ? {} : { onlyRole }) };
+    const grant = { lease, resource, principal, verified, tokenId, admission, ...(onlyRole === undefined ? {} : { onlyRole }) };
     return { authorised: true, authorization: new SessionAuthorization(MAKER, grant) };
   } catch (error) {
     return refused('ADMISSION_FAILED', `the admission could not be decided: ${errorText(error)}`);

@@ -13,6 +13,7 @@ import {
   mergeKnownCredentials,
 } from '@sallyport/shared/detectors/known-credentials.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { type DirectoryGroups, directoryGroups, inDirectory } from '@sallyport/shared/identity/directory-groups.ts';
 import { type AccessAdmission, type AccessGrant, admitWithGrants, rolesWithGrants } from '@sallyport/shared/policy/access-grants.ts';
 import { type CompiledPolicy, compilePolicy } from '@sallyport/shared/policy/compile.ts';
 import { type SessionPolicy, sessionPolicy } from '@sallyport/shared/policy/decide.ts';
@@ -63,6 +64,7 @@ export class LeaseState {
   readonly #grants: readonly AccessGrant[];
   readonly #exemptGroups: ReadonlySet<string>;
   readonly #blockedPeople: ReadonlySet<string>;
+  readonly #directory: DirectoryGroups;
   readonly #known: KnownCredentials;
   /** By value: what the agent logs in with. */
   readonly #held: KnownCredentials;
@@ -80,6 +82,7 @@ export class LeaseState {
     this.#grants = lease.bundle.grants ?? [];
     this.#policy = compilePolicy({ ...lease.bundle, roles: rolesWithGrants(lease.bundle.roles, this.#grants) });
     this.#blockedPeople = new Set(lease.bundle.blockedPeople);
+    this.#directory = directoryGroups(lease.bundle.directoryGroups);
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
@@ -95,6 +98,11 @@ export class LeaseState {
     }
     this.resources = resources;
     this.problems = problems;
+  }
+
+  /** Whom a token has named, in the groups in which the directory has them: what admission and policy are asked about. */
+  principalOf(verified: Principal): Principal {
+    return inDirectory(verified, this.#directory);
   }
 
   /** @param onlyRole the one role that may admit; absent: any. */

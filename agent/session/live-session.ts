@@ -40,7 +40,8 @@ function contentsOf(sessionId: string, audit: AuditPolicySpec, key: ContentKey |
 
 export class LiveSession {
   readonly id: string;
-  readonly principal: Principal;
+  /** In the groups that they are in by the lease in force. */
+  principal: Principal;
   readonly resource: ResourceState;
   readonly clientAddress: string;
   readonly protocol: string;
@@ -65,6 +66,7 @@ export class LiveSession {
   sshAccess: RoleSsh | undefined;
 
   readonly #gateway: Gateway;
+  readonly #verified: Principal;
   /** The approval that gives the role for a time; null: it is the principal's own. */
   #access: AccessGrant | null;
   #maxDurationMs: number | undefined;
@@ -80,6 +82,7 @@ export class LiveSession {
     this.#gateway = gateway;
     this.id = uuidv7(now);
     this.principal = grant.principal;
+    this.#verified = grant.verified;
     this.resource = grant.resource;
     this.clientAddress = options.clientAddress;
     this.protocol = options.protocol;
@@ -140,6 +143,7 @@ export class LiveSession {
   /** Takes a new lease into force, or ends the session when it no longer admits the principal. */
   takeLease(lease: LeaseState, depth: Parameters<LeaseState['admit']>[2], now: Date): void {
     if (this.#ended) return;
+    this.principal = lease.principalOf(this.#verified);
     const admission = lease.resources.has(this.resource.name)
       ? lease.admit(this.principal, this.resource.name, depth, now, this.#onlyRole)
       : null;

@@ -90,6 +90,8 @@ export type ApprovalRequest =
       policyAuthors: readonly Author[];
       /** Names of those who have approved, and were taken out of the directory since. */
       keptOut: readonly string[];
+      /** Groups that those who have approved are in by now, in their order; absent: as when they did. */
+      earlierGroups?: readonly (readonly string[])[];
       /** Who must approve by the policy as it is now; null: what was asked stands alone. */
       ruleNow: { groups: string[]; quorum: number } | null;
     }
@@ -145,9 +147,12 @@ export const approvalAggregate: Aggregate<ApprovalState, ApprovalRequest, Approv
           return grant();
         const isKeptOut = ({ name }: Approver) => request.keptOut.some(each => sameName(each, name));
         if (isKeptOut(request.approver)) return hidden;
-        // Who was taken out meanwhile does not count, and a rule that asks for more than it did is asked as well.
-        const disregarded = state.approvers.filter(isKeptOut).map(({ name }) => name);
-        const counting = [...state.approvers.filter(each => !isKeptOut(each)), request.approver];
+        const asked = new Set([...state.question.groups, ...(request.ruleNow?.groups ?? [])]);
+        const earlier = state.approvers.map((each, at) => ({ ...each, groups: [...(request.earlierGroups?.[at] ?? each.groups)] }));
+        const counts = (each: Approver) => !isKeptOut(each) && each.groups.some(group => asked.has(group));
+        // Who was taken out meanwhile, of the directory or of the groups that are asked, does not count, and a rule that asks for more than it did is asked as well.
+        const disregarded = earlier.filter(each => !counts(each)).map(({ name }) => name);
+        const counting = [...earlier.filter(counts), request.approver];
         const complete = quorumReached(state.question, counting) && (request.ruleNow === null || quorumReached(request.ruleNow, counting));
         return grant({
           type: 'ApprovalGiven',

@@ -1,12 +1,13 @@
 /**
- * The request to approve, made of the state that it is decided on: who has shaped the policy, who was taken out of the directory, how the
- * rule reads now. None of it may be older than the approval itself, so the event says at which state it was decided
+ * The request to approve, made of the state that it is decided on: who has shaped the policy, who was taken out of the directory or of a
+ * group of it, how the rule reads now. None of it may be older than the approval itself, so the event says at which state it was decided
  * (control-log.ts, `looksAt`), and a change that gets in between has it decided again, at whatever replica.
  */
 import type { ApprovalSpec, Manifest } from '@sallyport/shared/policy/model.ts';
 import { accountSecretAggregate } from './account-secret.ts';
 import type { ApprovalQuestion, ApprovalRequest, Approver } from './approval.ts';
 import { type Rejection, reject } from './decider.ts';
+import { groupAggregate } from './group.ts';
 import { manifestKinds } from './manifest.ts';
 import { policyAuthors, shapesAudit } from './policy-authors.ts';
 import type { Projection } from './projection.ts';
@@ -23,9 +24,13 @@ export const approvingLooksAt: readonly string[] = [
   manifestKinds.ServiceAccount,
   accountSecretAggregate.name,
   userAggregate.name,
+  groupAggregate.name,
 ];
 
-export function approveRequest(all: Projection, id: string, approver: Approver, nowMs: number): ApprovalRequest | Rejection {
+export function approveRequest(all: Projection, id: string, asked: Approver, nowMs: number): ApprovalRequest | Rejection {
+  const groupsNow = ({ name, issuer, subject, groups }: Approver) =>
+    all.asInDirectory({ kind: 'person', name, issuer, subject, groups, delegation: [] }).groups;
+  const approver = { ...asked, groups: groupsNow(asked) };
   const approval = all.approval(id);
   const question = approval.status === 'unknown' ? undefined : approval.question;
   if (question?.access !== undefined && shapesAudit(all, question.principal, question.resource, nowMs)) {
@@ -41,6 +46,7 @@ export function approveRequest(all: Projection, id: string, approver: Approver, 
     approver,
     policyAuthors: policyAuthors(all, id, approver, nowMs),
     keptOut: [...earlier, approver].filter(({ name }) => all.isBlocked(name)).map(({ name }) => name),
+    earlierGroups: earlier.map(groupsNow),
     ruleNow: question === undefined ? null : ruleNow(all, question),
   };
 }

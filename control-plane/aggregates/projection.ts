@@ -6,8 +6,9 @@
  * This file does no I/O; control-log.ts reads and appends.
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import { type DirectoryGroup, inDirectory } from '@sallyport/shared/identity/directory-groups.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import type { Kind, Manifest } from '@sallyport/shared/policy/model.ts';
+import type { Kind, Manifest, Principal } from '@sallyport/shared/policy/model.ts';
 import { kindsFit } from './acceptance.ts';
 import { type AccountSecret, type AccountSecretsState, accountSecretAggregate } from './account-secret.ts';
 import { administrationAggregate, type IssuedTicket } from './administration.ts';
@@ -18,6 +19,7 @@ import { type ChangeState, changeAggregate } from './change.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import { type ContentKeyState, contentKeyAggregate } from './content-key.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
+import { Directory, type GroupState, groupAggregate } from './group.ts';
 import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type RetentionState, retentionAggregate } from './retention.ts';
@@ -82,6 +84,7 @@ const aggregates = new Map<string, Folding>(
     folding(contentKeyAggregate),
     folding(administrationAggregate),
     folding(userAggregate),
+    folding(groupAggregate),
     folding(installationKeyAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
@@ -110,6 +113,7 @@ export interface ProjectionState {
   authors: Map<string, readonly Author[]>;
   agents: Map<string, AgentState>;
   users: Map<string, UserState>;
+  groups: Map<string, GroupState>;
   pendingApprovals: Map<string, ApprovalState>;
   endedApprovals: Map<string, number>;
   endedCharacters: number;
@@ -138,6 +142,8 @@ export class Projection {
   readonly #authors: ProjectionState['authors'];
   readonly #agents: ProjectionState['agents'];
   readonly #users: ProjectionState['users'];
+  readonly #groups: ProjectionState['groups'];
+  readonly #directory: Directory;
   readonly #keptOut = new KeptOut();
   readonly #pendingApprovals: ProjectionState['pendingApprovals'];
   /** Id → characters of what was asked; the oldest end first. */
@@ -162,6 +168,8 @@ export class Projection {
     this.#authors = from?.authors ?? new Map();
     this.#agents = from?.agents ?? new Map();
     this.#users = from?.users ?? new Map();
+    this.#groups = from?.groups ?? new Map();
+    this.#directory = new Directory(this.#groups, this.#users);
     this.#pendingApprovals = from?.pendingApprovals ?? new Map();
     this.#endedApprovals = from?.endedApprovals ?? new Map();
     this.#endedCharacters = from?.endedCharacters ?? 0;
@@ -184,6 +192,7 @@ export class Projection {
       authors: this.#authors,
       agents: this.#agents,
       users: this.#users,
+      groups: this.#groups,
       pendingApprovals: this.#pendingApprovals,
       endedApprovals: this.#endedApprovals,
       endedCharacters: this.#endedCharacters,
@@ -314,6 +323,25 @@ export class Projection {
     return [...this.#users];
   }
 
+  group(id: string): GroupState {
+    return this.#groups.get(id) ?? { status: 'absent' };
+  }
+
+  /** Of the directory, in the order in which it has told of them. */
+  groups(): [id: string, state: GroupState][] {
+    return [...this.#groups];
+  }
+
+  /** Groups that the directory decides, as leases carry them. */
+  directoryGroups(): readonly DirectoryGroup[] {
+    return this.#directory.list();
+  }
+
+  /** Somebody whose token was verified, in the groups in which the directory has them. */
+  asInDirectory(principal: Principal): Principal {
+    return inDirectory(principal, this.#directory.groups());
+  }
+
   /** Names, in lower case, of people whom a directory has taken out (user.ts). */
   blockedPeople(): readonly string[] {
     return this.#keptOut.names();
@@ -375,6 +403,10 @@ export class Projection {
       const user = state as UserState;
       this.#keptOut.changed(this.user(id), user);
       this.#users.set(id, user);
+      this.#directory.userChanged(id);
+    } else if (aggregate === groupAggregate.name) {
+      this.#groups.set(id, state as GroupState);
+      this.#directory.groupChanged(id);
     } else if (aggregate === approvalAggregate.name) {
       const approval = state as ApprovalState;
       if (approval.status === 'pending') this.#pendingApprovals.set(id, approval);

@@ -26,6 +26,8 @@ export type Caller =
   | {
       type: 'principal';
       principal: Principal;
+      /** As the token or the sign-in has them, without what the directory says of their groups. */
+      verified: Principal;
       tokenId: string;
       expiresAtMs: number;
       /** In Sallyport itself. */
@@ -62,6 +64,8 @@ export interface AuthenticationOptions {
   administration: AdministrationLog;
   /** Whether a directory has taken the person out. */
   isDeprovisioned: (principal: Principal) => boolean;
+  /** The person in the groups in which the directory has them. */
+  inDirectory: (principal: Principal) => Principal;
 }
 
 /** Reads with the administrator's token are events once in this time, for each address and route: a page that polls is one use. */
@@ -85,7 +89,9 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
       if (!isGood) return null;
     }
     if (options.isDeprovisioned(caller.principal)) return null;
-    return { ...caller, roles: options.accessRoles.of(caller.principal) };
+    // The groups of a session or token are those that it came with; the directory may have changed since.
+    const principal = options.inDirectory(caller.verified);
+    return { ...caller, principal, roles: options.accessRoles.of(principal) };
   });
   // A route that nobody thought about does not start up, let alone open.
   app.addHook('onRoute', ({ method, url, config }) => {
@@ -147,7 +153,10 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
       return { type: 'admin', roles: allRoles };
     }
     const login = await cliLogin(token);
-    if (login !== null) return { type: 'principal', ...login, roles: options.accessRoles.of(login.principal) };
+    if (login !== null) {
+      const principal = options.inDirectory(login.principal);
+      return { type: 'principal', ...login, principal, verified: login.principal, roles: options.accessRoles.of(principal) };
+    }
     const verified = await verifyToken(token, options.verifyContext);
     // A ticket opens a resource, not the API; and what a token is bound to cannot be seen here.
     if (!verified.ok || verified.ticketResource !== undefined || verified.bounds !== undefined) {
@@ -165,8 +174,9 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
         'The token is not valid here, or not any more. Sign in again (sallyport login).',
       );
     }
-    const { principal, tokenId, expiresAtMs } = verified;
-    return { type: 'principal', principal, tokenId, expiresAtMs, roles: options.accessRoles.of(principal) };
+    const { principal: asVerified, tokenId, expiresAtMs } = verified;
+    const principal = options.inDirectory(asVerified);
+    return { type: 'principal', principal, verified: asVerified, tokenId, expiresAtMs, roles: options.accessRoles.of(principal) };
   }
 }
 
@@ -193,12 +203,21 @@ function missingRole(need: Need): GatewayError {
 }
 
 /** @throws {GatewayError} UNAUTHENTICATED, CSRF_REFUSED. */
-function bySession(request: FastifyRequest, { signIn, accessRoles }: AuthenticationOptions): Caller {
+function bySession(request: FastifyRequest, { signIn, accessRoles, inDirectory }: AuthenticationOptions): Caller {
   const session = signIn.sessionOf(request);
   if (session === undefined) throw tokenMissing();
   if (request.method !== 'GET' && request.method !== 'HEAD') checkOwnPage(request, session);
-  const { principal, id, endsAtMs } = session;
-  return { type: 'principal', principal, tokenId: `console:${id}`, expiresAtMs: endsAtMs, roles: accessRoles.of(principal), session };
+  const { principal: verified, id, endsAtMs } = session;
+  const principal = inDirectory(verified);
+  return {
+    type: 'principal',
+    principal,
+    verified,
+    tokenId: `console:${id}`,
+    expiresAtMs: endsAtMs,
+    roles: accessRoles.of(principal),
+    session,
+  };
 }
 
 /** @throws {GatewayError} CSRF_REFUSED. */

@@ -41,6 +41,12 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'PUT /scim/v2/Users/:id': ['admin'],
   'PATCH /scim/v2/Users/:id': ['admin'],
   'DELETE /scim/v2/Users/:id': ['admin'],
+  'GET /scim/v2/Groups': ['admin'],
+  'POST /scim/v2/Groups': ['admin'],
+  'GET /scim/v2/Groups/:id': ['admin'],
+  'PUT /scim/v2/Groups/:id': ['admin'],
+  'PATCH /scim/v2/Groups/:id': ['admin'],
+  'DELETE /scim/v2/Groups/:id': ['admin'],
 
   'POST /oauth/token': 'public',
   'GET /oauth/jwks': 'public',

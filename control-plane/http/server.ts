@@ -42,6 +42,7 @@ import { recordingRoutes } from './routes/recordings.ts';
 import { requestRoutes } from './routes/requests.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { scimRoutes } from './routes/scim.ts';
+import { scimGroupRoutes } from './routes/scim-groups.ts';
 import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { shredRoutes } from './routes/shreds.ts';
@@ -121,6 +122,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
     signIn,
     administration,
     isDeprovisioned,
+    inDirectory: principal => control.state.asInDirectory(principal),
   });
 
   useOffsetTokens(app as unknown as FastifyInstance, context.control);
@@ -157,6 +159,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(accessRoutes(context));
   await app.register(accessReviewRoutes(context, accountSecrets));
   await app.register(scimRoutes(context));
+  await app.register(scimGroupRoutes(context));
   await app.register(ticketRoutes(context));
   await app.register(accountSecretRoutes(context, accountSecrets));
   await app.register(tokenExchangeRoutes(context, verifyContext, address, isDeprovisioned, accountSecrets));

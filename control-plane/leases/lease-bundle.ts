@@ -87,6 +87,7 @@ export class LeaseBuilder {
       knownCredentials: this.#knownCredentials(state),
       revokedTokens: state.revokedTickets(nowMs),
       ...(state.blockedPeople().length === 0 ? {} : { blockedPeople: [...state.blockedPeople()] }),
+      ...(state.directoryGroups().length === 0 ? {} : { directoryGroups: [...state.directoryGroups()] }),
       ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
       ...withContentKey(state.contentKeys().current),
       ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => names.has(resource))),

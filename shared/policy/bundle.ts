@@ -1,6 +1,7 @@
 /**
  * The lease's payload: all an agent needs to serve its resources with the control plane gone. Plain JSON, signed as bytes.
  */
+import type { DirectoryGroup } from '../identity/directory-groups.ts';
 import type { AccessGrant } from './access-grants.ts';
 import type {
   AuditPolicySpec,
@@ -40,6 +41,8 @@ export interface LeaseBundle {
   revokedTokens: string[];
   /** Persons, by name in lower case, whom a directory has taken out: no token lets them in. Absent: nobody. */
   blockedPeople?: string[];
+  /** Groups of which a directory decides, whatever tokens say; absent: none. */
+  directoryGroups?: DirectoryGroup[];
   /** Roles that were given for a time; absent: none. */
   grants?: AccessGrant[];
   /** X25519 key of the control plane, base64, to which keys of contents are sealed (shared/crypto/contents.ts); absent: there is none. */

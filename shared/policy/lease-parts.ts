@@ -7,6 +7,7 @@
  */
 import { sha256 } from '../crypto/sha256.ts';
 import { GatewayError } from '../errors.ts';
+import type { DirectoryGroup } from '../identity/directory-groups.ts';
 import type { LeaseBundle } from './bundle.ts';
 
 export type SharedContent = Omit<
@@ -57,6 +58,7 @@ export function sharedParts(content: SharedContent): Map<string, unknown> {
   for (const fingerprint of fingerprints) parts.set(`known-credential/${partHash(encodePart(fingerprint)).slice(0, 32)}`, fingerprint);
   for (const id of content.revokedTokens) parts.set(`revoked-token/${id}`, true);
   for (const name of content.blockedPeople ?? []) parts.set(`blocked-person/${name}`, true);
+  for (const group of content.directoryGroups ?? []) parts.set(`directory-group/${group.name}`, group);
   for (const grant of content.grants ?? []) parts.set(`grant/${grant.approvalId}`, grant);
   if (content.console !== undefined) parts.set('console', content.console);
   if (content.contentKey !== undefined) parts.set('content-key', content.contentKey);
@@ -104,6 +106,7 @@ export function assembleBundle(
   const fingerprints: unknown[] = [];
   const revokedTokens: string[] = [];
   const blockedPeople: string[] = [];
+  const directoryGroups: DirectoryGroup[] = [];
   const grants: unknown[] = [];
   for (const [key, value] of sorted(shared)) {
     const { kind, name } = split(key);
@@ -114,6 +117,7 @@ export function assembleBundle(
     } else if (kind === 'known-credential') fingerprints.push(value);
     else if (kind === 'revoked-token') revokedTokens.push(name);
     else if (kind === 'blocked-person') blockedPeople.push(name);
+    else if (kind === 'directory-group') directoryGroups.push(directoryGroupOf(key, name, value));
     else if (kind === 'grant') grants.push(value);
     else if (name === '' && SINGLES.has(kind)) singles[kind] = value;
     else if (!key.startsWith(IGNORABLE)) throw unknownPart(key);
@@ -141,6 +145,7 @@ export function assembleBundle(
     knownCredentials: { key: singles['known-credentials-key'], fingerprints },
     revokedTokens,
     ...(blockedPeople.length === 0 ? {} : { blockedPeople }),
+    ...(directoryGroups.length === 0 ? {} : { directoryGroups }),
     ...(grants.length === 0 ? {} : { grants: grants as NonNullable<LeaseBundle['grants']> }),
     ...(typeof singles.console === 'string' ? { console: singles.console } : {}),
     ...(contentKey === undefined ? {} : { contentKey: contentKey as NonNullable<LeaseBundle['contentKey']> }),
@@ -153,6 +158,12 @@ const mapOfKind = new Map<string, string>(entries(MAPS).map(([map, kind]) => [ki
 
 function entries<Table extends Readonly<Record<string, string>>>(table: Table): [keyof Table & string, string][] {
   return Object.entries(table);
+}
+
+function directoryGroupOf(key: string, name: string, value: unknown): DirectoryGroup {
+  const { name: own, members } = (value ?? {}) as Partial<DirectoryGroup>;
+  if (own !== name || !Array.isArray(members) || !members.every(each => typeof each === 'string')) throw malformed(key);
+  return { name, members };
 }
 
 function sorted(parts: ReadonlyMap<string, unknown>): [string, unknown][] {

@@ -224,7 +224,8 @@ class Watcher {
     const caller = this.#caller;
     if (caller.type === 'admin') return caller;
     if (this.#context.clock() >= caller.expiresAtMs) return null;
-    return { ...caller, roles: this.#context.accessRoles.of(caller.principal) };
+    const principal = this.#context.control.state.asInDirectory(caller.verified);
+    return { ...caller, principal, roles: this.#context.accessRoles.of(principal) };
   }
 
   async #check(): Promise<void> {

@@ -71,7 +71,7 @@ export function tokenExchangeRoutes(
   isDeprovisioned: (principal: Principal) => boolean,
   accountSecrets: AccountSecrets,
 ): FastifyPluginAsyncTypebox {
-  const { tickets, keys, clock } = context;
+  const { control, tickets, keys, clock } = context;
   return async app => {
     const failures = new FailureLimit(clock);
     app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => {
@@ -153,7 +153,7 @@ export function tokenExchangeRoutes(
       const ids = [subject, actor].flatMap(each => (each?.secretId === undefined ? [] : [each.secretId]));
       const ticket = await tickets.issue(
         {
-          principal: subject.principal,
+          principal: control.state.asInDirectory(subject.principal),
           // Nor does it outlive the actor's.
           tokenExpiresAtMs: Math.min(subject.expiresAtMs, actor?.expiresAtMs ?? Number.POSITIVE_INFINITY),
           ...(actor === null ? {} : { actor: actor.principal.name }),
