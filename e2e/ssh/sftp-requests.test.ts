@@ -1,5 +1,6 @@
 /** SFTP requests that no tool makes: ways around rules about paths, sizes and contents, and clients that do not take their answers. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -224,6 +225,51 @@ test('a value is masked however a file is read', async () => {
   assert.equal(await raw.read(handle, text.length, 10), null);
   assert.equal((await raw.read(handle, text.length - 5, 10))?.toString(), text.slice(-5));
   await raw.end();
+});
+
+test('a private key longer than what is read at a time is masked in every part, in whatever order', async () => {
+  const random = (bytes: number): string => randomBytes(bytes).toString('base64').replaceAll(/.{64}/g, '$&\n');
+  const [begin, end] = ['BEGIN', 'END'].map(word => `-----${word} PRIVATE KEY-----`);
+  const body = random(36_000);
+  const text = `before it, in plain words: {x}\n${random(3000)}!\n${begin}\n${body}\n${end}\nafter it, in plain words, ${'and more of them, '.repeat(4000)}`;
+  writeFileSync(at('open', 'long'), text);
+  const [from, to] = [text.indexOf(body), text.indexOf(body) + body.length];
+  const raw = await sftp();
+  const offsets = Array.from({ length: Math.ceil(text.length / 5000) }, (_, i) => i * 5000);
+  const orders: [string, number[], number][] = [
+    ['in order, all asked for at once', offsets, 5000],
+    ['backwards', offsets.toReversed(), 5000],
+    ['at odd places', [from + 20_001, from + 33_333, from + 9_999, to - 100, from + 1, to + 10, 0], 16_384],
+    ['only its middle', [from + 24_000], 100],
+    ['only its end', [to - 30], 200],
+  ];
+  for (const [how, places, length] of orders) {
+    const handle = await opened(raw, at('open', 'long'), OpenFlag.read);
+    const answers = await Promise.all(places.map(offset => raw.read(handle, offset, length)));
+    answers.forEach((answer, i) => {
+      const offset = places[i] ?? 0;
+      assert.ok(answer !== null && answer.length > 0, `${how}: ${offset}`);
+      const shown = answer.toString('latin1');
+      const real = text.slice(offset, offset + shown.length);
+      for (let j = 0; j < shown.length; j++) {
+        const place = offset + j;
+        if (place >= from && place < to) assert.match(shown.charAt(j), /[*\n]/, `${how}: ${place - from} of ${body.length}`);
+        else if (place < from - 40 || place > to + 40) assert.equal(shown.charAt(j), real.charAt(j), `${how}: ${place}`);
+      }
+    });
+    await raw.close(handle);
+  }
+  await raw.end();
+  // As tools read it.
+  const target = path.join(there, 'fetched');
+  const { host, port } = bastion.address();
+  const copied = await bastion.tool('scp', [...bastion.options, '-P', String(port), `web@${host}:${at('open', 'long')}`, target]);
+  assert.equal(copied.code, 0, copied.stderr);
+  const fetched = readFileSync(target, 'latin1');
+  assert.equal(fetched.length, text.length);
+  assert.doesNotMatch(fetched.slice(from, to), /[^*\n]/);
+  assert.equal(fetched.slice(0, from - 40), text.slice(0, from - 40));
+  assert.equal(fetched.slice(to + 40), text.slice(to + 40));
 });
 
 test('a file becomes no larger than the role lets it, whatever says its size', async () => {

@@ -11,6 +11,8 @@ import { packet, Sftp, Status, statusPacket } from './messages.ts';
 export const AROUND_BYTES = 8 * 1024;
 /** With what is around them they are the 32 KiB that every server gives in one answer (the draft's section 3). */
 export const READ_BYTES_MAX = 16 * 1024;
+/** Fetched at a time where a long finding may have begun before. */
+const BEFORE_BYTES = 16 * 1024;
 /** Reads at the same time; further ones wait as the small requests that they are. */
 const READS_MAX = 64;
 /** A host that gives less than this part of what is asked for at a time is not asked for ever. */
@@ -20,6 +22,11 @@ export interface ContentRead {
   readonly handle: Buffer;
   readonly offset: number;
   readonly length: number;
+  /**
+   * Must more be fetched that stands before `joined`, which begins at `start` of the file?
+   * @param fetchedBytes that were fetched on that account already.
+   */
+  readonly needsBefore: (start: number, joined: Buffer, fetchedBytes: number) => boolean;
   /** What was asked for, from `from` on up to `to` of `joined`, and what stands around it. @returns the answer, without a length. */
   readonly found: (joined: Buffer, from: number, to: number) => Buffer;
   /** Takes the answer for the client. */
@@ -49,49 +56,61 @@ export class ContentReads {
     }
   }
 
-  #run({ handle, offset, length, found, done }: ContentRead): void {
+  #run({ handle, offset, length, needsBefore, found, done }: ContentRead): void {
     const before = Math.min(offset, AROUND_BYTES);
     const bytes = Math.min(length, READ_BYTES_MAX);
-    const wanted = before + bytes + AROUND_BYTES;
-    const pieces: Buffer[] = [];
-    let got = 0;
     const finish = (answer: Buffer) => {
       done(answer);
       this.#running--;
       this.#next();
     };
-    const judge = () => {
-      const to = Math.min(got, before + bytes);
+    const judge = (start: number, joined: Buffer, fetched: number) => {
+      const from = offset - start;
+      const to = Math.min(joined.length, from + bytes);
       // Nothing is there that was asked for: what is before it is nobody's business.
-      finish(to <= before ? statusOnly(Status.eof, 'end of file') : found(Buffer.concat(pieces), before, to));
+      if (to <= from) finish(statusOnly(Status.eof, 'end of file'));
+      else if (needsBefore(start, joined, fetched)) {
+        const more = Math.min(start, BEFORE_BYTES);
+        this.#ask(handle, start - more, more, finish, piece => {
+          // A file that has become shorter meanwhile is not what was read.
+          if (piece.length < more) finish(statusOnly(Status.failure, 'the file changes while it is read'));
+          else judge(start - more, Buffer.concat([piece, joined]), fetched + more);
+        });
+      } else finish(found(joined, from, to));
     };
+    this.#ask(handle, offset - before, before + bytes + AROUND_BYTES, finish, joined => judge(offset - before, joined, 0));
+  }
+
+  /** @param failed takes an answer that says why not. @param got all that is there, up to what is wanted. */
+  #ask(handle: Buffer, start: number, wanted: number, failed: (answer: Buffer) => void, got: (bytes: Buffer) => void): void {
+    const pieces: Buffer[] = [];
+    let size = 0;
     const ask = () => {
-      const at = BigInt(offset - before + got);
       const request = packet(
         Sftp.read,
         writer =>
           void writer
             .uint32(0)
             .string(handle)
-            .uint64(at)
-            .uint32(wanted - got),
+            .uint64(BigInt(start + size))
+            .uint32(wanted - size),
       ).subarray(4);
       this.#link.ask(request, answer => {
         if (answer[0] === Sftp.status) {
           const isEnd = new SshReader(answer, 5).uint32() === Status.eof;
-          if (isEnd) judge();
-          else finish(Buffer.from(answer));
+          if (isEnd) got(Buffer.concat(pieces));
+          else failed(Buffer.from(answer));
           return;
         }
         const data = answer[0] === Sftp.data ? new SshReader(answer, 5).bytes() : Buffer.alloc(0);
-        if (data.length === 0 || data.length > wanted - got || pieces.length >= PIECES_MAX) {
-          finish(statusOnly(Status.failure, 'the host does not give what is asked for'));
+        if (data.length === 0 || data.length > wanted - size || pieces.length >= PIECES_MAX) {
+          failed(statusOnly(Status.failure, 'the host does not give what is asked for'));
           return;
         }
         pieces.push(Buffer.from(data));
-        got += data.length;
-        if (got < wanted) ask();
-        else judge();
+        size += data.length;
+        if (size < wanted) ask();
+        else got(Buffer.concat(pieces));
       });
     };
     ask();

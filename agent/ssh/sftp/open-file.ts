@@ -5,6 +5,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import type { HostCommand } from '../command.ts';
+import { LongFindings } from './long-findings.ts';
 
 const MASK = 0x2a;
 
@@ -47,6 +48,7 @@ export class OpenFile {
   readonly #appending: Appending | null;
   /** That was appended by others of the session before. */
   readonly #appendedBefore: number;
+  readonly long: LongFindings;
   #hash: Hash | null = createHash('sha256');
   #next = 0;
   #read = 0;
@@ -56,6 +58,7 @@ export class OpenFile {
     this.command = options.command;
     this.path = options.path;
     this.detectors = options.detectors;
+    this.long = new LongFindings(options.detectors?.names ?? []);
     this.#uploadBytesMax = options.uploadBytesMax;
     this.#appending = options.appending;
     this.#appendedBefore = this.#appending?.appended.bytes ?? 0;
@@ -117,11 +120,15 @@ export class OpenFile {
 
   /**
    * Masks what of `joined` is found between `from` and `to`, letter for letter, so that every offset of the file stays true.
+   * @param offset in the file of what stands at `from`.
    * @returns null: it is no text, so that masks would break it, and it holds what must not be seen.
    */
-  masked(joined: Buffer, from: number, to: number): Buffer | null {
+  masked(joined: Buffer, from: number, to: number, offset: number): Buffer | null {
     if (this.detectors === null) return joined.subarray(from, to);
-    const spans = this.detectors.scan(joined, 0, joined.length).filter(span => span.end > from && span.start < to);
+    const scanned = this.detectors.scan(joined, 0, joined.length);
+    const spans = this.long
+      .extend(scanned, joined, offset - from, offset, offset - from + to)
+      .filter(span => span.end > from && span.start < to);
     if (spans.length === 0) return joined.subarray(from, to);
     for (const span of spans) this.command.classify(span.detector);
     if (joined.includes(0)) return null;

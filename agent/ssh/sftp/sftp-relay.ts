@@ -459,6 +459,7 @@ export class SftpRelay {
           handle,
           offset,
           length,
+          needsBefore: (start, joined, fetched) => file.long.needsBefore(start, offset, joined, fetched),
           found: (joined, from, to) => this.#shown(file, offset, joined, from, to),
           done: answer => this.#answer(request, answer),
         });
@@ -466,7 +467,7 @@ export class SftpRelay {
   }
 
   #shown(file: OpenFile, offset: number, joined: Buffer, from: number, to: number): Buffer {
-    const shown = file.masked(joined, from, to);
+    const shown = file.masked(joined, from, to, offset);
     if (shown === null) {
       this.#say(`read ${file.path}: it is no text, and holds what policy does not let through`);
       return statusOnly(Status.permissionDenied, 'the file holds what policy does not let through');

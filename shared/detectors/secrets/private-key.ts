@@ -53,6 +53,27 @@ function matchPem(scan: Scan, at: number): void {
   if (i - label > 5 + 32 || scan.wire) scan.add(at, i, 'private-key', PRIORITY.privateKey);
 }
 
+/** Could all of these bytes lie inside of a block whose first line is not among them? */
+export function mayBeInsideBlock(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (bodyByte[bytes[i] as number] !== 1) return false;
+  return true;
+}
+
+/** @returns where a block ends that was open at `from`: behind its `-----END …-----`, or where no more of it can follow. */
+export function blockEnd(bytes: Uint8Array, from: number, to: number): number {
+  let i = from;
+  while (i < to && bodyByte[bytes[i] as number] === 1) {
+    if (bytes[i] === 45 && hasAt(bytes, i, to, END)) {
+      let close = i + END.length;
+      const limit = Math.min(to, close + LABEL_BYTES_MAX);
+      while (close < limit && bytes[close] !== 45) close++;
+      return hasAt(bytes, close, to, DASHES) ? close + DASHES.length : close;
+    }
+    i++;
+  }
+  return i;
+}
+
 function matchSsh2(scan: Scan, at: number): void {
   const { bytes, end } = scan;
   if (!hasAt(bytes, at, end, SSH2)) return;
