@@ -18,7 +18,18 @@ export type AdministrationEvent =
   | { type: 'AgentDrained'; payload: { agentId: string; withinSeconds: number } }
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } }
   /** Somebody began to watch it while it ran; for how long, the session's own record says. */
-  | { type: 'SessionWatched'; payload: { sessionId: string; principal: string; resource: string } };
+  | { type: 'SessionWatched'; payload: { sessionId: string; principal: string; resource: string; watch?: WatchElsewhere } }
+  /** They are still there, of a session whose agent is connected to another control plane. */
+  | { type: 'SessionWatchContinued'; payload: { sessionId: string; watch: WatchElsewhere } }
+  | { type: 'SessionWatchEnded'; payload: { sessionId: string; watch: WatchElsewhere } };
+
+/** What the control plane to which the agent is connected tells it of somebody who watches by way of another. */
+export interface WatchElsewhere {
+  watchId: string;
+  observer: string;
+  /** From the event on. */
+  forMs: number;
+}
 
 /** What is known of a ticket; the ticket itself is nowhere. */
 export interface IssuedTicket {
@@ -47,6 +58,8 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'AgentDrained',
   'SessionKilled',
   'SessionWatched',
+  'SessionWatchContinued',
+  'SessionWatchEnded',
 ]);
 
 export const administrationAggregate: Aggregate<State, AdministrationEvent, AdministrationEvent> = {

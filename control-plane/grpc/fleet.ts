@@ -15,6 +15,7 @@ import { errorText } from '@sallyport/shared/errors.ts';
 import { partHash } from '@sallyport/shared/policy/lease-parts.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
+import type { WatchElsewhere } from '../aggregates/administration.ts';
 import { certificateIsGood } from '../aggregates/agent.ts';
 import type { ApprovalState } from '../aggregates/approval.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
@@ -46,6 +47,7 @@ interface Connected {
 const UNLEASED = new Set(['agent', 'checkpoint', 'timestamp', 'retention', 'administration', 'key', 'channel', 'access-policy']);
 /** Whose changes may be in what is sealed to agents. */
 const SEALED = new Set(['resource', 'credential']);
+const WATCHES = new Set(['SessionWatched', 'SessionWatchContinued', 'SessionWatchEnded']);
 /** Agents that are told between two turns of the event loop: a kill does not wait for thousands of leases. */
 const SWEEP_STEP = 64;
 const RENEWAL_LOOK_MS = 1000;
@@ -239,7 +241,7 @@ export class Fleet {
     const { state } = this.#options.control;
     const revoked: string[] = [];
     let isLeased = false;
-    for (const { stream, type, payload, reason } of events) {
+    for (const { stream, type, payload, reason, atUnixUs } of events) {
       const [kind, id] = [stream.slice(0, stream.indexOf('/')), stream.slice(stream.indexOf('/') + 1)];
       if (!UNLEASED.has(kind)) isLeased = true;
       if (kind === 'resource') this.#groups.clear();
@@ -249,6 +251,8 @@ export class Fleet {
       else if (kind === 'agent') this.#agentChanged(id);
       else if (kind === 'account-secret' || type === 'ServiceAccountDeleted') revoked.push(...state.revokedTickets(this.#options.clock()));
       else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
+      else if (WATCHES.has(type))
+        this.#watchedElsewhere(payload as { sessionId: string; watch?: WatchElsewhere }, Number(atUnixUs / 1000n));
     }
     if (revoked.length > 0) {
       for (const { connection } of this.#connected.values()) {
@@ -256,6 +260,13 @@ export class Fleet {
       }
     }
     if (isLeased) this.#refresh();
+  }
+
+  /** What is read late, or of a clock that goes wrong, is good for less time: nobody counts as present for longer than was said. */
+  #watchedElsewhere({ sessionId, watch }: { sessionId: string; watch?: WatchElsewhere }, atMs: number): void {
+    if (watch === undefined) return;
+    const ageMs = Math.max(0, this.#options.clock() - atMs);
+    this.observeSession(sessionId, watch.watchId, watch.observer, Math.max(0, watch.forMs - ageMs));
   }
 
   #agentChanged(agentId: string): void {

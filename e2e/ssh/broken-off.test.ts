@@ -258,3 +258,34 @@ spec:
     ],
   );
 });
+
+test('where a guard refuses first keys, the host is sent nothing, the key is not kept, and the record says why', async () => {
+  const bastion = await bastionWith({
+    hostKeys: () => null,
+    extra: `---
+apiVersion: sallyport.dev/v1
+kind: Guard
+metadata: { name: hosts }
+spec:
+  resources: {}
+  rules:
+    - { name: only-known-hosts, match: { statements: [ssh-host-key] }, action: deny, message: "Pin the key of a new host first." }
+`,
+  });
+  // Twice: what was refused is no more known than before.
+  for (const attempt of [1, 2]) {
+    const run = await bastion.ssh(['echo in']);
+    assert.equal(run.code, 255);
+    assert.equal(run.stdout.length, 0);
+    assert.match(run.stderr, /the host's key is not trusted: Pin the key of a new host first\..*no credential was sent/);
+    const rows = await bastion.gateway.eventually<{ text: string; decision: string; rule: string; status: string; error_code: string }>(
+      `select text, decision, rule, status, error_code from sallyport.commands where kind = 'ssh-host-key'`,
+      found => found.length === attempt && found.every(row => row.status === 'refused'),
+    );
+    for (const row of rows) {
+      assert.match(row.text, /^ssh-\S+ SHA256:/);
+      assert.deepEqual([row.decision, row.rule, row.error_code], ['deny', 'hosts/only-known-hosts', 'SSH_HOST_KEY_REFUSED']);
+    }
+  }
+  assert.doesNotMatch(bastion.sshd.log(), /Accepted|userauth-request for user/);
+});

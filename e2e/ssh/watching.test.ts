@@ -1,9 +1,12 @@
 /** Sessions that somebody watches while they run: what is seen, who may, what the record says of it; and sessions that need it. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Bastion, startBastion } from '../components/bastion.ts';
 import { PROMPT } from '../components/terminal.ts';
 
+const CLI = path.join(import.meta.dirname, '..', '..', 'cli', 'bin', 'sallyport.js');
 let bastion: Bastion;
 
 before(async () => {
@@ -113,6 +116,39 @@ test('what a terminal shows is seen while it runs, masked, and the record says w
   assert.equal(await terminal.ended, 3);
   await second.ended;
   assert.match(second.text(), /"x","3"|"x", ?"3"/);
+});
+
+test('`sallyport sessions watch` shows the terminal in this one, and says why not where it may not', async () => {
+  const terminal = await bastion.terminal([]);
+  await terminal.until(PROMPT);
+  const id = await liveSession('olga@example.com');
+  const { api } = bastion.gateway.endpoints();
+  const watch = async (who: 'approver' | 'operator', session: string) => {
+    const child = spawn(process.execPath, [CLI, 'sessions', 'watch', session], {
+      env: { ...process.env, SALLYPORT_API: api, SALLYPORT_TOKEN: await bastion.token(who) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const ended = new Promise<number | null>(resolve => child.once('close', resolve));
+    return { ended, stdout: () => stdout, stderr: () => stderr };
+  };
+  const watching = await watch('approver', id);
+  terminal.type('echo seen from $((40 + 2)) places\r');
+  for (let attempt = 0; !watching.stdout().includes('seen from 42 places'); attempt++) {
+    assert.ok(attempt < 900, `${watching.stdout()} ${watching.stderr()}`);
+    await new Promise(resolve => setTimeout(resolve, 100));
+  }
+  const refused = await watch('operator', id);
+  assert.equal(await refused.ended, 1);
+  assert.match(refused.stderr(), /auditor|may not|themselves|own session/);
+  const unknown = await watch('approver', '00000000-0000-7000-8000-000000000000');
+  assert.equal(await unknown.ended, 1);
+  assert.match(unknown.stderr(), /no live session/);
+  terminal.type('exit 0\r');
+  assert.equal(await terminal.ended, 0);
+  assert.equal(await watching.ended, 0, watching.stderr());
 });
 
 test('nobody watches themselves, nor without a role for it, nor what is over', async () => {

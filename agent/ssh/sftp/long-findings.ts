@@ -5,8 +5,9 @@
  *
  * Values of other kinds are not followed beyond what a read takes along.
  */
-import type { Span } from '@sallyport/shared/detectors/span.ts';
+
 import { blockEnd, mayBeInsideBlock } from '@sallyport/shared/detectors/secrets/private-key.ts';
+import type { Span } from '@sallyport/shared/detectors/span.ts';
 
 /** A private key in text is no longer than this, as a rule. */
 export const LONG_BYTES_MAX = 64 * 1024;

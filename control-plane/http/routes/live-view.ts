@@ -3,25 +3,32 @@
  * is recorded. Whoever watches is in the control log and, from their coming to their going, in the session's own record; the agent is
  * told again and again that they are still there.
  *
- * It reads the session store, so that what is watched is what is kept: a second or so behind the terminal.
+ * It reads the session store, so that what is watched is what is kept: a second or so behind the terminal. For that reason any replica
+ * can show a session; one to which its agent is not connected lets the control log say who watches, which every replica reads.
  */
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Record as SessionRecord } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
-import { GatewayError } from '@sallyport/shared/errors.ts';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { AsciicastWriter } from '@sallyport/shared/records/asciicast.ts';
 import { Type } from 'typebox';
+import type { WatchElsewhere } from '../../aggregates/administration.ts';
+import type { Provenance } from '../../aggregates/control-log.ts';
 import { whyGone, withContents } from '../../evidence/contents.ts';
 import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
+import { openElsewhere } from './open-elsewhere.ts';
 import { exitOf, PAGE, pageOfPieces, type Recorded } from './recorded-pieces.ts';
 
 /** The agent hears so often that somebody watches, and believes it for so long. */
 const BEAT_MS = 5000;
 const PRESENT_MS = 15_000;
+/** The same by way of the control log, where each is an entry that stays. */
+const LOGGED_BEAT_MS = 10_000;
+const LOGGED_PRESENT_MS = 30_000;
 const POLL_MS = 300;
 const STORE_PATIENCE_MS = 60_000;
 /** Views at the same time, of all sessions. */
@@ -47,25 +54,23 @@ export function liveViewRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       handler: async (request, reply) => {
         const { id } = request.params;
         const caller = callerOf(request);
-        const live = fleet.liveSession(id);
-        if (live === undefined)
-          throw new GatewayError('SESSION_NOT_LIVE', 'notFound', 'No agent that is connected here has a live session with this id.');
+        const here = fleet.liveSession(id);
+        const live = here ?? (await openElsewhere(context, id));
+        if (live === null) throw new GatewayError('SESSION_NOT_LIVE', 'notFound', 'There is no live session with this id.');
         // Four eyes are those of two people.
         if (caller.type !== 'admin' && caller.principal.name === live.principal)
           throw new GatewayError('WATCH_OWN_SESSION', 'denied', 'Nobody watches their own session: somebody else has to.');
         if (views >= VIEWS_MAX)
           throw new GatewayError('TOO_MANY_VIEWS', 'unavailable', 'Too many sessions are being watched: end another view first.');
         const { principal, resource } = live;
-        await context.administration.record(
-          { type: 'SessionWatched', payload: { sessionId: id, principal, resource } },
-          provenanceOf(request, 'live view'),
-        );
         const gone = new AbortController();
         reply.raw.once('close', () => gone.abort());
         const observer = caller.type === 'admin' ? 'administrator' : caller.principal.name;
+        const presence = new Presence(context, id, observer, provenanceOf(request, 'live view'));
+        await presence.begin(principal, resource, here !== undefined);
         views++;
         const source = Readable.from(
-          watched(context, id, `${principal} on ${resource}`, observer, gone.signal, () => {
+          watched(context, id, `${principal} on ${resource}`, presence, gone.signal, () => {
             views--;
           }),
         );
@@ -80,21 +85,19 @@ async function* watched(
   context: ApiContext,
   id: string,
   title: string,
-  observer: string,
+  presence: Presence,
   gone: AbortSignal,
   over: () => void,
 ): AsyncGenerator<string> {
-  const { fleet } = context;
-  const watchId = randomUUID();
-  const beat = setInterval(() => fleet.observeSession(id, watchId, observer, PRESENT_MS), BEAT_MS);
+  const beat = setInterval(() => presence.beat(), BEAT_MS);
   try {
-    fleet.observeSession(id, watchId, observer, PRESENT_MS);
+    presence.beat();
     yield NOTHING_NEW;
     let shown = -1;
     let saidAtMs = Date.now();
     while (!gone.aborted) {
       // Asked before the store: a session that has ended since is looked at once more.
-      const isLive = fleet.liveSession(id) !== undefined;
+      const isLive = await isOpen(context, id, gone);
       const terminal = await whenStoreAnswers(() => nextTerminal(context, id, shown), gone);
       if (terminal !== null) {
         yield* follow(context, id, title, terminal, gone);
@@ -111,9 +114,73 @@ async function* watched(
     }
   } finally {
     clearInterval(beat);
-    fleet.observeSession(id, watchId, observer, 0);
+    presence.end();
     over();
   }
+}
+
+/**
+ * That somebody watches: told to the session's agent where it is connected here, and by the control log where it is not. Which of both it
+ * is may change while they watch, for agents connect anew.
+ */
+class Presence {
+  readonly #context: ApiContext;
+  readonly #sessionId: string;
+  readonly #observer: string;
+  readonly #provenance: Provenance;
+  readonly #watchId = randomUUID();
+  #loggedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(context: ApiContext, sessionId: string, observer: string, provenance: Provenance) {
+    this.#context = context;
+    this.#sessionId = sessionId;
+    this.#observer = observer;
+    this.#provenance = provenance;
+  }
+
+  /** Puts on record that they watch; nobody does before that. @throws {GatewayError} of the log. */
+  async begin(principal: string, resource: string, here: boolean): Promise<void> {
+    if (!here) this.#loggedAtMs = Date.now();
+    await this.#context.administration.record(
+      {
+        type: 'SessionWatched',
+        payload: { sessionId: this.#sessionId, principal, resource, ...(here ? {} : { watch: this.#watch(LOGGED_PRESENT_MS) }) },
+      },
+      this.#provenance,
+    );
+  }
+
+  beat(): void {
+    const { fleet } = this.#context;
+    if (fleet.liveSession(this.#sessionId) !== undefined) fleet.observeSession(this.#sessionId, this.#watchId, this.#observer, PRESENT_MS);
+    else if (Date.now() - this.#loggedAtMs >= LOGGED_BEAT_MS - BEAT_MS / 2) {
+      this.#loggedAtMs = Date.now();
+      this.#log('SessionWatchContinued', LOGGED_PRESENT_MS);
+    }
+  }
+
+  end(): void {
+    this.#context.fleet.observeSession(this.#sessionId, this.#watchId, this.#observer, 0);
+    if (this.#loggedAtMs > 0) this.#log('SessionWatchEnded', 0);
+  }
+
+  #log(type: 'SessionWatchContinued' | 'SessionWatchEnded', forMs: number): void {
+    const { administration, logger } = this.#context;
+    // Where it cannot be written they count as gone a little later: nothing runs unobserved for that.
+    administration
+      .record({ type, payload: { sessionId: this.#sessionId, watch: this.#watch(forMs) } }, this.#provenance)
+      .catch((error: unknown) => logger.warn({ err: errorText(error) }, 'that a session is watched could not be logged'));
+  }
+
+  #watch(forMs: number): WatchElsewhere {
+    return { watchId: this.#watchId, observer: this.#observer, forMs };
+  }
+}
+
+/** Does the session go on: at an agent that is connected here, or by what the store has of it? */
+async function isOpen(context: ApiContext, id: string, gone: AbortSignal): Promise<boolean> {
+  if (context.fleet.liveSession(id) !== undefined) return true;
+  return (await whenStoreAnswers(() => openElsewhere(context, id), gone)) !== null;
 }
 
 /** The first terminal behind the one that was shown; at first the newest, for who comes later wants to see what goes on now. */
@@ -131,7 +198,7 @@ async function nextTerminal({ history }: ApiContext, id: string, shown: number):
 }
 
 async function* follow(context: ApiContext, id: string, title: string, terminal: Recorded, gone: AbortSignal): AsyncGenerator<string> {
-  const { contents, history, fleet } = context;
+  const { contents, history } = context;
   const recorded = await contents.of(id);
   const whyNot = whyGone(recorded);
   if (whyNot !== null) throw new GatewayError('RECORDING_GONE', 'notFound', `What the terminal showed is ${whyNot}.`);
@@ -144,7 +211,7 @@ async function* follow(context: ApiContext, id: string, title: string, terminal:
   let endedAtMs: number | null = null;
   while (!gone.aborted) {
     // The agent says that a session has ended before its last records have reached the store.
-    if (fleet.liveSession(id) === undefined) endedAtMs ??= Date.now();
+    if (endedAtMs === null && !(await isOpen(context, id, gone))) endedAtMs = Date.now();
     const isOver = endedAtMs !== null && Date.now() - endedAtMs > STORE_PATIENCE_MS;
     const [row] = await whenStoreAnswers(
       () =>

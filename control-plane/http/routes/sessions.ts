@@ -12,6 +12,7 @@ import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import * as schemas from '../schemas.ts';
 import type { CommandRow, SessionRow } from '../session-history.ts';
+import { openElsewhere } from './open-elsewhere.ts';
 
 const SessionId = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) });
 const commandsMax = 10_000;
@@ -119,7 +120,9 @@ export function sessionRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       handler: async request => {
         const { id } = request.params;
         const reason = request.body.reason ?? 'ended by an administrator';
-        const live = fleet.liveSessions().find(({ sessionId }) => sessionId === id) ?? (await openElsewhere(context, id));
+        const live =
+          fleet.liveSessions().find(({ sessionId }) => sessionId === id) ??
+          (await orDegraded(context, () => openElsewhere(context, id), null)).value;
         if (live === null) throw new GatewayError('SESSION_UNKNOWN', 'notFound', 'No connected agent has a live session with this id.');
         // The event itself reaches the agent (fleet.ts): nobody's session ends unrecorded.
         const { principal, resource } = live;
@@ -169,12 +172,6 @@ function isVisible(caller: Caller, { principal }: { principal: string }, issuer?
 
 function isOwn(caller: Principal, { principal }: { principal: string }, issuer?: string): boolean {
   return principal === caller.name && (issuer === undefined || issuer === caller.issuer);
-}
-
-/** A session of an agent that is connected to another replica: the store knows that it has begun and not ended. */
-async function openElsewhere(context: ApiContext, id: string): Promise<{ principal: string; resource: string } | null> {
-  const { value: row } = await orDegraded(context, () => context.history.session(id), null);
-  return row !== null && row.status === 'open' ? row : null;
 }
 
 async function orDegraded<Value>(
