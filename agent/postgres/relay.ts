@@ -367,9 +367,9 @@ export class Relay {
       text: string;
       truncated: boolean;
       sha256?: Uint8Array | undefined;
-      parameters?: readonly string[];
-      preparedName?: string;
-      approvalId?: string;
+      parameters?: readonly string[] | undefined;
+      preparedName?: string | undefined;
+      approvalId?: string | undefined;
     },
   ): CommandRun {
     const { recorder, inForce } = this.session;

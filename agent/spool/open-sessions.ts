@@ -39,11 +39,13 @@ export interface LedgerState {
 }
 
 const COMMAND = 13;
+/** A longer record is hashed at once: many sessions may be open. */
+const COPIED_BYTES_MAX = 4096;
 
 export class OpenSessions {
   readonly #open: Map<string, OpenSession>;
-  /** The last record of each session of the run being read, to be hashed once. */
-  readonly #last = new Map<string, Buffer>();
+  /** The last record of each session of the run being read, copied, to be hashed once. */
+  readonly #last = new Map<string, { bytes: Buffer; length: number }>();
   #ledger: LedgerState;
 
   constructor(open: Iterable<[string, OpenSession]> = [], ledger: LedgerState = { number: 0, previous: '' }) {
@@ -55,9 +57,9 @@ export class OpenSessions {
     return this.#ledger;
   }
 
-  /** Takes one record; call `settle` before the bytes are reused. */
+  /** Takes one record; nothing of its bytes is kept. */
   take(record: Buffer): void {
-    const link = readRecordLink(record);
+    const link = readRecordLink(record, latin1);
     if (link === null || link.sessionId === '') return;
     if (link.body === BODY_CHECKPOINT) {
       this.#takeCheckpoint(record, link);
@@ -74,21 +76,31 @@ export class OpenSessions {
     if (link.body === COMMAND) session.commands++;
     if (link.body === BODY_SESSION_STARTED || link.body === BODY_SESSION_REFUSED) tag(session, link.sessionId, record, link);
     if (link.body === BODY_SESSION_ENDED || link.body === BODY_SESSION_REFUSED) session.ended = true;
-    this.#last.set(link.sessionId, record);
+    if (record.length > COPIED_BYTES_MAX) {
+      session.lastHash = hashText(record);
+      this.#last.delete(link.sessionId);
+      return;
+    }
+    let last = this.#last.get(link.sessionId);
+    if (last === undefined || last.bytes.length < record.length) {
+      last = { bytes: Buffer.allocUnsafe(Math.min(COPIED_BYTES_MAX, 2 * record.length)), length: 0 };
+      this.#last.set(link.sessionId, last);
+    }
+    last.length = record.copy(last.bytes);
   }
 
-  /** Hashes what `take` kept views of. */
-  settle(): void {
-    for (const [sessionId, record] of this.#last) {
+  /** Hashes the last record of each session. */
+  #settle(): void {
+    for (const [sessionId, { bytes, length }] of this.#last) {
       const session = this.#open.get(sessionId);
-      if (session !== undefined) session.lastHash = Buffer.from(sha256(record)).toString('hex');
+      if (session !== undefined) session.lastHash = hashText(bytes.subarray(0, length));
     }
     this.#last.clear();
   }
 
   /** Sessions without an end, and those whose end no checkpoint vouches for. */
   entries(): [string, OpenSession][] {
-    this.settle();
+    this.#settle();
     return [...this.#open];
   }
 
@@ -96,7 +108,7 @@ export class OpenSessions {
   #takeCheckpoint(record: Buffer, { seq, bodyStart, bodyEnd }: { seq: number; bodyStart: number; bodyEnd: number }): void {
     eachField(record, bodyStart, bodyEnd, (field, _value, start, end) => {
       if (field === 1) {
-        this.#ledger = { number: seq + 1, previous: Buffer.from(sha256(record.subarray(start, end))).toString('hex') };
+        this.#ledger = { number: seq + 1, previous: hashText(record.subarray(start, end)) };
       } else if (field === 3) {
         const head = decodeHead(record.subarray(start, end));
         if (head?.ended !== true) return;
@@ -105,6 +117,14 @@ export class OpenSessions {
       }
     });
   }
+}
+
+function latin1(bytes: Buffer, start: number, end: number): string {
+  return bytes.toString('latin1', start, end);
+}
+
+function hashText(bytes: Uint8Array): string {
+  return Buffer.from(sha256(bytes)).toString('hex');
 }
 
 /** Reads the resource (field 1 or 1) and the principal's name (3.2 of a start, 7.2 of a refusal). */

@@ -112,7 +112,6 @@ export async function foldSegment(file: SegmentFile, number: number, open: OpenS
   const scanner = new SegmentScanner(file, header);
   for (let frame = await scanner.next(); frame !== null; frame = await scanner.next()) {
     eachRecord(frame.window, frame.start, frame.end, record => open.take(record));
-    open.settle();
   }
   return { end: scanner.position, nextIndex: scanner.nextIndex };
 }

@@ -33,6 +33,11 @@ let cursor = 0;
 
 /** @returns -1 at the end of the bytes, or for a number that is not a safe integer. */
 function varint(bytes: Uint8Array): number {
+  const first = bytes[cursor];
+  if (first !== undefined && first < 0x80) {
+    cursor++;
+    return first;
+  }
   let value = 0;
   let scale = 1;
   for (let i = 0; i < 8; i++) {
@@ -51,8 +56,14 @@ function ascii(bytes: Uint8Array, start: number, end: number): string {
   return text;
 }
 
-/** @returns null when the bytes are no Record. Byte fields are views. */
-export function readRecordLink(bytes: Uint8Array): RecordLink | null {
+/**
+ * @param text of the bytes of the session's id; where many records are read, what the platform has for that.
+ * @returns null when the bytes are no Record. Byte fields are views.
+ */
+export function readRecordLink<Bytes extends Uint8Array>(
+  bytes: Bytes,
+  text: (bytes: Bytes, start: number, end: number) => string = ascii,
+): RecordLink | null {
   const link: RecordLink = { sessionId: '', seq: 0, atUnixUs: 0, previousHash: NONE, body: 0, bodyStart: 0, bodyEnd: 0 };
   cursor = 0;
   while (cursor < bytes.length) {
@@ -69,7 +80,7 @@ export function readRecordLink(bytes: Uint8Array): RecordLink | null {
       const start = cursor;
       const end = start + length;
       if (length < 0 || end > bytes.length) return null;
-      if (field === 1) link.sessionId = ascii(bytes, start, end);
+      if (field === 1) link.sessionId = text(bytes, start, end);
       else if (field === 4) link.previousHash = bytes.subarray(start, end);
       else if (field >= BODY_FIRST && field <= BODY_LAST) {
         link.body = field;

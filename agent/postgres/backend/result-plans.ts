@@ -11,12 +11,19 @@ import { type PlanOutcome, planRows, type RowPlan } from '../row-plan.ts';
 const PLANS_MAX = 128;
 const VERDICTS_MAX = 256;
 
+const NOTHING = Buffer.alloc(0);
+
 export class ResultPlans {
   readonly #relay: Relay;
   /** By what flow analysis says, then by the bytes of RowDescription. */
   readonly #kept = new Map<ResultVerdict, Map<string, RowPlan>>();
+  /** The last one, which the next result most often is. */
+  #lastVerdict: ResultVerdict | null = null;
+  #lastBytes: Buffer = NOTHING;
+  #lastPlan: RowPlan | null = null;
   #madeFor: object | null = null;
   #madeAt = 0;
+  #madeIn = '';
   #tablesSettled = false;
 
   constructor(relay: Relay) {
@@ -29,11 +36,21 @@ export class ResultPlans {
     const { inForce } = relay.session;
     const { catalog } = relay;
     const catalogVersion = catalog?.version ?? 0;
-    if (this.#madeFor !== inForce || this.#madeAt !== catalogVersion) {
+    const { clientEncoding } = relay.judge.settings;
+    if (this.#madeFor !== inForce || this.#madeAt !== catalogVersion || this.#madeIn !== clientEncoding) {
       this.#kept.clear();
+      this.#lastPlan = null;
       this.#madeFor = inForce;
       this.#madeAt = catalogVersion;
+      this.#madeIn = clientEncoding;
     }
+    if (
+      this.#lastPlan !== null &&
+      this.#lastVerdict === verdict &&
+      this.#lastBytes.length === end - start &&
+      buffer.compare(this.#lastBytes, 0, this.#lastBytes.length, start, end) === 0
+    )
+      return this.#lastPlan;
     let plans = this.#kept.get(verdict);
     if (plans === undefined) {
       if (this.#kept.size >= VERDICTS_MAX) this.#kept.clear();
@@ -42,7 +59,7 @@ export class ResultPlans {
     }
     const key = buffer.toString('latin1', start + 5, end);
     const known = plans.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) return this.#keep(known, buffer, start, end, verdict);
     const outcome = this.#planFields(decodeRowDescription(buffer, start + 5, end), verdict);
     if (outcome.kind === 'unknownTable') {
       this.#lookUpTables();
@@ -52,12 +69,20 @@ export class ResultPlans {
       throw new GatewayError('COLUMN_DENIED', 'denied', `the result holds a column that may not be read (${outcome.rule})`);
     }
     // What was masked because its table is not known yet may be known the next time.
-    if (this.#tablesSettled) this.#tablesSettled = false;
-    else {
-      if (plans.size >= PLANS_MAX) plans.clear();
-      plans.set(key, outcome.plan);
+    if (this.#tablesSettled) {
+      this.#tablesSettled = false;
+      return outcome.plan;
     }
-    return outcome.plan;
+    if (plans.size >= PLANS_MAX) plans.clear();
+    plans.set(key, outcome.plan);
+    return this.#keep(outcome.plan, buffer, start, end, verdict);
+  }
+
+  #keep(plan: RowPlan, buffer: Buffer, start: number, end: number, verdict: ResultVerdict): RowPlan {
+    this.#lastVerdict = verdict;
+    this.#lastBytes = Buffer.from(buffer.subarray(start, end));
+    this.#lastPlan = plan;
+    return plan;
   }
 
   /** What would happen to the rows of a statement that is only described; null: as above. */

@@ -144,9 +144,9 @@ export class Admission {
         text: text.text,
         truncated: text.truncated,
         sha256: text.sha256,
-        ...(approvalId === undefined ? {} : { approvalId }),
-        ...(parameters === undefined ? {} : { parameters }),
-        ...(preparedName === undefined || preparedName === '' ? {} : { preparedName: readableName(preparedName) }),
+        approvalId,
+        parameters,
+        preparedName: preparedName === undefined || preparedName === '' ? undefined : readableName(preparedName),
       });
       return null;
     } catch (error) {
