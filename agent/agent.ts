@@ -7,6 +7,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
 import { KafkaProducer } from '@sallyport/kafka/producer.ts';
 import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
@@ -16,7 +17,7 @@ import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
 import { Backoff } from './control/backoff.ts';
 import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-plane-client.ts';
 import { ControlStream } from './control/control-stream.ts';
-import { certificateExpired, type EnrolmentState, join, loadEnrolment, renew, renewAtMs } from './control/enrolment.ts';
+import { certificateExpired, type EnrolmentState, join, loadEnrolment, rememberLeaseKeys, renew, renewAtMs } from './control/enrolment.ts';
 import { parseJoinToken } from './control/join-token.ts';
 import { KafkaStream } from './control/kafka-stream.ts';
 import { type AgentKeys, loadKeys, signingKeyPem } from './control/keys.ts';
@@ -279,6 +280,10 @@ export class Agent {
     return new ControlPlaneClient(this.#options.controlPlane, { ca, certificate, key: this.#keys.tlsKey });
   }
 
+  get #identityFile(): string {
+    return path.join(this.#options.dataDir, 'identity.json');
+  }
+
   // Leases
 
   get #leaseFile(): string {
@@ -341,7 +346,15 @@ export class Agent {
     });
   }
 
+  /** Who signs leases from now on. After the lease is kept: the one that is kept was signed by a key that counted until now. */
+  async #trustLeaseKeys(leaseKeys: readonly string[] | undefined): Promise<void> {
+    if (leaseKeys === undefined || isDeepStrictEqual(leaseKeys, this.#enrolment.leaseKeys)) return;
+    this.#enrolment = await rememberLeaseKeys(this.#enrolment, leaseKeys, this.#identityFile);
+    this.#log.info({ keys: leaseKeys.length }, 'the keys that may sign leases have changed');
+  }
+
   async #putInForce(bundle: LeaseBundle): Promise<void> {
+    await this.#trustLeaseKeys(bundle.leaseKeys);
     await this.#apply(bundle);
     const problems = this.#allProblems();
     this.#stream.acknowledgeLease({ version: BigInt(bundle.version), listeners: this.#host.listeners(), problems });
@@ -416,13 +429,7 @@ export class Agent {
       return;
     }
     try {
-      this.#enrolment = await renew(
-        this.#client,
-        this.#enrolment,
-        this.#keys,
-        this.#options.hostnames,
-        path.join(this.#options.dataDir, 'identity.json'),
-      );
+      this.#enrolment = await renew(this.#client, () => this.#enrolment, this.#keys, this.#options.hostnames, this.#identityFile);
       this.#log.info({}, 'the certificates are renewed');
       const before = this.#client;
       this.#client = this.#newClient();

@@ -34,11 +34,12 @@ import { IssuerKeys } from './http/issuer-keys.ts';
 import type { RateLimits } from './http/rate-limit.ts';
 import { buildHttpServer, startHttpServer } from './http/server.ts';
 import { sessionHistory } from './http/session-history.ts';
+import { consoleSessionMsMax } from './http/sign-in/browser-sessions.ts';
 import { PublicAddress } from './http/sign-in/public-address.ts';
 import { SignIn } from './http/sign-in/sign-in.ts';
 import { TicketDesk } from './http/ticket-desk.ts';
 import { openSessionStore } from './ingest/session-store.ts';
-import { ticketIssuer, ticketJwk } from './leases/lease-bundle.ts';
+import { ticketIssuer } from './leases/lease-bundle.ts';
 import { LiveFeed } from './live/live-feed.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { ManifestStore } from './manifests/apply.ts';
@@ -50,6 +51,7 @@ import { secretFile } from './pki/files.ts';
 import { isInFile, type KekOptions, openKek } from './pki/key-encryption.ts';
 import { openKeys } from './pki/keys.ts';
 import { shareKeys } from './pki/shared-keys.ts';
+import { SigningKeys } from './pki/signing-keys.ts';
 import { Snapshots } from './snapshot/snapshots.ts';
 
 export interface ControlPlaneOptions {
@@ -166,9 +168,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const checkpoints = new CheckpointDesk({ control, logger });
     closers.push(() => checkpoints.close());
 
+    const leaseLifetimeMs = options.leaseLifetimeMs ?? dayMs;
+    const clientLifetimeMs = options.clientCertificateLifetimeMs ?? dayMs;
+    const signingKeys = new SigningKeys({
+      ...{ control, keys, clock, leaseLifetimeMs },
+      ...{ certificateLifetimeMs: clientLifetimeMs, ticketLifetimeMs: consoleSessionMsMax },
+    });
     const consoleUrl = options.url ?? consoleAddress(options.http);
     const fleet = new Fleet({
-      ...{ control, keys, logger, clock, leaseLifetimeMs: options.leaseLifetimeMs ?? dayMs },
+      ...{ control, keys, signingKeys, logger, clock, leaseLifetimeMs },
       ...(consoleUrl === undefined ? {} : { consoleUrl }),
     });
     closers.push(() => fleet.close());
@@ -177,9 +185,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const enrolment = new Enrolment({
       control,
       authority,
-      leasePublicKey: keys.leasePublicKey,
+      leasePublicKey: () => signingKeys.current('lease').publicKey,
       clock,
-      clientLifetimeMs: options.clientCertificateLifetimeMs ?? dayMs,
+      clientLifetimeMs,
       servingLifetimeMs: 7 * dayMs,
     });
 
@@ -200,7 +208,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       closers.push(() => timeStamping.close());
       timeStamping.start();
     }
-    const { verifyContext, issuerKeys } = tokenVerification(control, keys, logger, clock);
+    const { verifyContext, issuerKeys } = tokenVerification(control, signingKeys, logger, clock);
     closers.push(() => issuerKeys.close());
     const administration = new AdministrationLog(control);
     const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
@@ -225,8 +233,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       relay,
       authority,
       keys,
+      signingKeys,
       admission,
-      tickets: new TicketDesk({ admission, administration, keys, clock }),
+      tickets: new TicketDesk({ admission, administration, keys: signingKeys, clock }),
       accessRoles: new AccessRoles(() => control),
       history,
       retention,
@@ -329,7 +338,7 @@ function keepSecretsFresh(manifests: ManifestStore, logger: Logger, everyMs: num
 }
 
 /** Tokens are judged by the manifests in force, at any time. */
-function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof openKeys>>, logger: Logger, clock: () => number) {
+function tokenVerification(control: ControlLog, signingKeys: SigningKeys, logger: Logger, clock: () => number) {
   const trusting = () => ({
     identityProviders: oidcProviders(control.state),
     serviceAccounts: control.state
@@ -341,13 +350,13 @@ function tokenVerification(control: ControlLog, keys: Awaited<ReturnType<typeof 
   issuerKeys.feed(verifyContext);
   const refresh = () =>
     verifyContext.useLease({
-      tickets: { issuer: ticketIssuer, keys: [ticketJwk(keys)] },
+      tickets: { issuer: ticketIssuer, keys: signingKeys.ticketJwks() },
       ...trusting(),
       revokedTokens: control.state.revokedTickets(clock()),
     });
   refresh();
   control.onAccepted(events => {
-    if (events.some(({ stream }) => /^(identity-provider|service-account|ticket|account-secret)\//.test(stream))) refresh();
+    if (events.some(({ stream }) => /^(identity-provider|service-account|ticket|account-secret|signing-key)\//.test(stream))) refresh();
   });
   return { verifyContext, issuerKeys };
 }

@@ -24,6 +24,13 @@ export interface EnrolmentState {
   ca: string;
   /** Raw Ed25519 public key, 32 bytes, base64: signs leases. */
   leaseKey: string;
+  /** Set once a lease has named them: every key that may sign leases, and `leaseKey` only if it is among them. */
+  leaseKeys?: readonly string[];
+}
+
+/** Raw Ed25519 keys, base64. */
+export function trustedLeaseKeys({ leaseKey, leaseKeys }: Pick<EnrolmentState, 'leaseKey' | 'leaseKeys'>): readonly string[] {
+  return leaseKeys ?? [leaseKey];
 }
 
 export interface EnrolmentRequest {
@@ -45,7 +52,10 @@ export async function loadEnrolment(file: string): Promise<EnrolmentState | null
     if (typeof value !== 'string')
       throw new GatewayError('DATA_UNREADABLE', 'internal', `${file} is damaged: restore it, or remove it and join anew`);
   }
-  return state as EnrolmentState;
+  const { leaseKeys } = stored;
+  if (leaseKeys !== undefined && !(Array.isArray(leaseKeys) && leaseKeys.length > 0 && leaseKeys.every(each => typeof each === 'string')))
+    throw new GatewayError('DATA_UNREADABLE', 'internal', `${file} is damaged: restore it, or remove it and join anew`);
+  return { ...(state as EnrolmentState), ...(leaseKeys === undefined ? {} : { leaseKeys: leaseKeys as string[] }) };
 }
 
 /**
@@ -94,18 +104,21 @@ export async function join(request: EnrolmentRequest, keys: AgentKeys, file: str
  */
 export async function renew(
   client: ControlPlaneClient,
-  state: EnrolmentState,
+  current: () => EnrolmentState,
   keys: AgentKeys,
   hostnames: string[],
   file: string,
 ): Promise<EnrolmentState> {
+  const { name } = current();
   const response = await client.renew(
     create(RenewRequestSchema, {
-      csr: await certificateRequest(keys.tlsKey, state.name),
-      servingCsr: await certificateRequest(keys.servingKey, state.name),
+      csr: await certificateRequest(keys.tlsKey, name),
+      servingCsr: await certificateRequest(keys.servingKey, name),
       hostnames,
     }),
   );
+  // As it is by now: a lease may have named other keys meanwhile.
+  const state = current();
   const renewed = {
     ...state,
     certificate: certificatePem(response.certificate, keys.tlsKey, state.ca),
@@ -113,6 +126,13 @@ export async function renew(
   };
   await save(file, renewed);
   return renewed;
+}
+
+/** Keeps which keys may sign leases from now on, as a lease has said it. */
+export async function rememberLeaseKeys(state: EnrolmentState, leaseKeys: readonly string[], file: string): Promise<EnrolmentState> {
+  const told = { ...state, leaseKeys };
+  await save(file, told);
+  return told;
 }
 
 /** When to renew: after half of the shorter life, so that there is time to try again before two thirds are over. */

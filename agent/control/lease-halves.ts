@@ -14,7 +14,7 @@ import {
   SHARED_PREFIX,
 } from '@sallyport/shared/policy/lease-parts.ts';
 import { replacePrivateFile } from '../files.ts';
-import type { EnrolmentState } from './enrolment.ts';
+import { type EnrolmentState, trustedLeaseKeys } from './enrolment.ts';
 
 /** A half as it comes over the stream. */
 export interface SignedHalf {
@@ -57,13 +57,13 @@ const PARTS_MAX = 1_000_000;
 export function applyUpdate(
   held: HeldLease | null,
   update: LeaseUpdate,
-  enrolment: Pick<EnrolmentState, 'agentId' | 'leaseKey'>,
+  enrolment: Pick<EnrolmentState, 'agentId' | 'leaseKey' | 'leaseKeys'>,
   notBefore: Pick<LeaseBundle, 'version'> | null,
   nowMs: number,
 ): { held: HeldLease; bundle: LeaseBundle } {
-  const key = Buffer.from(enrolment.leaseKey, 'base64');
-  const shared = update.shared === undefined ? held?.shared : applied(held?.shared ?? null, update.shared, SHARED_PREFIX, key);
-  const own = update.own === undefined ? held?.own : applied(held?.own ?? null, update.own, OWN_PREFIX, key);
+  const keys = trustedLeaseKeys(enrolment).map(key => Buffer.from(key, 'base64'));
+  const shared = update.shared === undefined ? held?.shared : applied(held?.shared ?? null, update.shared, SHARED_PREFIX, keys);
+  const own = update.own === undefined ? held?.own : applied(held?.own ?? null, update.own, OWN_PREFIX, keys);
   if (shared === undefined || own === undefined) throw incomplete('one half of the lease is missing');
   if (own.claims.agentId !== enrolment.agentId) throw new GatewayError('LEASE_FOREIGN', 'denied', 'the lease is for another agent');
   if (own.claims.group !== shared.claims.group)
@@ -80,9 +80,9 @@ export function applyUpdate(
 }
 
 /** One half after an update, checked. */
-function applied(before: HeldHalf | null, half: SignedHalf, prefix: string, key: Uint8Array): HeldHalf {
+function applied(before: HeldHalf | null, half: SignedHalf, prefix: string, keys: readonly Uint8Array[]): HeldHalf {
   const message = Buffer.concat([Buffer.from(prefix, 'latin1'), half.statement]);
-  if (!verifyEd25519(key, message, half.signature)) {
+  if (!keys.some(key => verifyEd25519(key, message, half.signature))) {
     throw new GatewayError('LEASE_SIGNATURE', 'denied', "the lease is not signed by this control plane's lease key");
   }
   const claims = parseStatement(half.statement);

@@ -8,7 +8,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
 import { replacePrivateFile } from '../files.ts';
 import type { OpenedLease } from '../worker-messages.ts';
-import type { EnrolmentState } from './enrolment.ts';
+import { type EnrolmentState, trustedLeaseKeys } from './enrolment.ts';
 import type { AgentKeys } from './keys.ts';
 
 export interface SignedLease {
@@ -25,12 +25,13 @@ const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
  */
 export function acceptLease(
   signed: SignedLease,
-  enrolment: Pick<EnrolmentState, 'agentId' | 'leaseKey'>,
+  enrolment: Pick<EnrolmentState, 'agentId' | 'leaseKey' | 'leaseKeys'>,
   current: LeaseBundle | null,
   nowMs: number,
 ): LeaseBundle {
   const message = Buffer.concat([PREFIX, signed.bundle]);
-  if (signed.signature.length !== 64 || !verify(null, message, leaseKeyOf(enrolment), signed.signature)) {
+  const isSigned = trustedLeaseKeys(enrolment).some(key => verify(null, message, publicKeyOf(key), signed.signature));
+  if (signed.signature.length !== 64 || !isSigned) {
     throw new GatewayError('LEASE_SIGNATURE', 'denied', "the lease is not signed by this control plane's lease key");
   }
   const bundle = parseBundle(signed.bundle);
@@ -104,8 +105,8 @@ export function keptLease(stored: Readonly<Record<string, unknown>>): SignedLeas
   return { bundle: Buffer.from(bundle, 'base64'), signature: Buffer.from(signature, 'base64') };
 }
 
-function leaseKeyOf(enrolment: Pick<EnrolmentState, 'leaseKey'>): KeyObject {
-  const raw = Buffer.from(enrolment.leaseKey, 'base64');
+function publicKeyOf(leaseKey: string): KeyObject {
+  const raw = Buffer.from(leaseKey, 'base64');
   return createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, raw]), format: 'der', type: 'spki' });
 }
 

@@ -4,6 +4,7 @@ import { addKafkaOptions } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
 import { addBackup } from './control-plane-backup.ts';
 import { addRotateKey } from './control-plane-rotate-key.ts';
+import { addRotateSigningKey } from './control-plane-rotate-signing-key.ts';
 
 export function define(terminal: Terminal, exit: (code: number) => void, rest: readonly string[]): Command {
   const command = new Command('sallyport control-plane')
@@ -31,5 +32,6 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
     });
   addBackup(command, terminal);
   addRotateKey(command, terminal);
+  addRotateSigningKey(command, terminal);
   return addKafkaOptions(command);
 }

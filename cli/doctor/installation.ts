@@ -68,12 +68,13 @@ export async function checkInstallation(connection: Connection, nowMs: number): 
     return fine('access', `signed in; the control plane is version ${status.version}`);
   });
   if (version.some(({ outcome }) => outcome === 'wrong')) return [...reach, ...version, ...(await authority(connection, nowMs))];
-  const [agents, store, providers] = await Promise.all([
+  const [agents, store, providers, signing] = await Promise.all([
     checkAgents(connection, nowMs),
     checkStore(connection),
     checkProviders(connection),
+    checkSigningKeys(connection),
   ]);
-  return [...reach, ...version, ...(await authority(connection, nowMs)), ...agents, ...store, ...providers];
+  return [...reach, ...version, ...(await authority(connection, nowMs)), ...agents, ...store, ...providers, ...signing];
 }
 
 /** The CA that clients verify resources with. */
@@ -155,6 +156,19 @@ function checkStore(connection: Connection): Promise<Finding[]> {
     return fine(
       'session store',
       `answers, ${storeLag.entries === 0 ? 'with everything in it' : `${storeLag.entries} entries behind the log`}`,
+    );
+  });
+}
+
+function checkSigningKeys(connection: Connection): Promise<Finding[]> {
+  return checked('signing keys', 'see `sallyport control-plane rotate-signing-key --list`', async () => {
+    const { keys } = (await administratorRequest(connection, 'GET', '/v1/signing-keys')) as { keys: { kind: string; old: boolean }[] };
+    const old = keys.filter(key => key.old).map(({ kind }) => kind);
+    if (old.length === 0) return fine('signing keys', 'none has signed for longer than a year');
+    return note(
+      'signing keys',
+      `those of ${old.join(' and ')} have signed for more than a year`,
+      'give them successors: `sallyport control-plane rotate-signing-key`',
     );
   });
 }

@@ -23,6 +23,7 @@ import { Directory, type GroupState, groupAggregate } from './group.ts';
 import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type RetentionState, retentionAggregate } from './retention.ts';
+import { signingKeyAggregate } from './signing-key.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
@@ -86,6 +87,7 @@ const aggregates = new Map<string, Folding>(
     folding(userAggregate),
     folding(groupAggregate),
     folding(installationKeyAggregate),
+    folding(signingKeyAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));

@@ -19,7 +19,7 @@ function content(roles: object[]): SharedContent {
 }
 
 function setUp() {
-  const shared = new SharedLease('group', privateKey, LIFETIME_MS);
+  const shared = new SharedLease('group', () => privateKey, LIFETIME_MS);
   const roles = [
     { name: 'a', spec: 1 },
     { name: 'b', spec: 1 },
@@ -34,7 +34,7 @@ function setUp() {
     build: () => ({ agentId: 'x', roles: [...roles], credentials: { ...sealed } }),
   } as unknown as LeaseBuilder;
   const sources: LeaseSources = {
-    ...{ builder, keys: { leaseKey: privateKey } as LeaseSources['keys'], state: {} as LeaseSources['state'], version: 1, nowMs: 1 },
+    ...{ builder, leaseKey: privateKey, state: {} as LeaseSources['state'], version: 1, nowMs: 1 },
     ...{ lifetimeMs: LIFETIME_MS, ownEpoch: 0, groupOf: () => ({ resources: [], shared }) },
   };
   shared.update(content(roles), 1, 1);

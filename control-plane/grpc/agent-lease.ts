@@ -4,7 +4,7 @@
  *
  * Nothing is sent from here: the connection asks when its stream can take a message, and gets the state of that moment.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import {
   Capability,
@@ -22,12 +22,12 @@ import type { ActiveAgent, LeaseBuilder, Stored } from '../leases/lease-bundle.t
 import { differenceOf, encodeParts, hashesOf } from '../leases/parts.ts';
 import type { SharedLease } from '../leases/shared-lease.ts';
 import { signLease, signStatement } from '../leases/signed-lease.ts';
-import type { ControlPlaneKeys } from '../pki/keys.ts';
 
 /** What all leases are made from at one moment. */
 export interface LeaseSources {
   builder: LeaseBuilder;
-  keys: ControlPlaneKeys;
+  /** Signs. */
+  leaseKey: KeyObject;
   state: Projection;
   /** The control log's position. */
   version: number;
@@ -130,7 +130,7 @@ export class AgentLease {
         ...{ issuedAt: new Date(nowMs).toISOString(), expiresAt: new Date(nowMs + lifetimeMs).toISOString() },
       };
       own = create(SignedPartsSchema, {
-        ...signStatement('own', statement, sources.keys.leaseKey),
+        ...signStatement('own', statement, sources.leaseKey),
         ...{ whole: difference.whole, removed: difference.removed },
         put: difference.put.map(part => create(LeasePartSchema, part)),
       });
@@ -152,12 +152,12 @@ export class AgentLease {
   }
 
   #whole(agent: ActiveAgent, sources: LeaseSources): ControlMessage | null {
-    const { builder, keys, state, version, nowMs, lifetimeMs } = sources;
+    const { builder, leaseKey, state, version, nowMs, lifetimeMs } = sources;
     const content = builder.build(this.#agentId, agent, state, nowMs);
     const digest = createHash('sha256').update(JSON.stringify(content)).digest('base64');
     if (!this.#everything && digest === this.#wholeDigest && !this.isDue(nowMs, lifetimeMs)) return null;
     const times = { issuedAt: new Date(nowMs).toISOString(), expiresAt: new Date(nowMs + lifetimeMs).toISOString() };
-    const lease = signLease({ version, ...times, ...content }, keys.leaseKey);
+    const lease = signLease({ version, ...times, ...content }, leaseKey);
     this.#wholeDigest = digest;
     this.#ownIssuedAtMs = nowMs;
     this.#everything = false;

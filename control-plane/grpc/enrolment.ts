@@ -18,7 +18,8 @@ import type { AgentIdentity } from './agent-identity.ts';
 export interface EnrolmentOptions {
   control: ControlLog;
   authority: Authority;
-  leasePublicKey: Uint8Array;
+  /** The one that signs now. */
+  leasePublicKey: () => Uint8Array;
   clock: () => number;
   /** Default 24 h. */
   clientLifetimeMs: number;
@@ -85,7 +86,7 @@ export class Enrolment {
       certificate: client.der,
       servingCertificate: serving.der,
       ca: this.#options.authority.caDer,
-      leaseKey: this.#options.leasePublicKey,
+      leaseKey: this.#options.leasePublicKey(),
     });
   }
 

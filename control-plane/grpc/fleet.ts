@@ -23,12 +23,14 @@ import type { RecordedEvent } from '../aggregates/projection.ts';
 import { type ActiveAgent, LeaseBuilder, type Stored, serves } from '../leases/lease-bundle.ts';
 import { SharedLease } from '../leases/shared-lease.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { SigningKeys } from '../pki/signing-keys.ts';
 import type { AgentConnection, LiveSessionView } from './agent-connection.ts';
 import { AgentLease, type LeaseSources } from './agent-lease.ts';
 
 export interface FleetOptions {
   control: ControlLog;
   keys: ControlPlaneKeys;
+  signingKeys: SigningKeys;
   logger: Logger;
   clock: () => number;
   leaseLifetimeMs: number;
@@ -76,7 +78,7 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    this.#builder = new LeaseBuilder(options.keys, options.consoleUrl);
+    this.#builder = new LeaseBuilder(options.keys, options.signingKeys, options.consoleUrl);
     this.#unsubscribe = options.control.onAccepted(events => this.#accepted(events));
     this.#renewal = setInterval(() => this.#renew(), Math.min(RENEWAL_LOOK_MS, options.leaseLifetimeMs / 10));
     this.#renewal.unref();
@@ -345,23 +347,23 @@ export class Fleet {
   }
 
   #sources(): LeaseSources {
-    const { control, keys, clock, leaseLifetimeMs } = this.#options;
+    const { control, signingKeys, clock, leaseLifetimeMs } = this.#options;
     return {
-      ...{ builder: this.#builder, keys, state: control.state, version: Number(control.position) },
+      ...{ builder: this.#builder, leaseKey: signingKeys.current('lease').key, state: control.state, version: Number(control.position) },
       ...{ nowMs: clock(), lifetimeMs: leaseLifetimeMs, ownEpoch: this.#ownEpoch },
       groupOf: agent => this.#groupOf(agent),
     };
   }
 
   #groupOf(agent: ActiveAgent): ReturnType<LeaseSources['groupOf']> {
-    const { control, keys, clock, leaseLifetimeMs } = this.#options;
+    const { control, signingKeys, clock, leaseLifetimeMs } = this.#options;
     const { labels, everyResource } = agent.invitation;
     const key = everyResource ? '' : JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
     let group = this.#groups.get(key);
     if (group === undefined) {
       const resources = this.#builder.resourcesFor(agent.invitation, control.state);
       const id = partHash(Buffer.from(JSON.stringify(resources.map(({ manifest }) => manifest.name)))).slice(0, 32);
-      const shared = this.#shared.get(id) ?? new SharedLease(id, keys.leaseKey, leaseLifetimeMs);
+      const shared = this.#shared.get(id) ?? new SharedLease(id, () => signingKeys.current('lease').key, leaseLifetimeMs);
       this.#shared.set(id, shared);
       group = { resources, shared };
       this.#groups.set(key, group);

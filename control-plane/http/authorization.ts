@@ -118,6 +118,8 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/access-review': ['auditor'],
   'GET /v1/overview': ['viewer', 'operator', 'auditor'],
   'GET /v1/data-map': ['auditor'],
+  'GET /v1/signing-keys': ['viewer', 'operator', 'auditor'],
+  'POST /v1/signing-keys/:kind/rotate': ['admin'],
   'GET /v1/status': ['viewer', 'operator', 'auditor'],
 };
 

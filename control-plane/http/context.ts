@@ -14,6 +14,7 @@ import type { LogReader } from '../log/event-log.ts';
 import type { ManifestStore } from '../manifests/apply.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { SigningKeys } from '../pki/signing-keys.ts';
 import type { AdmissionDesk } from './admission.ts';
 import type { AccessRoles } from './authorization.ts';
 import type { SessionHistory } from './session-history.ts';
@@ -33,6 +34,7 @@ export interface ApiContext {
   relay: Relay;
   authority: Authority;
   keys: ControlPlaneKeys;
+  signingKeys: SigningKeys;
   admission: AdmissionDesk;
   tickets: TicketDesk;
   accessRoles: AccessRoles;

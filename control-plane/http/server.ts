@@ -47,6 +47,7 @@ import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { shredRoutes } from './routes/shreds.ts';
 import { signInRoutes } from './routes/sign-in.ts';
+import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sshRoutes } from './routes/ssh.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
@@ -112,7 +113,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   useClientAddresses(app as unknown as FastifyInstance, trustedProxies);
   const { clock, accessRoles, administration, control } = context;
   const isDeprovisioned = ({ kind, name }: Principal) => kind === 'person' && control.state.isBlocked(name);
-  const cliLogins = new CliLogins(context.keys, administration, clock);
+  const cliLogins = new CliLogins(context.keys, context.signingKeys, administration, clock);
   useAuthentication(app as unknown as FastifyInstance, {
     adminToken,
     cliLogins,
@@ -180,6 +181,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(eventRoutes(context));
   await app.register(overviewRoutes(context));
   await app.register(dataMapRoutes(context));
+  await app.register(signingKeyRoutes(context));
   await app.register(operationRoutes(context));
   await app.register(consoleRoutes(context.authority));
   return app as unknown as FastifyInstance;

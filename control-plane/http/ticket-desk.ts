@@ -7,7 +7,7 @@ import { isNetworkList, isThumbprint, type TokenBounds } from '@sallyport/shared
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { AdministrationLog } from '../aggregates/administration-log.ts';
 import type { Provenance } from '../aggregates/control-log.ts';
-import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { SigningKeys } from '../pki/signing-keys.ts';
 import type { AdmissionDesk } from './admission.ts';
 import { signTicket, type Ticket, ticketDefaultSeconds, ticketMaxSeconds } from './ticket.ts';
 
@@ -29,10 +29,10 @@ const delegationMax = 8;
 export class TicketDesk {
   readonly #admission: AdmissionDesk;
   readonly #administration: AdministrationLog;
-  readonly #keys: ControlPlaneKeys;
+  readonly #keys: SigningKeys;
   readonly #clock: () => number;
 
-  constructor(options: { admission: AdmissionDesk; administration: AdministrationLog; keys: ControlPlaneKeys; clock: () => number }) {
+  constructor(options: { admission: AdmissionDesk; administration: AdministrationLog; keys: SigningKeys; clock: () => number }) {
     this.#admission = options.admission;
     this.#administration = options.administration;
     this.#keys = options.keys;
@@ -69,7 +69,7 @@ export class TicketDesk {
         'Your token has expired, or is about to: sign in again (sallyport login).',
       );
     }
-    const ticket = await signTicket(this.#keys, principal, resource, nowMs, expiresAtMs, bounds);
+    const ticket = await signTicket(this.#keys.current('ticket'), principal, resource, nowMs, expiresAtMs, bounds);
     const { kind, name, issuer, subject, delegation } = principal;
     await this.#administration.record(
       {

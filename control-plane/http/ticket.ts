@@ -7,8 +7,8 @@ import { randomUUIDv7 } from 'node:crypto';
 import type { TokenBounds } from '@sallyport/shared/identity/token-bounds.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { SignJWT } from 'jose';
-import { ticketIssuer, ticketKeyId } from '../leases/lease-bundle.ts';
-import type { ControlPlaneKeys } from '../pki/keys.ts';
+import { ticketIssuer } from '../leases/lease-bundle.ts';
+import type { SigningKey } from '../pki/signing-keys.ts';
 
 export const ticketDefaultSeconds = 15 * 60;
 export const ticketMaxSeconds = 60 * 60;
@@ -21,7 +21,7 @@ export interface Ticket {
 
 /** @param expiresAtMs already within the bounds; rounded down to seconds. */
 export async function signTicket(
-  keys: ControlPlaneKeys,
+  signing: Pick<SigningKey, 'id' | 'key'>,
   principal: Principal,
   resource: string,
   nowMs: number,
@@ -40,14 +40,14 @@ export async function signTicket(
     ...(bounds.certificate === undefined ? {} : { cnf: { 'x5t#S256': bounds.certificate } }),
     ...(principal.delegation.length === 0 ? {} : { act: actorClaim(principal.delegation) }),
   })
-    .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: ticketKeyId(keys) })
+    .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: signing.id })
     .setIssuer(ticketIssuer)
     .setAudience(`resource:${resource}`)
     .setSubject(principal.subject)
     .setJti(tokenId)
     .setIssuedAt(Math.floor(nowMs / 1000))
     .setExpirationTime(exp)
-    .sign(keys.ticketKey);
+    .sign(signing.key);
   return { ticket, tokenId, expiresAtMs: exp * 1000 };
 }
 

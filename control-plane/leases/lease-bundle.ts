@@ -2,11 +2,10 @@
  * What one agent is given: the resources that it serves by its labels, the policies about those, and their credentials sealed to its
  * key. Pure but for the sealing's randomness; signing and sending are elsewhere.
  */
-import { createPublicKey } from 'node:crypto';
 import { seal } from '@sallyport/shared/crypto/seal.ts';
 import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/shared/detectors/known-credentials.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import type { LeaseBundle, Named, PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+import type { LeaseBundle, Named } from '@sallyport/shared/policy/bundle.ts';
 import type { OwnContent, SharedContent } from '@sallyport/shared/policy/lease-parts.ts';
 import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
@@ -14,8 +13,10 @@ import { splitAddress } from '@sallyport/shared/policy/values.ts';
 import type { AgentState } from '../aggregates/agent.ts';
 import type { ContentKeyState } from '../aggregates/content-key.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
+import { type SigningKeyState, signingKeyAggregate } from '../aggregates/signing-key.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
+import type { SigningKeys } from '../pki/signing-keys.ts';
 import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
 import { secretContext } from './secret-context.ts';
 
@@ -31,7 +32,7 @@ export type LeaseContent = Omit<LeaseBundle, 'version' | 'issuedAt' | 'expiresAt
 export class LeaseBuilder {
   readonly #keys: ControlPlaneKeys;
   readonly #consoleUrl: string;
-  readonly #tickets: LeaseBundle['tickets'];
+  readonly #signingKeys: Pick<SigningKeys, 'ticketJwks' | 'verifying'>;
   readonly #fingerprintKey: Buffer;
   /** Of credentials, by name. */
   readonly #fingerprints = new Map<string, { of: string; value: CredentialFingerprint }>();
@@ -39,10 +40,10 @@ export class LeaseBuilder {
   readonly #sealed = new Map<string, Map<string, { of: string; value: string }>>();
 
   /** @param consoleUrl where people find the console; empty: not known. */
-  constructor(keys: ControlPlaneKeys, consoleUrl = '') {
+  constructor(keys: ControlPlaneKeys, signingKeys: Pick<SigningKeys, 'ticketJwks' | 'verifying'>, consoleUrl = '') {
     this.#consoleUrl = consoleUrl;
     this.#keys = keys;
-    this.#tickets = { issuer: ticketIssuer, keys: [ticketJwk(keys)] };
+    this.#signingKeys = signingKeys;
     this.#fingerprintKey = keys.derive('known-credentials');
   }
 
@@ -75,8 +76,10 @@ export class LeaseBuilder {
         .filter(({ manifest }) => resources.some(resource => selectsResource(manifest.spec.resources, resource.manifest)))
         .map(named);
     const names = new Set(resources.map(({ manifest }) => manifest.name));
+    const leaseKeys = this.#signingKeys.verifying('lease').map(({ publicKey }) => Buffer.from(publicKey).toString('base64'));
     return {
-      tickets: this.#tickets,
+      tickets: { issuer: ticketIssuer, keys: this.#signingKeys.ticketJwks() },
+      ...(this.#isRotated(state) ? { leaseKeys } : {}),
       identityProviders: oidcProviders(state),
       serviceAccounts: (state.manifests('ServiceAccount') as Stored<'ServiceAccount'>[]).map(named),
       resources: resources.map(leasedResource),
@@ -95,6 +98,11 @@ export class LeaseBuilder {
         ? { sshUserAuthority: userAuthority(this.#keys).toString('base64') }
         : {}),
     };
+  }
+
+  /** Until then agents know the one key from joining, and those of an older version need not be told of it. */
+  #isRotated(state: Projection): boolean {
+    return (state.stream(`${signingKeyAggregate.name}/lease`).state as SigningKeyState).keys.length > 0;
   }
 
   /**
@@ -187,16 +195,6 @@ export class LeaseBuilder {
   #open(kind: Kind, name: string, path: string, sealed: string): Buffer {
     return this.#keys.openAtRest(sealed, secretContext(kind, name, path));
   }
-}
-
-/** The public half of the ticket key, as agents and others may see it. */
-export function ticketJwk(keys: ControlPlaneKeys): PublicJwk {
-  const { x } = createPublicKey(keys.ticketKey).export({ format: 'jwk' });
-  return { kty: 'OKP', crv: 'Ed25519', x, alg: 'EdDSA', use: 'sig', kid: ticketKeyId(keys) };
-}
-
-export function ticketKeyId(keys: ControlPlaneKeys): string {
-  return keys.fingerprint(createPublicKey(keys.ticketKey).export({ format: 'der', type: 'spki' }), 'ticket-key').slice(0, 16);
 }
 
 export type ActiveAgent = AgentState & { status: 'active' };

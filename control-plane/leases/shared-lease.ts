@@ -21,7 +21,7 @@ const STATES_KEPT = 16;
 
 export class SharedLease {
   readonly group: string;
-  readonly #leaseKey: KeyObject;
+  readonly #leaseKey: () => KeyObject;
   readonly #lifetimeMs: number;
   #parts: Parts = new Map();
   #digest = '';
@@ -34,7 +34,7 @@ export class SharedLease {
   readonly #halves = new Map<string, SignedParts>();
   readonly #messages = new Map<string, ControlMessage>();
 
-  constructor(group: string, leaseKey: KeyObject, lifetimeMs: number) {
+  constructor(group: string, leaseKey: () => KeyObject, lifetimeMs: number) {
     this.group = group;
     this.#leaseKey = leaseKey;
     this.#lifetimeMs = lifetimeMs;
@@ -104,7 +104,7 @@ export class SharedLease {
         expiresAt: new Date(this.#issuedAtMs + this.#lifetimeMs).toISOString(),
         digest: this.#digest,
       },
-      this.#leaseKey,
+      this.#leaseKey(),
     );
     const { whole, put, removed } = differenceOf(before, this.#parts);
     const half = create(SignedPartsSchema, {

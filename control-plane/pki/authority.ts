@@ -41,6 +41,8 @@ export interface Authority {
   readonly caPem: string;
   /** SHA-256 of `caDer`, base64url: what a join token carries. */
   readonly caFingerprint: string;
+  /** When the CA was made. */
+  readonly madeAtMs: number;
   /** A new key and a certificate for the gRPC server, good for `lifetimeMs`. The chain includes the CA, so that a joining agent sees it. */
   issueServer(hostnames: readonly string[], lifetimeMs: number): Promise<{ chainPem: string; keyPem: string }>;
   /** @throws {GatewayError} CSR_INVALID. */
@@ -69,6 +71,7 @@ class FileAuthority implements Authority {
   readonly caDer: Uint8Array;
   readonly caPem: string;
   readonly caFingerprint: string;
+  readonly madeAtMs: number;
   readonly #certificate: x509.X509Certificate;
   readonly #signingKey: webcrypto.CryptoKey;
   readonly #clock: () => number;
@@ -77,6 +80,7 @@ class FileAuthority implements Authority {
     this.#certificate = certificate;
     this.#signingKey = signingKey;
     this.#clock = clock;
+    this.madeAtMs = certificate.notBefore.getTime();
     this.caDer = new Uint8Array(certificate.rawData);
     this.caPem = `${certificate.toString('pem')}\n`;
     this.caFingerprint = Buffer.from(new X509Certificate(this.caDer).fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');

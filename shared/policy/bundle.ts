@@ -23,6 +23,8 @@ export interface LeaseBundle {
   issuedAt: string; // ISO 8601
   expiresAt: string;
   tickets: { issuer: string; keys: PublicJwk[] }; // Sallyport's own ticket issuer
+  /** Every key that may sign leases, raw Ed25519, base64; absent: the one that the agent got when it joined. */
+  leaseKeys?: string[];
   identityProviders: Named<OidcProviderSpec>[];
   serviceAccounts: Named<ServiceAccountSpec>[];
   resources: (Named<ResourceSpec> & { labels: Record<string, string> })[]; // only those that this agent serves

@@ -47,7 +47,14 @@ const LISTS = {
 } as const;
 const MAPS = { credentials: 'credential', servingKeys: 'serving-key', maskKeys: 'mask-key', hostCertificates: 'host-certificate' } as const;
 
-const SINGLES: ReadonlySet<string> = new Set(['tickets', 'known-credentials-key', 'console', 'content-key', 'ssh-user-authority']);
+const SINGLES: ReadonlySet<string> = new Set([
+  'tickets',
+  'known-credentials-key',
+  'console',
+  'content-key',
+  'ssh-user-authority',
+  'lease-keys',
+]);
 
 export function sharedParts(content: SharedContent): Map<string, unknown> {
   const parts = new Map<string, unknown>([['tickets', content.tickets]]);
@@ -60,6 +67,7 @@ export function sharedParts(content: SharedContent): Map<string, unknown> {
   for (const name of content.blockedPeople ?? []) parts.set(`blocked-person/${name}`, true);
   for (const group of content.directoryGroups ?? []) parts.set(`directory-group/${group.name}`, group);
   for (const grant of content.grants ?? []) parts.set(`grant/${grant.approvalId}`, grant);
+  if (content.leaseKeys !== undefined) parts.set('lease-keys', content.leaseKeys);
   if (content.console !== undefined) parts.set('console', content.console);
   if (content.contentKey !== undefined) parts.set('content-key', content.contentKey);
   if (content.sshUserAuthority !== undefined) parts.set('ssh-user-authority', content.sshUserAuthority);
@@ -131,7 +139,8 @@ export function assembleBundle(
     } else if (typeof value !== 'string') throw malformed(key);
     else Object.defineProperty(maps[map], name, { value, enumerable: true, configurable: true, writable: true });
   }
-  const { tickets, 'ssh-user-authority': userAuthority } = singles;
+  const { tickets, 'ssh-user-authority': userAuthority, 'lease-keys': leaseKeys } = singles;
+  if (leaseKeys !== undefined && !isKeyList(leaseKeys)) throw malformed('lease-keys');
   if (typeof tickets !== 'object' || tickets === null) throw malformed('tickets');
   const { hostCertificates = {}, ...sealed } = maps;
   const contentKey = singles['content-key'] as Partial<NonNullable<LeaseBundle['contentKey']>> | undefined;
@@ -144,6 +153,7 @@ export function assembleBundle(
     tickets: tickets as LeaseBundle['tickets'],
     knownCredentials: { key: singles['known-credentials-key'], fingerprints },
     revokedTokens,
+    ...(leaseKeys === undefined ? {} : { leaseKeys: leaseKeys as string[] }),
     ...(blockedPeople.length === 0 ? {} : { blockedPeople }),
     ...(directoryGroups.length === 0 ? {} : { directoryGroups }),
     ...(grants.length === 0 ? {} : { grants: grants as NonNullable<LeaseBundle['grants']> }),
@@ -158,6 +168,11 @@ const mapOfKind = new Map<string, string>(entries(MAPS).map(([map, kind]) => [ki
 
 function entries<Table extends Readonly<Record<string, string>>>(table: Table): [keyof Table & string, string][] {
   return Object.entries(table);
+}
+
+/** Raw Ed25519 keys in base64, at least one: an agent that trusts none could take no lease any more. */
+function isKeyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(each => typeof each === 'string' && /^[A-Za-z0-9+/]{43}=$/.test(each));
 }
 
 function directoryGroupOf(key: string, name: string, value: unknown): DirectoryGroup {

@@ -14,7 +14,6 @@ import type { Principal } from '@sallyport/shared/policy/model.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { decodeJwt } from 'jose';
 import { Type } from 'typebox';
-import { ticketJwk } from '../../leases/lease-bundle.ts';
 import type { AccountSecrets } from '../account-secrets.ts';
 import type { ApiContext } from '../context.ts';
 import { FailureLimit } from '../failure-limit.ts';
@@ -71,7 +70,7 @@ export function tokenExchangeRoutes(
   isDeprovisioned: (principal: Principal) => boolean,
   accountSecrets: AccountSecrets,
 ): FastifyPluginAsyncTypebox {
-  const { control, tickets, keys, clock } = context;
+  const { control, tickets, signingKeys, clock } = context;
   return async app => {
     const failures = new FailureLimit(clock);
     app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) => {
@@ -129,7 +128,7 @@ export function tokenExchangeRoutes(
       method: 'GET',
       url: '/oauth/jwks',
       schema: { hide: true },
-      handler: async () => ({ keys: [ticketJwk(keys)] }),
+      handler: async () => ({ keys: signingKeys.ticketJwks() }),
     });
 
     async function exchange(request: FastifyRequest, reply: FastifyReply) {

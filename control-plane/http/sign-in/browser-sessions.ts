@@ -34,9 +34,10 @@ export interface BrowserSessionLimits {
 }
 
 const hourMs = 60 * 60 * 1000;
+export const consoleSessionMsMax = 8 * hourMs;
 export const defaultLimits: BrowserSessionLimits = {
   idleMs: hourMs / 2,
-  lifetimeMs: 8 * hourMs,
+  lifetimeMs: consoleSessionMsMax,
   sessionsMax: 10_000,
   sessionsOfOneMax: 10,
 };

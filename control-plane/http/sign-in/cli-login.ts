@@ -14,8 +14,9 @@ import type { Principal } from '@sallyport/shared/policy/model.ts';
 import { decodeProtectedHeader, jwtVerify, SignJWT } from 'jose';
 import type { AdministrationLog } from '../../aggregates/administration-log.ts';
 import type { Provenance } from '../../aggregates/control-log.ts';
-import { ticketIssuer, ticketKeyId } from '../../leases/lease-bundle.ts';
+import { ticketIssuer } from '../../leases/lease-bundle.ts';
 import type { ControlPlaneKeys } from '../../pki/keys.ts';
+import type { SigningKeys } from '../../pki/signing-keys.ts';
 import type { BrowserSession } from './browser-sessions.ts';
 import { openFromBrowser, sealForBrowser } from './cookies.ts';
 
@@ -42,13 +43,13 @@ const audience = 'sallyport:api';
 const type = 'login+jwt';
 
 export class CliLogins {
-  readonly #keys: ControlPlaneKeys;
+  readonly #signingKeys: SigningKeys;
   readonly #administration: AdministrationLog;
   readonly #clock: () => number;
   readonly #codeKey: Buffer;
 
-  constructor(keys: ControlPlaneKeys, administration: AdministrationLog, clock: () => number) {
-    this.#keys = keys;
+  constructor(keys: ControlPlaneKeys, signingKeys: SigningKeys, administration: AdministrationLog, clock: () => number) {
+    this.#signingKeys = signingKeys;
     this.#administration = administration;
     this.#clock = clock;
     this.#codeKey = keys.derive('cli-login-code');
@@ -94,23 +95,26 @@ export class CliLogins {
       throw error;
     }
     const exp = Math.floor(endsAtMs / 1000);
+    const signing = this.#signingKeys.current('ticket');
     const token = await new SignJWT({ name, groups, oiss: issuer })
-      .setProtectedHeader({ alg: 'EdDSA', typ: type, kid: ticketKeyId(this.#keys) })
+      .setProtectedHeader({ alg: 'EdDSA', typ: type, kid: signing.id })
       .setIssuer(ticketIssuer)
       .setAudience(audience)
       .setSubject(subject)
       .setJti(id)
       .setIssuedAt(Math.floor(nowMs / 1000))
       .setExpirationTime(exp)
-      .sign(this.#keys.ticketKey);
+      .sign(signing.key);
     return { token, expiresAtMs: exp * 1000 };
   }
 
   /** Who a token of ours is; null: it is none, or not good. */
   async verify(token: string): Promise<LoginToken | null> {
     try {
-      if (decodeProtectedHeader(token).typ !== type) return null;
-      const { payload } = await jwtVerify(token, createPublicKey(this.#keys.ticketKey), {
+      const { typ, kid } = decodeProtectedHeader(token);
+      const jwk = typ === type ? this.#signingKeys.ticketJwks().find(each => each.kid === kid) : undefined;
+      if (jwk === undefined) return null;
+      const { payload } = await jwtVerify(token, createPublicKey({ key: jwk, format: 'jwk' }), {
         ...{ issuer: ticketIssuer, audience, typ: type, algorithms: ['EdDSA'], requiredClaims: ['exp', 'jti', 'sub'] },
         currentDate: new Date(this.#clock()),
       });
