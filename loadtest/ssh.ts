@@ -1,8 +1,8 @@
 /**
  * SSH through an agent against OpenSSH directly, on this machine: bulk output by cipher, with and without detectors and full recording;
- * `ssh host true`; the echo of a key in a shell; memory of idle sessions. Subjects alternate; medians.
+ * `ssh host true`; the echo of a key in a shell; memory of idle and of busy sessions. Subjects alternate; medians.
  *
- *     node loadtest/ssh.ts [--rounds N] [--megabytes N] [--keys N] [--sessions N]
+ *     node loadtest/ssh.ts [--rounds N] [--megabytes N] [--keys N] [--sessions N] [--busy N] [--only bulk|command|keys|memory]
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -20,10 +20,13 @@ const { values: asked } = parseArgs({
     rounds: { type: 'string', default: '5' },
     megabytes: { type: 'string', default: '128' },
     keys: { type: 'string', default: '300' },
-    sessions: { type: 'string', default: '100' },
+    sessions: { type: 'string', default: '500' },
+    busy: { type: 'string', default: '50' },
+    only: { type: 'string' },
   },
 });
-const [rounds, megabytes, keys, sessions] = [asked.rounds, asked.megabytes, asked.keys, asked.sessions].map(Number) as [
+const [rounds, megabytes, keys, sessions, busy] = [asked.rounds, asked.megabytes, asked.keys, asked.sessions, asked.busy].map(Number) as [
+  number,
   number,
   number,
   number,
@@ -152,23 +155,34 @@ async function keystrokes({ direct, agent, full }: Awaited<ReturnType<typeof sub
     }
 }
 
-async function idle(bastion: Bastion, { agent }: Awaited<ReturnType<typeof subjectsOf>>): Promise<void> {
+/** Memory of sessions that wait, and of some more that write without pause, at a terminal's pace. */
+async function memory(bastion: Bastion, { agent }: Awaited<ReturnType<typeof subjectsOf>>): Promise<void> {
   const pid = bastion.gateway.endpoints().pids['agent'] ?? 0;
-  const before = memoryBytes(pid).now;
-  const open = async () => {
-    const child = spawn('ssh', [...agent.args, 'echo here; sleep 600'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const open = async (command: string) => {
+    const child = spawn('ssh', [...agent.args, command], { stdio: ['ignore', 'pipe', 'inherit'] });
     children.push(child);
     await new Promise<void>((resolve, reject) => {
       child.stdout.once('data', () => resolve());
       child.once('close', code => reject(new Error(`ssh ended with ${code}`)));
     });
+    child.stdout.resume();
   };
-  for (let opened = 0; opened < sessions; opened += 10) await Promise.all(Array.from({ length: Math.min(10, sessions - opened) }, open));
-  await new Promise(resolve => setTimeout(resolve, 3000));
-  const each = (memoryBytes(pid).now - before) / sessions / 2 ** 20;
+  const grown = async (count: number, command: string): Promise<number> => {
+    const before = memoryBytes(pid).now;
+    for (let opened = 0; opened < count; opened += 10)
+      await Promise.all(Array.from({ length: Math.min(10, count - opened) }, () => open(command)));
+    await new Promise(resolve => setTimeout(resolve, 5000));
+    return (memoryBytes(pid).now - before) / count / 2 ** 20;
+  };
+  const each = await grown(sessions, 'echo here; sleep 600');
   figure({
     ...{ bench: 'ssh', case: `memory of ${sessions} idle sessions`, subject: 'sallyport', value: each, unit: 'MiB a session' },
     ...{ target: 'at most 1.5 MiB', met: each <= 1.5 },
+  });
+  const working = await grown(busy, 'for i in $(seq 600); do seq 1000; sleep 0.1; done');
+  figure({
+    ...{ bench: 'ssh', case: `memory of ${busy} busy sessions beside ${sessions} idle ones`, subject: 'sallyport' },
+    ...{ value: working, unit: 'MiB a session' },
   });
 }
 
@@ -197,10 +211,13 @@ spec: { resources: { names: [web-full] }, durability: strict, responses: full }
 });
 try {
   const subjects = await subjectsOf(bastion);
-  await bulk(subjects);
-  await oneCommand(subjects);
-  await keystrokes(subjects);
-  await idle(bastion, subjects);
+  const parts: Record<string, () => Promise<void>> = {
+    bulk: () => bulk(subjects),
+    command: () => oneCommand(subjects),
+    keys: () => keystrokes(subjects),
+    memory: () => memory(bastion, subjects),
+  };
+  for (const [name, run] of Object.entries(parts)) if (asked.only === undefined || asked.only === name) await run();
   table();
 } finally {
   for (const child of children) child.kill('SIGKILL');

@@ -98,6 +98,20 @@ export class SessionBudget {
     return true;
   }
 
+  /**
+   * Counts bytes of what has no rows.
+   * @param whole what is released in parts is of no use: all are taken, or none.
+   * @returns how many of them may be released: all, or what is left of the budget.
+   */
+  takeBytes(bytes: number, whole = false): number {
+    const nowMs = Date.now();
+    const { budget } = this.meter;
+    const left = budget.bytes === undefined ? bytes : Math.max(0, budget.bytes - this.meter.used(nowMs).bytes);
+    const taken = whole && left < bytes ? 0 : Math.min(bytes, left);
+    if (taken > 0) this.#budgets.spend(this.#key, this.meter, 0, taken, nowMs);
+    return taken;
+  }
+
   get spent(): boolean {
     return this.meter.spent(Date.now());
   }

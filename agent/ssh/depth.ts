@@ -8,6 +8,7 @@ export const SSH_DEPTH: EnforcementDepth = {
   approvals: true,
   preview: false,
   predicates: false,
+  budgets: 'bytes',
   host: true,
   capture: ['none', 'digest', 'head', 'full'],
 };

@@ -148,8 +148,18 @@ export class ForwardChannel extends ChannelPair {
   protected onData(side: Side, data: Buffer): void {
     const from = this.end(side);
     const to = this.end(side === 'client' ? 'host' : 'client');
-    if (to === null) from?.consumed(data.length);
-    else to.sendData(data, null, () => from?.consumed(data.length));
+    if (to === null || this.#state === 'over') {
+      from?.consumed(data.length);
+      return;
+    }
+    const { budget } = this.#options.relay.session;
+    const taken = side === 'host' && budget !== null ? budget.takeBytes(data.length) : data.length;
+    to.sendData(taken < data.length ? data.subarray(0, taken) : data, null, () => from?.consumed(data.length));
+    if (taken === data.length || budget === null) return;
+    // A connection cannot be told why: the record is.
+    this.#over('aborted', 'SSH_BUDGET_SPENT', budget.describe());
+    to.close();
+    from?.close();
   }
 
   protected onEof(side: Side): void {

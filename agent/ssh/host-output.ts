@@ -19,6 +19,8 @@ export interface HostOutputOptions {
   guard: (run: () => void) => void;
   /** A terminal: what is echoed passes at once, and records are looked at in longer pieces than the client gets. */
   terminal: boolean;
+  /** More came than the role's budget lets through: nothing is released any more. */
+  overBudget: () => void;
   /** Sees the output as it came, before it is masked. */
   observe?: (data: Buffer) => void;
 }
@@ -38,6 +40,7 @@ export class HostOutput {
   readonly #output: Stream;
   readonly #errors: Stream;
   #typed: Buffer = Buffer.alloc(0);
+  #isOver = false;
 
   constructor(options: HostOutputOptions) {
     this.#options = options;
@@ -96,6 +99,10 @@ export class HostOutput {
   }
 
   push(data: Buffer, kind: number | null): void {
+    if (this.#isOver) {
+      this.#options.host.consumed(data.length);
+      return;
+    }
     this.#options.observe?.(data);
     const { released, recorded } = kind === null ? this.#output : this.#errors;
     recorded?.push(data);
@@ -105,8 +112,15 @@ export class HostOutput {
     } else this.#release(data, kind, data.length, isRecordedHere ? data : null);
   }
 
-  #release(data: Buffer, kind: number | null, credit: number, recorded: Buffer | null): void {
+  #release(all: Buffer, kind: number | null, credit: number, toRecord: Buffer | null): void {
     const { command, client, host, session, guard } = this.#options;
+    if (this.#isOver) {
+      host.consumed(credit);
+      return;
+    }
+    const taken = session.budget?.takeBytes(all.length) ?? all.length;
+    const data = taken < all.length ? all.subarray(0, taken) : all;
+    const recorded = toRecord === all ? data : toRecord;
     const index = recorded === null || recorded.length === 0 ? -1 : command.capture(kind === null ? 'o' : 'e', recorded);
     command.released(data);
     const consumed =
@@ -120,6 +134,9 @@ export class HostOutput {
               }),
             );
     client.sendData(data, kind, consumed);
+    if (taken === all.length) return;
+    this.#isOver = true;
+    this.#options.overBudget();
   }
 
   /** Everything that is held back goes. */

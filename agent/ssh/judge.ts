@@ -174,7 +174,12 @@ export class Judge {
 
   #decide(facts: CommandFacts): Judged {
     const complete = { ...facts, account: this.account };
-    const decision = this.#session.inForce.policy.decide(complete, new Date());
+    const decided = this.#session.inForce.policy.decide(complete, new Date());
+    const { budget } = this.#session;
+    const isSpent = decided.action !== 'deny' && budget?.spent === true && !facts.statements.includes('ssh-host-key');
+    const decision: Decision = isSpent
+      ? { action: 'deny', rule: `role/${budget.role}/budget`, reason: 'the budget is spent', message: budget.describe() }
+      : decided;
     const objects = new Set<string>();
     for (const each of facts.shell?.commands ?? []) {
       for (const object of [each.program, ...each.reads, ...each.writes, ...each.network.map(use => use.address)]) {

@@ -62,6 +62,34 @@ test('what holds nothing comes out byte for byte, and all of it is done with', (
   }
 });
 
+test('what only looks like a beginning is no less there: at the end at once, and on the way after a while', async () => {
+  for (const tail of [[0xe2], [0xe2, 0x9c], [0xf0, 0x9f, 0x98], [0xff], [0x1b], [0x1b, 0x5b, 0x31], [0xc3], [0x1b, 0x5d, 0x30]]) {
+    const input = Buffer.from([0x41, 0x42, ...tail]);
+    const out: Buffer[] = [];
+    let credit = 0;
+    const make = () =>
+      new MaskingStream(
+        options,
+        (bytes, done) => {
+          out.push(Buffer.from(bytes));
+          credit += done;
+        },
+        () => assert.fail('nothing is found'),
+      );
+    const ended = make();
+    ended.push(input);
+    ended.end();
+    assert.deepEqual([Buffer.concat(out), credit], [input, input.length], `${tail.join(' ')} at the end`);
+    out.length = credit = 0;
+    make().push(input);
+    for (let attempt = 0; credit < input.length; attempt++) {
+      assert.ok(attempt < 1000, `${tail.join(' ')} is never released`);
+      await new Promise(resolve => setTimeout(resolve, 10));
+    }
+    assert.deepEqual(Buffer.concat(out), input);
+  }
+});
+
 test('what is echoed passes at once, unless something waits in front of it', () => {
   const out: string[] = [];
   const stream = new MaskingStream(

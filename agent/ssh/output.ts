@@ -88,16 +88,23 @@ export class MaskingStream {
   #late(): void {
     this.#timer = null;
     this.#pass(true);
+    // What is left looks like the beginning of a character or a sequence; if nothing more comes of it, it is none.
+    if (this.#held.length > 0)
+      this.#timer = setTimeout(() => {
+        this.#timer = null;
+        this.#pass(true, true);
+      }, this.#holdMs);
   }
 
   /** Everything goes: the stream ends. */
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#pass(true);
+    this.#pass(true, true);
   }
 
-  #pass(all: boolean): void {
+  /** @param last nothing comes behind it: what looks like the beginning of something is all there is of it. */
+  #pass(all: boolean, last = false): void {
     const held = this.#held;
     if (held.length === 0) {
       this.#settle();
@@ -112,7 +119,7 @@ export class MaskingStream {
       // A line that has ended, and that nothing was found to go on from, is not waited with.
       if (joined.length - cut > HELD_BYTES_MAX) cut = joined.length;
     }
-    cut = Math.max(from, beforePartial(joined, cut));
+    if (!last) cut = Math.max(from, beforePartial(joined, cut));
     if (cut > from) {
       const inside = spans
         .filter(span => span.start < cut)

@@ -39,6 +39,8 @@ const MOVES: Readonly<Record<State, readonly State[]>> = {
 /** The shell's own for a command that was found and may not be run. */
 export const REFUSED_STATUS = 126;
 
+/** In the record, of what ended because a role's budget was spent. */
+export const BUDGET_SPENT = 'SSH_BUDGET_SPENT';
 /** The end of a command's output waits so long for its status. */
 const STATUS_MS = 100;
 const ENVIRONMENT_MAX = 64;
@@ -256,6 +258,22 @@ export class SessionChannel extends ChannelPair {
     client.close();
   }
 
+  /** The role's budget is spent in the midst of output: the host is told to stop, and the client why. */
+  #overBudget(): void {
+    const { client, host } = this;
+    if (this.#state === 'ended' || client === null) return;
+    const message = this.#relay.session.budget?.describe() ?? 'the budget is spent';
+    this.#move('ended');
+    this.#input?.close();
+    this.#command?.end({ status: 'refused', errorCode: BUDGET_SPENT, errorText: message });
+    this.#say(message);
+    client.request('exit-status', false, new SshWriter(4).uint32(REFUSED_STATUS).finish());
+    client.eof();
+    client.close();
+    host?.drop();
+    host?.close();
+  }
+
   #answerCommand(success: boolean): void {
     if (this.#wantsReply) this.client?.reply(success);
     this.#wantsReply = false;
@@ -302,6 +320,7 @@ export class SessionChannel extends ChannelPair {
       host,
       terminal: this.#terminal !== null,
       guard: run => this.#relay.guard(run),
+      overBudget: () => this.#overBudget(),
       observe: data => this.#follower?.fromHost(data),
     });
     if (this.#terminal !== null) {

@@ -63,7 +63,13 @@ declare module 'ssh2/lib/protocol/utils.js' {
 }
 
 declare module 'ssh2/lib/protocol/crypto.js' {
-  const crypto: { init: Promise<void>; bindingAvailable: boolean };
+  const crypto: {
+    init: Promise<void>;
+    bindingAvailable: boolean;
+    CIPHER_INFO: Record<string, unknown>;
+    createCipher(config: { outbound: Record<string, unknown> }): object;
+    createDecipher(config: { inbound: Record<string, unknown> }): object;
+  };
   export default crypto;
 }
 

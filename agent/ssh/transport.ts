@@ -17,6 +17,7 @@ import handlers from 'ssh2/lib/protocol/handlers.js';
 import kex from 'ssh2/lib/protocol/kex.js';
 import Protocol, { type NegotiatedAlgorithms } from 'ssh2/lib/protocol/Protocol.js';
 import ssh2Utils from 'ssh2/lib/protocol/utils.js';
+import { installChacha20 } from './chacha20.ts';
 import { Message } from './messages.ts';
 
 /** Is ssh2's native cipher loaded? Without it the same ciphers run on Node's own, at a lower rate. */
@@ -90,6 +91,7 @@ export type TransportRole =
   | { type: 'client'; hostKeyAlgorithms: readonly string[]; acceptHostKey: (blob: Buffer) => boolean };
 
 installRawHandlers();
+installChacha20();
 
 /** Hands every message of authentication and channels over as bytes. The table is the module's, hence every connection's. */
 function installRawHandlers(): void {

@@ -11,6 +11,9 @@ export const sshPeople = {
   auditor: { sub: 'o-2', email: 'aron@example.com', groups: ['operators', 'unmasked'] },
   stranger: { sub: 'o-3', email: 'sid@example.com', groups: ['sales'] },
   approver: { sub: 'o-4', email: 'ada@example.com', groups: ['leads'] },
+  guest: { sub: 'o-5', email: 'gus@example.com', groups: ['guests'] },
+  visitor: { sub: 'o-6', email: 'vera@example.com', groups: ['guests'] },
+  caller: { sub: 'o-7', email: 'cal@example.com', groups: ['guests'] },
 };
 
 export interface Bastion {

@@ -1,5 +1,6 @@
 /** Commands over SSH with OpenSSH's own client and server: what passes, what is refused, what is masked, what is recorded. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { type Bastion, sshPeople, startBastion } from '../components/bastion.ts';
@@ -187,4 +188,25 @@ test('the credential is nowhere: not at the client, in no log, in no record', as
   assert.ok(key.length > 20);
   const { code } = await runProgram('grep', ['-rqF', key, `${bastion.gateway.data}`]);
   assert.equal(code, 1);
+});
+
+test('every cipher carries bytes both ways unchanged, over new keys in the midst of it', async () => {
+  const bytes = randomBytes(3 * 2 ** 20);
+  for (const cipher of [
+    'chacha20-poly1305@openssh.com',
+    'aes128-gcm@openssh.com',
+    'aes256-gcm@openssh.com',
+    'aes128-ctr',
+    'aes192-ctr',
+    'aes256-ctr',
+  ]) {
+    const run = await bastion.ssh(['cat'], {
+      as: 'auditor',
+      input: bytes,
+      limitMs: 180_000,
+      flags: ['-c', cipher, '-o', 'RekeyLimit=1M', '-o', 'Compression=no'],
+    });
+    assert.equal(run.code, 0, `${cipher}: ${run.stderr}`);
+    assert.ok(run.stdout.equals(bytes), `${cipher}: ${run.stdout.length} of ${bytes.length} bytes`);
+  }
 });

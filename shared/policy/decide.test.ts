@@ -467,6 +467,7 @@ test('admission: what the protocol cannot enforce refuses the session, naming th
       /g\/r needs previews/,
     ],
     [{ roles: { r: { ...everyone, budget: { rows: 3, perMs: 7 } } } }, { budgets: false }, /role r needs a budget/],
+    [{ roles: { r: { ...everyone, budget: { rows: 3, bytes: 4, perMs: 7 } } } }, { budgets: 'bytes' }, /role r needs a budget of rows/],
     [{ guards: { g: { rules: [rule('r', 'deny', { maxRows: 1 })] } } }, { estimates: false }, /g\/r needs row estimates/],
     [{ resource: { unknown: 'hold', approval } }, { approvals: false }, /`unknown: hold` of the resource needs approvals/],
     [{ data: { d: { columns: [column] } } }, { columnMasking: false }, /data policy rule d\/a\.b\.c needs column rules/],

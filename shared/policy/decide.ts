@@ -79,8 +79,10 @@ export function admit(
   if (missing !== null) return { admitted: false, code: 'ENFORCEMENT_DEPTH', reason: missing };
   const role = rest.reduce((best, each) => (maxDuration(each) > maxDuration(best) ? each : best), first);
   const { session, budget } = role.spec;
-  if (budget !== undefined && depth.budgets !== true) {
-    const reason = `role ${role.name} needs a budget, which protocol ${resource.spec.protocol} cannot enforce here`;
+  const isCounted = depth.budgets === true || (depth.budgets === 'bytes' && budget?.rows === undefined);
+  if (budget !== undefined && !isCounted) {
+    const what = depth.budgets === 'bytes' ? 'a budget of rows' : 'a budget';
+    const reason = `role ${role.name} needs ${what}, which protocol ${resource.spec.protocol} cannot enforce here`;
     return { admitted: false, code: 'ENFORCEMENT_DEPTH', reason };
   }
   const { ssh } = role.spec;

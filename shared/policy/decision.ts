@@ -28,8 +28,8 @@ export interface EnforcementDepth {
   detectors: boolean;
   approvals: boolean;
   preview: boolean;
-  /** Does it count rows and bytes against a role's budget? Absent: no. */
-  budgets?: boolean;
+  /** Does it count rows and bytes against a role's budget, or bytes alone? Absent: neither. */
+  budgets?: boolean | 'bytes';
   predicates: boolean;
   /** Does it know programs, paths and connections (`match.programs` …)? Absent: no. */
   host?: boolean;

@@ -49,6 +49,8 @@ export class OpenFile {
   /** That was appended by others of the session before. */
   readonly #appendedBefore: number;
   readonly long: LongFindings;
+  /** A role's budget was spent while it was read. */
+  overBudget = false;
   #hash: Hash | null = createHash('sha256');
   #next = 0;
   #read = 0;
@@ -110,7 +112,7 @@ export class OpenFile {
     this.#appending?.appended.closed();
     const moved = this.#read + this.#written;
     this.command.end({
-      status,
+      ...(this.overBudget ? { status: 'refused', errorCode: 'SSH_BUDGET_SPENT' } : { status }),
       tag: `read ${this.#read} wrote ${this.#written}${this.#hash === null ? ' not in order' : ''}`,
       bytes: moved,
       ...(this.#hash === null || moved === 0 ? {} : { sha256: this.#hash.digest() }),

@@ -451,7 +451,11 @@ export class SftpRelay {
       if (!Number.isSafeInteger(offset) || length === 0) this.#status(request, Status.eof, 'end of file');
       else if (file.detectors === null)
         this.#pass(request, request.payload, answer => {
-          if (answer[0] === Sftp.data) file.wasRead(offset, new SshReader(answer, 5).bytes());
+          if (answer[0] !== Sftp.data) return answer;
+          const data = new SshReader(answer, 5).bytes();
+          const refusal = this.#overBudget(file, data.length);
+          if (refusal !== null) return refusal;
+          file.wasRead(offset, data);
           return answer;
         });
       else
@@ -472,8 +476,21 @@ export class SftpRelay {
       this.#say(`read ${file.path}: it is no text, and holds what policy does not let through`);
       return statusOnly(Status.permissionDenied, 'the file holds what policy does not let through');
     }
+    const refusal = this.#overBudget(file, shown.length);
+    if (refusal !== null) return refusal;
     file.wasRead(offset, shown);
     return packet(Sftp.data, writer => void writer.uint32(0).string(shown)).subarray(4);
+  }
+
+  /** Counts contents against the role's budget. @returns the answer in their place, when they are more than is left of it. */
+  #overBudget(file: OpenFile, bytes: number): Buffer | null {
+    const { budget } = this.#options.relay.session;
+    if (budget === null || budget.takeBytes(bytes, true) === bytes) return null;
+    const message = budget.describe();
+    // Said once: a client has many reads under way.
+    if (!file.overBudget) this.#say(`read ${file.path}: ${message}`);
+    file.overBudget = true;
+    return statusOnly(Status.permissionDenied, message);
   }
 
   /** Contents are given back when they have left for the host, everything else with its answer. */
