@@ -14,6 +14,7 @@ import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
+import { latencyQuantile } from '@sallyport/shared/records/latency-buckets.ts';
 import { Backoff } from './control/backoff.ts';
 import { type ControlPlaneAddress, ControlPlaneClient } from './control/control-plane-client.ts';
 import { ControlStream } from './control/control-stream.ts';
@@ -532,6 +533,7 @@ export class Agent {
   }
 
   async #health() {
+    await this.#host.stats();
     return {
       atUnixUs: BigInt(Date.now()) * 1000n,
       spoolBytes: BigInt(await this.#spoolBytes()),
@@ -541,6 +543,7 @@ export class Agent {
       listeners: this.#host.listeners(),
       problems: this.#allProblems(),
       draining: this.#draining,
+      addedLatency: this.#host.addedLatency(),
     };
   }
 
@@ -567,6 +570,8 @@ export class Agent {
   async #metrics(): Promise<string> {
     const one = (name: string, help: string, type: Metric['type'], value: number): Metric => ({ name, help, type, samples: [{ value }] });
     const lease = this.#lease;
+    const stats = await this.#host.stats();
+    const latencies = this.#host.addedLatency();
     return metricsText([
       one('ready', '1 when new sessions are served', 'gauge', this.#readiness().ready ? 1 : 0),
       one('control_plane_connected', '1 when the stream to the control plane is up', 'gauge', this.#stream.connected ? 1 : 0),
@@ -593,7 +598,16 @@ export class Agent {
       ),
       one('process_resident_memory_bytes', 'resident memory', 'gauge', process.memoryUsage.rss()),
       one('process_cpu_seconds_total', 'user and system CPU time', 'counter', (process.cpuUsage().user + process.cpuUsage().system) / 1e6),
-      ...workerMetrics(await this.#host.stats()),
+      {
+        name: 'added_latency_seconds',
+        help: 'what the agent itself adds to a command (PostgreSQL, one in sixteen is measured), over the last five minutes',
+        type: 'gauge',
+        samples: [0.5, 0.95, 0.99].flatMap(share => {
+          const us = latencyQuantile(latencies, share);
+          return us === null ? [] : [{ labels: { quantile: String(share) }, value: us / 1e6 }];
+        }),
+      },
+      ...workerMetrics(stats),
     ]);
   }
 }

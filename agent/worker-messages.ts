@@ -60,7 +60,7 @@ export type FromWorker =
   | { type: 'checkpoint'; ledger: string; statement: Uint8Array; signature: Uint8Array } // on disk; the newest covers those before it
   | { type: 'durable'; nextIndex: number } // records before it are on disk in this worker's spool
   | { type: 'usage'; key: string; rows: number; bytes: number }
-  | { type: 'stats'; id: number; metrics: Record<string, number> }
+  | { type: 'stats'; id: number; metrics: Record<string, number>; addedLatency: readonly number[] }
   | { type: 'catalog'; id: number; catalog: Uint8Array; problem: string } // gzip of JSON; empty with a problem
   | { type: 'stopped' };
 

@@ -234,7 +234,7 @@ function stats(id: number): void {
     spoolFull: full ? 1 : 0,
     heapBytes: process.memoryUsage().heapUsed,
   };
-  post({ type: 'stats', id, metrics });
+  post({ type: 'stats', id, metrics, addedLatency: gateway.addedLatency.counts() });
 }
 
 port.on('message', (message: ToWorker) => {

@@ -33,6 +33,7 @@ function setUp(more: Partial<ControlStreamOptions> = {}) {
       listeners: {},
       problems: {},
       draining: false,
+      addedLatency: [],
     }),
     onLease: lease => told.push(['lease', lease.bundle.length]),
     onLeaseUpdate: update => told.push(['update', update.shared?.put.length, update.own?.put.length]),

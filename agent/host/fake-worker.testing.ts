@@ -101,7 +101,12 @@ parentPort?.on('message', (message: ToWorker) => {
       endings.get(message.sessionId)?.('killed');
       break;
     case 'stats':
-      post({ type: 'stats', id: message.id, metrics: { commands, sessions: sockets.size, spoolBytes: spool.stats().bytes } });
+      post({
+        type: 'stats',
+        id: message.id,
+        metrics: { commands, sessions: sockets.size, spoolBytes: spool.stats().bytes },
+        addedLatency: [],
+      });
       break;
     case 'drain':
       for (const { server } of servers.values()) server.close();

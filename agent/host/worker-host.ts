@@ -8,6 +8,7 @@
 import { Worker } from 'node:worker_threads';
 import { errorText, unreachable } from '@sallyport/shared/errors.ts';
 import type { PublicJwk } from '@sallyport/shared/policy/bundle.ts';
+import { addCounts, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
 import { Backoff } from '../control/backoff.ts';
 import type { Log } from '../log.ts';
 import type { ApprovalRequest, FromWorker, LiveSessionInfo, OpenedLease, ToWorker, WorkerData } from '../worker-messages.ts';
@@ -56,6 +57,7 @@ interface Slot {
   listening: Map<string, string>;
   problems: Map<string, string>;
   sessions: Map<string, LiveSessionInfo>;
+  addedLatency: readonly number[];
   stopped: boolean;
   onStopped: (() => void) | null;
 }
@@ -95,6 +97,7 @@ export class WorkerHost {
       listening: new Map<string, string>(),
       problems: new Map<string, string>(),
       sessions: new Map<string, LiveSessionInfo>(),
+      addedLatency: [],
       stopped: false,
       onStopped: null,
     }));
@@ -192,6 +195,13 @@ export class WorkerHost {
 
   allReady(): boolean {
     return this.#slots.every(slot => slot.ready);
+  }
+
+  /** What workers have added to commands, as they said when `stats` was last asked: counts by bucket. */
+  addedLatency(): number[] {
+    const sum = noLatencies();
+    for (const { addedLatency } of this.#slots) addCounts(sum, addedLatency);
+    return sum;
   }
 
   /** The workers' numbers, by worker; a worker that does not answer in time is missing. */
@@ -408,6 +418,7 @@ export class WorkerHost {
         return;
       }
       case 'stats':
+        slot.addedLatency = message.addedLatency;
         this.#statsWaiting.get(message.id)?.(slot.index, message.metrics);
         return;
       case 'catalog':

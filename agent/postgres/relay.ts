@@ -13,6 +13,7 @@ import { responsePart } from '@sallyport/shared/records/encode.ts';
 import type { Gateway } from '../session/gateway.ts';
 import { digestKey, type PolicyInForce } from '../session/lease-state.ts';
 import type { EndCause, LiveSession } from '../session/live-session.ts';
+import { AddedLatency } from './added-latency.ts';
 import { BackendStream } from './backend.ts';
 import { type Catalog, catalogFor } from './catalog.ts';
 import { CommandRun } from './command-run.ts';
@@ -80,6 +81,7 @@ export class Relay {
   readonly #options: RelayOptions;
   readonly #frontend: FrontendStream;
   readonly #backend: BackendStream;
+  readonly #latency: AddedLatency;
   readonly #written: ((slot: number) => () => void)[] = [];
   #catalog: Catalog | null = null;
   #flowFor: PolicyInForce | null = null;
@@ -119,6 +121,7 @@ export class Relay {
     this.judge.hasDenied = object => tableHasRule(object, this.session.inForce.policy, this.catalog, rule => rule.action === 'deny');
     this.#frontend = new FrontendStream(this);
     this.#backend = new BackendStream(this);
+    this.#latency = new AddedLatency(options.gateway.addedLatency);
     const slotWritten = (slot: number) => () => this.upstream.socket.giveBack(slot);
     this.#written = [slotWritten, slotWritten];
   }
@@ -141,6 +144,7 @@ export class Relay {
     downstream.setTimeout(0);
     downstream.on('data', (chunk: Buffer) => {
       if (this.#ending) return;
+      this.#latency.clientSent();
       try {
         this.#frontend.take(chunk);
       } catch (error) {
@@ -157,6 +161,7 @@ export class Relay {
     socket.start(
       chunk => {
         if (this.#ending) return;
+        this.#latency.answered();
         try {
           this.#backend.take(chunk);
         } catch (error) {
@@ -199,6 +204,7 @@ export class Relay {
 
   #writeUp(bytes: Buffer): void {
     this.#bytesToUpstream += bytes.length;
+    this.#latency.sentUp();
     if (!this.upstream.socket.write(bytes)) this.pauseDownstream(Pause.Drain);
   }
 
@@ -287,6 +293,7 @@ export class Relay {
   #writeDown(bytes: Buffer, slot: number): void {
     this.#bytesToClient += bytes.length;
     this.gateway.metrics.bytesToClient += bytes.length;
+    this.#latency.sentDown();
     const taken = slot < 0 ? this.#downstream.write(bytes) : this.#downstream.write(bytes, this.#written[slot]?.(slot));
     if (!taken) this.pauseUpstream(Pause.Drain);
   }
@@ -438,6 +445,7 @@ export class Relay {
 
   /** An answer to the command that waits for approval has come. */
   heldSettled(): void {
+    this.#latency.drop();
     if (!this.#ending) this.#guard(() => this.#frontend.answered());
   }
 

@@ -18,6 +18,7 @@ import { Budgets } from './budgets.ts';
 import { nowUnixUs } from './clock.ts';
 import { Holds } from './holds.ts';
 import { uuidv7 } from './identifiers.ts';
+import { LatencyWindow } from './latency-window.ts';
 import type { LeaseState } from './lease-state.ts';
 import type { LiveSession } from './live-session.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -77,6 +78,8 @@ export class Gateway {
     bytesToClient: 0,
     witnessConflicts: 0,
   };
+  /** What the agent itself adds to commands. */
+  readonly addedLatency = new LatencyWindow();
   lease: LeaseState | null = null;
   readonly budgets: Budgets;
   readonly holds: Holds;

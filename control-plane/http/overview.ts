@@ -3,6 +3,7 @@
  * others are of this replica and of the logs.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { addCounts, latencyQuantile, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
 import type { ApiContext } from './context.ts';
 
 /** A number, and the API path of what it counts. */
@@ -21,6 +22,8 @@ export interface Overview {
   refusedSessions: Counted;
   /** From the command's arrival to the last byte of its answer, the resource's own time and the wait for approvals included. */
   duration: { p50Us: number | null; p95Us: number | null; p99Us: number | null; list: string };
+  /** What agents themselves add to a command, without the resource's time and people's; sampled. Null: nothing was measured. */
+  addedLatency: { p50Us: number | null; p95Us: number | null; p99Us: number | null; samples: number; list: string };
   held: Counted;
   liveSessions: Counted;
   agents: { online: Counted; offline: Counted; withProblems: Counted };
@@ -79,6 +82,8 @@ export class OverviewDesk {
     const connections = fleet.connections();
     const sum = (count: (health: { spoolRecords: bigint; spoolBytes: bigint }) => bigint) =>
       Number(connections.reduce((total, { health }) => total + (health === null ? 0n : count(health)), 0n));
+    const latencies = noLatencies();
+    for (const { health } of connections) if (health !== null) addCounts(latencies, health.addedLatency);
     const end = await records.endOffset();
     const since = `since:${windowSeconds / 60}m`;
     const commands = (query: string) => `/v1/search/commands?q=${encodeURIComponent(`${query} ${since}`.trim())}`;
@@ -95,6 +100,11 @@ export class OverviewDesk {
       },
       refusedSessions: counted(stored?.refused, `/v1/search/sessions?q=${encodeURIComponent(`is:refused ${since}`)}`),
       duration: { p50Us: stored?.p50 ?? null, p95Us: stored?.p95 ?? null, p99Us: stored?.p99 ?? null, list: commands('') },
+      addedLatency: {
+        ...{ p50Us: latencyQuantile(latencies, 0.5), p95Us: latencyQuantile(latencies, 0.95), p99Us: latencyQuantile(latencies, 0.99) },
+        samples: latencies.reduce((sum, count) => sum + count, 0),
+        list: '/v1/agents',
+      },
       held: counted(control.state.pendingApprovals().length, '/v1/approvals'),
       liveSessions: counted(fleet.liveSessions().length, '/v1/sessions?live=true'),
       agents: {

@@ -21,6 +21,10 @@ const OverviewView = Type.Object({
       description: 'From a command’s arrival to the last byte of its answer: the resource’s own time and the wait for approvals are in it.',
     },
   ),
+  addedLatency: Type.Object(
+    { p50Us: OrNull, p95Us: OrNull, p99Us: OrNull, samples: Type.Integer(), list: Type.String() },
+    { description: 'What agents themselves add to a command, without the resource’s own time and people’s; one in sixteen is measured.' },
+  ),
   held: Counted,
   liveSessions: Counted,
   agents: Type.Object({ online: Counted, offline: Counted, withProblems: Counted }),

@@ -5,6 +5,7 @@ import type { ReactNode } from 'react';
 import { api } from '../api/client.ts';
 import { Card, ErrorNote, Loading, Note, Page } from '../ui/basics.tsx';
 import { TimeColumns } from '../ui/chart.tsx';
+import { DataTable } from '../ui/data-table.tsx';
 import { bytes, compact, duration } from '../ui/format.tsx';
 
 interface Counted {
@@ -20,6 +21,7 @@ interface Overview {
   decisions: Record<'allow' | 'deny' | 'hold', Counted>;
   refusedSessions: Counted;
   duration: { p50Us: number | null; p95Us: number | null; p99Us: number | null };
+  addedLatency: { p50Us: number | null; p95Us: number | null; p99Us: number | null; samples: number };
   held: Counted;
   liveSessions: Counted;
   agents: Record<'online' | 'offline' | 'withProblems', Counted>;
@@ -81,15 +83,32 @@ function Shown({ overview }: { overview: Overview }) {
       </div>
       <div className="grid two">
         <Card title="Time of a command">
-          <dl className="facts">
-            <dt>median</dt>
-            <dd>{us(overview.duration.p50Us)}</dd>
-            <dt>95 of 100</dt>
-            <dd>{us(overview.duration.p95Us)}</dd>
-            <dt>99 of 100</dt>
-            <dd>{us(overview.duration.p99Us)}</dd>
-          </dl>
-          <p className="softer">With the resource’s own time and the wait for approvals in it.</p>
+          <DataTable
+            label="Time of a command"
+            rows={[
+              { name: 'whole', to: '/commands', ...overview.duration } as const,
+              { name: 'added by agents', to: '/agents', ...overview.addedLatency } as const,
+            ]}
+            keyOf={({ name }) => name}
+            columns={[
+              {
+                title: 'Time',
+                titleHidden: true,
+                cell: ({ name, to }) => (
+                  <Link className="link" to={to} search={to === '/commands' ? { q: since } : {}}>
+                    {name}
+                  </Link>
+                ),
+              },
+              { title: 'median', right: true, cell: ({ p50Us }) => us(p50Us) },
+              { title: '95 of 100', right: true, cell: ({ p95Us }) => us(p95Us) },
+              { title: '99 of 100', right: true, cell: ({ p99Us }) => us(p99Us) },
+            ]}
+          />
+          <p className="softer">
+            The whole has the resource’s own time and the wait for approvals in it. What agents add is measured of one PostgreSQL command in
+            sixteen.
+          </p>
         </Card>
         <Card title="The way of the records">
           <dl className="facts">

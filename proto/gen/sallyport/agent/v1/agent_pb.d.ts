@@ -353,6 +353,13 @@ export declare type Health = Message<"sallyport.agent.v1.Health"> & {
    * @generated from field: bool draining = 8;
    */
   draining: boolean;
+
+  /**
+   * What the agent itself has added to commands of the last five minutes, by bucket of shared/records/latency-buckets.ts.
+   *
+   * @generated from field: repeated uint32 added_latency = 9;
+   */
+  addedLatency: number[];
 };
 
 /**

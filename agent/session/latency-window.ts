@@ -1,0 +1,44 @@
+/** How much sessions have been held up by the agent itself, over the last five minutes: a ring of histograms, a slice of time each. */
+import { addCounts, LATENCY_BUCKETS, latencyBucket, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
+
+const SLICE_MS = 30_000;
+const SLICES = 10;
+
+export class LatencyWindow {
+  readonly #slices = Array.from({ length: SLICES }, () => new Uint32Array(LATENCY_BUCKETS));
+  readonly #now: () => number;
+  #slice = 0;
+  #endsAtMs: number;
+
+  /** @param now milliseconds that never go backwards. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#endsAtMs = now() + SLICE_MS;
+  }
+
+  add(us: number): void {
+    this.#turn();
+    const counts = this.#slices[this.#slice] as Uint32Array;
+    const bucket = latencyBucket(us);
+    counts[bucket] = (counts[bucket] as number) + 1;
+  }
+
+  /** Counts by bucket. */
+  counts(): number[] {
+    this.#turn();
+    const sum = noLatencies();
+    for (const counts of this.#slices) addCounts(sum, [...counts]);
+    return sum;
+  }
+
+  #turn(): void {
+    const now = this.#now();
+    for (let turns = 0; now >= this.#endsAtMs && turns < SLICES; turns++) {
+      this.#slice = (this.#slice + 1) % SLICES;
+      this.#slices[this.#slice]?.fill(0);
+      this.#endsAtMs += SLICE_MS;
+    }
+    // After a long silence all of it is over.
+    if (now >= this.#endsAtMs) this.#endsAtMs = now + SLICE_MS;
+  }
+}
