@@ -6,6 +6,8 @@
  * rule masks, so a command that read one such column is certain about it, and one that read several makes each of them possible.
  */
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
+import { rolledUpDays } from '../rollups/period.ts';
+import { CLASSES, COLUMNS, FINDINGS, ofPeriod } from '../rollups/rollups.ts';
 import type { ApiContext } from './context.ts';
 import { type Protection, protectingManifest, protectionOf } from './protection.ts';
 
@@ -70,34 +72,32 @@ const readersShown = 5;
 
 /** @throws {GatewayError} STORE_UNAVAILABLE. */
 export async function dataMap({ history, control }: ApiContext, { resource, sinceMs, untilMs }: DataMapRequest): Promise<DataMap> {
-  const parameters = { from: sinceMs / 1000, until: untilMs / 1000, resource: resource ?? '', limit: listedMax + 1 };
-  const where = `at >= toDateTime64({from:Float64}, 6, 'UTC') AND at < toDateTime64({until:Float64}, 6, 'UTC')
-    AND ({resource:String} = '' OR resource = {resource:String})`;
+  const [from, until] = [sinceMs, untilMs].map(ms => new Date(ms).toISOString().slice(0, -1).replace('T', ' '));
+  const rolledUp = await rolledUpDays((sql, values) => history.rows(sql, values), from ?? '', until ?? '');
+  const parameters = { ...rolledUp, since: from, until, resource: resource ?? '', limit: listedMax + 1 };
+  const inPeriod = "at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime64(6, 'UTC')}";
+  const ofResource = "({resource:String} = '' OR resource = {resource:String})";
   const [columns, classes, unlabelled] = await Promise.all([
     history.rows<Omit<SeenColumn, 'mostOften' | 'protection' | 'query'> & { by: [string, string, number, number][] }>(
       `SELECT resource, column, sum(times) AS commands, sum(seen) AS rows, sum(masked_times) AS masked, commands - masked AS clear, count() AS readers,
          arraySlice(arrayReverseSort(reader -> reader.3, groupArray(100)((principal, kind, times, times - masked_times))), 1, ${readersShown}) AS by,
          max(last) AS lastAt
        FROM (
-         SELECT resource, column, principal, any(principal_kind) AS kind, count() AS times, sum(rows) AS seen, countIf(masked) AS masked_times, max(at) AS last
-         FROM sallyport.who_saw WHERE ${where} GROUP BY resource, column, principal ORDER BY times DESC
+         SELECT resource, column, principal, any(principal_kind) AS kind, sum(c.times) AS times, sum(row_sum) AS seen,
+           sumIf(c.times, masked) AS masked_times, max(last_at) AS last
+         FROM ${ofPeriod(COLUMNS, inPeriod, [ofResource])} AS c GROUP BY resource, column, principal ORDER BY times DESC
        )
        GROUP BY resource, column ORDER BY commands DESC, resource, column LIMIT {limit:UInt32}`,
       parameters,
     ),
     history.rows<Omit<SeenClass, 'query'>>(
-      `SELECT resource, arrayJoin(arrayFilter(each -> NOT startsWith(each, 'column:'), data_classes)) AS class, count() AS commands,
-         uniqExact(principal) AS readers, max(at) AS lastAt
-       FROM sallyport.commands WHERE ${where} GROUP BY resource, class ORDER BY commands DESC, resource, class LIMIT {limit:UInt32}`,
+      `SELECT resource, class, sum(times) AS commands, uniqExact(principal) AS readers, max(last_at) AS lastAt
+       FROM ${ofPeriod(CLASSES, inPeriod, [ofResource])} AS c WHERE NOT startsWith(class, 'column:') GROUP BY resource, class ORDER BY commands DESC, resource, class LIMIT {limit:UInt32}`,
       parameters,
     ),
     history.rows<Omit<UnlabelledColumn, 'manifest' | 'query'>>(
-      `SELECT resource, arrayJoin(candidates) AS column, arrayJoin(detectors) AS detector, countIf(alone) AS certain, count() AS commands, max(at) AS lastAt
-       FROM (
-         SELECT resource, at, arrayFilter(each -> NOT has(data_classes, concat('column:', each)), columns_read) AS candidates,
-           arrayFilter(each -> NOT startsWith(each, 'column:'), data_classes) AS detectors, length(candidates) = 1 AS alone
-         FROM sallyport.commands WHERE ${where} AND rows > 0 AND notEmpty(data_classes)
-       )
+      `SELECT resource, column, detector, sum(alone_times) AS certain, sum(times) AS commands, max(last_at) AS lastAt
+       FROM ${ofPeriod(FINDINGS, inPeriod, [ofResource])} AS f WHERE with_rows
        GROUP BY resource, column, detector ORDER BY certain DESC, commands DESC, resource, column LIMIT {limit:UInt32}`,
       parameters,
     ),

@@ -62,6 +62,8 @@ export interface CommandRow {
   data_classes: string[];
   duration_us: number;
   approvers: string[];
+  /** Where its output has what was searched for. */
+  found?: { seq: number; offset_ms: number; text: string };
 }
 
 export interface SessionHistory {
@@ -109,6 +111,19 @@ export const sessionColumns =
 export const commandColumns =
   'session_id, seq, at, resource, principal, kind, text, statements, objects, decision, rule, reason, status, error_code, rows, bytes, masked_values, data_classes, duration_us, approvers';
 
+/**
+ * A condition for the commands of one session. Its own days are read, with one more on each side for clocks that are set; without them the
+ * store would ask the index of every day.
+ * @param parameter the name of the query's parameter with the session's id.
+ */
+export function ofSession(parameter: string): string {
+  const day = (of: string, otherwise: string) =>
+    `(SELECT ifNull(toDate(${of}), toDate('${otherwise}')) FROM sallyport.session_rows WHERE session_id = {${parameter}:String})`;
+  return `session_id = {${parameter}:String} AND toDate(at) BETWEEN ${day('minOrNullIf(started_at, revision != 2) - INTERVAL 1 DAY', '1970-01-01')} AND ${day('maxOrNull(ended_at) + INTERVAL 1 DAY', '2149-01-01')}`;
+}
+
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
+
 class ClickHouseHistory implements SessionHistory {
   readonly isConfigured = true;
   readonly #client: ClickHouseClient;
@@ -136,10 +151,10 @@ class ClickHouseHistory implements SessionHistory {
   }
 
   commandsOf(sessionId: string, limit: number): Promise<CommandRow[]> {
-    return this.#query(
-      `SELECT ${commandColumns} FROM sallyport.commands WHERE session_id = {sessionId:String} ORDER BY seq LIMIT {limit:UInt32}`,
-      { sessionId, limit },
-    );
+    return this.#query(`SELECT ${commandColumns} FROM sallyport.commands WHERE ${ofSession('id')} ORDER BY seq LIMIT {limit:UInt32}`, {
+      id: sessionId,
+      limit,
+    });
   }
 
   commands(filter: HistoryFilter): Promise<CommandRow[]> {
@@ -168,10 +183,19 @@ class ClickHouseHistory implements SessionHistory {
   /** The sessions' commands are counted by a query of their own: joined, the store would read all commands there are. */
   async withSums(rows: Omit<SessionRow, 'commands' | 'denied' | 'masked_values'>[]): Promise<SessionRow[]> {
     if (rows.length === 0) return [];
+    const ended = rows.map(row => row.ended_at ?? '9');
     const sums = await this.#query<Pick<SessionRow, 'session_id' | 'commands' | 'denied' | 'masked_values'>>(
       `SELECT session_id, count() AS commands, countIf(decision = 'deny') AS denied, sum(masked_values) AS masked_values
-       FROM sallyport.commands WHERE session_id IN {ids:Array(String)} GROUP BY session_id`,
-      { ids: rows.map(row => row.session_id) },
+       FROM sallyport.commands
+       WHERE session_id IN {ids:Array(String)} AND principal IN {principals:Array(String)}
+         AND toDate(at) BETWEEN toDate({first:String}) - 1 AND toDate({last:String}) + 1
+       GROUP BY session_id`,
+      {
+        ids: rows.map(row => row.session_id),
+        principals: [...new Set(rows.map(row => row.principal))],
+        first: (rows.map(row => row.started_at).toSorted(byText)[0] ?? '').slice(0, 10),
+        last: (ended.includes('9') ? new Date().toISOString() : (ended.toSorted(byText).at(-1) ?? '')).slice(0, 10),
+      },
     );
     const byId = new Map(sums.map(sum => [sum.session_id, sum]));
     return rows.map(row => ({ ...row, commands: 0, denied: 0, masked_values: 0, ...byId.get(row.session_id) }));

@@ -10,6 +10,7 @@ import { loadMigrations, migrate } from '@sallyport/control-plane/ingest/migrate
 import { openSessionStore } from '@sallyport/control-plane/ingest/session-store.ts';
 import { ask, questionParameters } from '@sallyport/control-plane/questions/ask.ts';
 import { QUESTIONS } from '@sallyport/control-plane/questions/catalogue.ts';
+import { daysToRollUp, rollUp } from '@sallyport/control-plane/rollups/roll-up.ts';
 import { spawnStore, writer } from '@sallyport/control-plane/session-store/spawn-process.ts';
 import { figure } from '../harness/figures.ts';
 
@@ -96,7 +97,8 @@ export async function run({ rows, rounds }: { rows: number; rounds: number }): P
   }
 
   async function measured(count: number): Promise<{ seconds: Map<string, number>; bytes: number }> {
-    for (const table of ['command_revisions', 'session_rows']) await tables.command(`TRUNCATE TABLE sallyport.${table}`);
+    for (const table of ['command_revisions', 'session_rows', 'rolled_up_days', 'changed_days'])
+      await tables.command(`TRUNCATE TABLE sallyport.${table}`);
     for (let from = 0; from < count; from += CHUNK) {
       await tables.command(commandsSql(from, Math.min(count, from + CHUNK), count));
       console.error(`  ${Math.min(count, from + CHUNK)} of ${count} commands made`);
@@ -104,6 +106,9 @@ export async function run({ rows, rounds }: { rows: number; rounds: number }): P
     await tables.command(sessionsSql(count));
     // As the store does by itself with what is older than an hour: one part a month.
     for (const table of ['command_revisions', 'session_rows']) await tables.command(`OPTIMIZE TABLE sallyport.${table} FINAL`);
+    // As ingest does once a day is over.
+    const days = await daysToRollUp({ store: tables, log: () => undefined });
+    for (let from = 0; from < days.length; from += 7) await rollUp(tables, days.slice(from, from + 7));
     const sizes = await tables.rows<{ bytes: string }>(
       "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE database = 'sallyport' AND table = 'command_revisions' AND active",
     );

@@ -20,6 +20,7 @@ import { whyGone, withContents } from '../../evidence/contents.ts';
 import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
+import { ofSession } from '../session-history.ts';
 import { openElsewhere } from './open-elsewhere.ts';
 import { exitOf, PAGE, pageOfPieces, type Recorded } from './recorded-pieces.ts';
 
@@ -189,7 +190,7 @@ async function nextTerminal({ history }: ApiContext, id: string, shown: number):
     `SELECT seq, text, tag, toUnixTimestamp64Micro(at) AS started_us,
             if(answered_at IS NULL, NULL, toUnixTimestamp64Micro(answered_at)) AS answered_us
      FROM sallyport.commands
-     WHERE session_id = {id:String} AND seq > {shown:Int64}
+     WHERE ${ofSession('id')} AND seq > {shown:Int64}
        AND seq IN (SELECT command_seq FROM sallyport.record_rows WHERE session_id = {id:String} AND type = 'output_chunk')
      ORDER BY seq ${shown < 0 ? 'DESC' : 'ASC'} LIMIT 1`,
     { id, shown },
@@ -217,7 +218,7 @@ async function* follow(context: ApiContext, id: string, title: string, terminal:
       () =>
         history.rows<Pick<Recorded, 'tag' | 'answered_us'>>(
           `SELECT tag, if(answered_at IS NULL, NULL, toUnixTimestamp64Micro(answered_at)) AS answered_us
-           FROM sallyport.commands WHERE session_id = {id:String} AND seq = {seq:UInt64} LIMIT 1`,
+           FROM sallyport.commands WHERE ${ofSession('id')} AND seq = {seq:UInt64} LIMIT 1`,
           { id, seq: terminal.seq },
         ),
       gone,

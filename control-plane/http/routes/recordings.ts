@@ -12,7 +12,7 @@ import { whyGone, withContents } from '../../evidence/contents.ts';
 import { callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
-import type { SessionHistory } from '../session-history.ts';
+import { ofSession, type SessionHistory } from '../session-history.ts';
 import { exitOf, type Recorded, recordedPieces } from './recorded-pieces.ts';
 
 interface RecordedTerminal extends Recorded {
@@ -52,7 +52,7 @@ export function recordingRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
           `SELECT seq, text, tag, principal, resource, toUnixTimestamp64Micro(at) AS started_us,
                   if(answered_at IS NULL, NULL, toUnixTimestamp64Micro(answered_at)) AS answered_us
            FROM sallyport.commands
-           WHERE session_id = {id:String} ${own === undefined ? '' : 'AND principal = {principal:String} AND issuer = {issuer:String}'}
+           WHERE ${ofSession('id')} ${own === undefined ? '' : 'AND principal = {principal:String} AND issuer = {issuer:String}'}
              AND seq IN (SELECT command_seq FROM sallyport.record_rows WHERE session_id = {id:String} AND type = 'output_chunk')
              ${request.query.command === undefined ? '' : 'AND seq = {command:UInt64}'}
            ORDER BY kind IN ('ssh-shell', 'ssh-exec') DESC, seq LIMIT 1`,

@@ -12,7 +12,7 @@ import { type Caller, callerOf, hasRole } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import * as schemas from '../schemas.ts';
 import type { SearchScope } from '../search-sql.ts';
-import type { CommandRow } from '../session-history.ts';
+import { type CommandRow, ofSession } from '../session-history.ts';
 import { searchCommands, searchSessions } from '../session-search.ts';
 import { shownCommand, shownPast } from './sessions.ts';
 
@@ -126,7 +126,7 @@ export function searchRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         const { ownCommands } = scopeOf(callerOf(request));
         const own = ownCommands === undefined ? '' : 'AND principal = {principal:String} AND issuer = {issuer:String}';
         const [row] = await history.rows<DetailRow>(
-          `SELECT ${detailColumns} FROM sallyport.commands WHERE session_id = {id:String} AND seq = {seq:UInt64} ${own} LIMIT 1`,
+          `SELECT ${detailColumns} FROM sallyport.commands WHERE ${ofSession('id')} AND seq = {seq:UInt64} ${own} LIMIT 1`,
           { id, seq, ...ownCommands },
         );
         if (row === undefined)
