@@ -6,6 +6,8 @@
  *
  * @see https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
  */
+import { escapeSequenceEnd } from '@sallyport/shared/records/terminal-text.ts';
+
 const PENDING_MAX = 64 * 1024;
 const ESC = '\u001b';
 
@@ -27,7 +29,7 @@ export class TerminalFilter {
       const begin = input.indexOf(ESC, at);
       if (begin < 0) return output + plain(input.slice(at));
       output += plain(input.slice(at, begin));
-      const end = sequenceEnd(input, begin);
+      const end = escapeSequenceEnd(input, begin);
       if (end < 0) {
         // A sequence without an end: it waits for the rest, but not for ever.
         const rest = input.slice(begin);
@@ -50,28 +52,6 @@ function plain(text: string): string {
     if (!isControl || c === '\n' || c === '\r' || c === '\t' || c === '\b') result += c;
   }
   return result;
-}
-
-function sequenceEnd(text: string, from: number): number {
-  const second = text[from + 1];
-  if (second === undefined) return -1;
-  if (second === '[') {
-    for (let i = from + 2; i < text.length; i++) {
-      const c = text[i] as string;
-      if (c >= '@' && c <= '~') return i + 1;
-      if (c < ' ' || c > '?') return i;
-    }
-    return -1;
-  }
-  if (second === ']' || second === 'P' || second === 'X' || second === '^' || second === '_') {
-    for (let i = from + 2; i < text.length; i++) {
-      if (text[i] === '\u0007') return i + 1;
-      if (text[i] === ESC) return text[i + 1] === undefined ? -1 : text[i + 1] === '\\' ? i + 2 : i;
-    }
-    return -1;
-  }
-  if (second >= ' ' && second <= '/') return text[from + 2] === undefined ? -1 : from + 3;
-  return from + 2;
 }
 
 function kept(sequence: string): string {

@@ -57,6 +57,7 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--resource <NAME>', 'only of this resource')
     .option('--principal <NAME>', 'only of this person or workload')
     .option('--live', 'only those that are open')
+    .option('--query <QUERY>', 'search: `decision:denied since:7d`, `output:"permission denied"`; instead of the three above')
     .option(...watchFlag)
     .option('--json', 'print JSON')
     .action(watchable(terminal, 'session', listSessions));
@@ -100,17 +101,22 @@ interface ListOptions extends Options {
   resource?: string;
   principal?: string;
   live?: true;
+  query?: string;
   watch?: true;
 }
 
 async function listSessions(options: ListOptions, terminal: Terminal): Promise<void> {
   const query = new URLSearchParams({ limit: String(options.limit) });
+  if (options.query !== undefined && (options.resource !== undefined || options.principal !== undefined || options.live))
+    throw new UsageError('--query says it all: write resource:, who: and is:live in it');
+  if (options.query !== undefined) query.set('q', options.query);
   if (options.resource !== undefined) query.set('resource', options.resource);
   if (options.principal !== undefined) query.set('principal', options.principal);
   if (options.live) query.set('live', 'true');
-  const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `/v1/sessions?${query.toString()}`)) as {
+  const path = options.query === undefined ? '/v1/sessions' : '/v1/search/sessions';
+  const answer = (await administratorRequest(await findConnection(options, terminal), 'GET', `${path}?${query.toString()}`)) as {
     sessions: Session[];
-    store: StoreAnswer;
+    store?: StoreAnswer;
   };
   if (options.json) return terminal.out(JSON.stringify(answer, null, 2));
   terminal.out(
@@ -127,10 +133,11 @@ async function listSessions(options: ListOptions, terminal: Terminal): Promise<v
         { title: 'MASKED', value: session => session.maskedValues, align: 'right' },
       ],
       terminal.style,
-      'no sessions yet',
+      options.query === undefined ? 'no sessions yet' : 'no session is like that',
     ),
   );
-  warnOfStore(answer.store, terminal);
+  // A search that the store cannot answer is an error.
+  if (answer.store !== undefined) warnOfStore(answer.store, terminal);
 }
 
 function showSession(session: Session, commands: readonly RecordedCommand[], { out, style }: Terminal): void {

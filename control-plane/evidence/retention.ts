@@ -49,7 +49,7 @@ const FIRST_RUN_MS = 60_000;
 const CLOSE_MS = 2000;
 const CATCH_UP_MS = 30_000;
 /** Deleted in one go: a mutation rewrites the parts it touches, so few large ones are best. */
-const TABLES = ['command_revisions', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
+const TABLES = ['command_revisions', 'output_rows', 'record_rows', 'approval_event_rows', 'session_rows'] as const;
 
 export class Retention {
   readonly #options: RetentionOptions;

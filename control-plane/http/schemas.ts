@@ -220,6 +220,16 @@ export const RecordedCommand = Type.Object({
   dataClasses: Type.Array(Type.String()),
   durationUs: Type.Integer(),
   approvers: Type.Array(Type.String()),
+  output: Type.Optional(
+    Type.Object(
+      {
+        seq: Type.Integer({ description: 'The record of the output.' }),
+        offsetMs: Type.Integer({ description: 'When it was shown, in the recording of this command.' }),
+        text: Type.String({ description: 'What was shown around it.' }),
+      },
+      { description: 'Where its output first has what `output:` asked for.' },
+    ),
+  ),
 });
 export type RecordedCommand = Static<typeof RecordedCommand>;
 

@@ -30,7 +30,7 @@ export interface SearchSql {
 interface Column {
   sessions?: string;
   commands?: string;
-  type: 'text' | 'array' | 'chain' | 'words' | 'exact' | 'number' | 'live';
+  type: 'text' | 'array' | 'chain' | 'words' | 'output' | 'exact' | 'number' | 'live';
 }
 
 const columns: Readonly<Record<string, Column>> = {
@@ -48,6 +48,7 @@ const columns: Readonly<Record<string, Column>> = {
   decision: { commands: 'decision', type: 'exact' },
   status: { commands: 'status', type: 'exact' },
   text: { commands: 'text', type: 'words' },
+  output: { commands: 'seq', type: 'output' },
   reason: { commands: 'reason', type: 'words' },
   statement: { commands: 'statements', type: 'array' },
   object: { commands: 'objects', type: 'array' },
@@ -89,6 +90,8 @@ export function searchSql(over: Over, { query, sinceMs, untilMs }: ParsedQuery, 
     if (column === undefined || name === undefined) return '0';
     return any(term.values.map(value => valueSql(column, name, value, term, place)));
   };
+  const words = (name: string, value: string | number) =>
+    `lowerUTF8(${name}) LIKE lowerUTF8(${bind(`%${escapedLike(String(value))}%`, 'String')})`;
   const valueSql = (column: Column, name: string, value: string | number, term: Term, place: Over): string => {
     switch (column.type) {
       case 'exact':
@@ -108,7 +111,13 @@ export function searchSql(over: Over, { query, sinceMs, untilMs }: ParsedQuery, 
       }
       case 'words':
         // In this form the store uses its index over three characters each (migrations/0006_search.sql).
-        return `lowerUTF8(${name}) LIKE lowerUTF8(${bind(`%${escapedLike(String(value))}%`, 'String')})`;
+        return words(name, value);
+      case 'output': {
+        // Output comes after its command: what is older than the window is not of its commands.
+        const from = Math.max(sinceMs ?? 0, fromMs ?? 0);
+        const shown = all([...(from > 0 ? [`at >= ${time(from)}`] : []), words('text', value)]);
+        return `(session_id, ${name}) IN (SELECT session_id, command_seq FROM sallyport.output WHERE ${shown})`;
+      }
       case 'live': {
         const live = `session_id IN ${bind(scope.liveIds, 'Array(String)')}`;
         if (value === 'live') return live;
@@ -150,6 +159,12 @@ export function searchSql(over: Over, { query, sinceMs, untilMs }: ParsedQuery, 
   else if (query === null || !mentionsCommands(query)) conditions.push(...bounds('started_at'));
   if (query !== null) conditions.push(over === 'commands' ? overCommands(query) : overSessions(query));
   return { where: conditions.length === 0 ? '' : `WHERE ${all(conditions)}`, parameters };
+}
+
+/** What must be in the output of the commands that are found; not what must not. */
+export function outputWords(part: Query): string[] {
+  if (part.kind === 'term') return part.field.name === 'output' ? part.values.map(String) : [];
+  return part.kind === 'not' ? [] : part.parts.flatMap(outputWords);
 }
 
 /** Is it about commands alone, with nothing that a session has by itself? */

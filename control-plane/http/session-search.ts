@@ -4,7 +4,7 @@
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type ParsedQuery, parseQuery } from '@sallyport/shared/search/query.ts';
-import { mentionsCommands, type SearchScope, searchSql, sessionOnlyField } from './search-sql.ts';
+import { mentionsCommands, outputWords, type SearchScope, searchSql, sessionOnlyField } from './search-sql.ts';
 import { type CommandRow, commandColumns, type SessionHistory, type SessionRow, sessionColumns } from './session-history.ts';
 
 export interface SearchRequest {
@@ -43,12 +43,38 @@ export async function searchCommands(history: SessionHistory, request: SearchReq
   const parsed = parsedOrThrow(request);
   const field = parsed.query === null ? null : sessionOnlyField(parsed.query);
   if (field !== null) throw new GatewayError('QUERY_INVALID', 'invalid', `${field.name}: can be asked of sessions only.`);
-  return inWindows<CommandRow>(request, parsed, 'at', (after, fromMs) => {
+  const page = await inWindows<CommandRow>(request, parsed, 'at', (after, fromMs) => {
     const { where, parameters } = searchSql('commands', parsed, scope, fromMs);
     return history.rows(
       `SELECT ${commandColumns} FROM sallyport.commands ${where} ${after.condition(where)} ORDER BY at DESC, session_id DESC, seq DESC LIMIT {limit:UInt32}`,
       { ...parameters, ...after.parameters, limit: request.limit + 1 },
     );
+  });
+  const words = parsed.query === null ? [] : outputWords(parsed.query);
+  return words.length === 0 ? page : { ...page, rows: await withFound(history, page.rows, words) };
+}
+
+/** Characters that are shown around what was found. */
+const aroundCharacters = 60;
+
+/** Adds where the output of each command first has one of the words: a player can go there. */
+async function withFound(history: SessionHistory, rows: CommandRow[], words: string[]): Promise<CommandRow[]> {
+  if (rows.length === 0) return rows;
+  const found = await history.rows<{ session_id: string; command_seq: number; seq: number; at_us: number; excerpt: string }>(
+    `SELECT session_id, command_seq, min(o.seq) AS seq, toUnixTimestamp64Micro(argMin(o.at, o.seq)) AS at_us, argMin(o.excerpt, o.seq) AS excerpt
+     FROM (
+       SELECT session_id, command_seq, seq, at, arrayFirst(place -> place > 0, arrayMap(word -> positionCaseInsensitiveUTF8(text, word), {words:Array(String)})) AS place,
+         substringUTF8(text, greatest(1, toInt64(place) - ${aroundCharacters}), ${2 * aroundCharacters}) AS excerpt
+       FROM sallyport.output WHERE session_id IN {sessions:Array(String)} AND command_seq IN {seqs:Array(UInt64)} AND place > 0
+     ) AS o GROUP BY session_id, command_seq`,
+    { words, sessions: [...new Set(rows.map(row => row.session_id))], seqs: [...new Set(rows.map(row => row.seq))] },
+  );
+  const byCommand = new Map(found.map(one => [`${one.session_id}/${one.command_seq}`, one]));
+  return rows.map(row => {
+    const one = byCommand.get(`${row.session_id}/${row.seq}`);
+    if (one === undefined) return row;
+    const offsetMs = Math.max(0, Math.floor(one.at_us / 1000) - Date.parse(row.at));
+    return { ...row, found: { seq: one.seq, offset_ms: offsetMs, text: one.excerpt } };
   });
 }
 

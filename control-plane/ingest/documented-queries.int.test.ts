@@ -12,7 +12,7 @@ import { batchOf, sampleSession, seededRandom } from './sample-records.ts';
 import { openSessionStore } from './session-store.ts';
 
 const pages = ['../../docs/reference/clickhouse.md', '../../docs/guides/compliance.md'];
-const views = ['approvals', 'commands', 'control_events', 'dead_letters', 'gaps', 'records', 'refusals', 'sessions', 'who_saw'];
+const views = ['approvals', 'commands', 'control_events', 'dead_letters', 'gaps', 'output', 'records', 'refusals', 'sessions', 'who_saw'];
 
 it('runs as written, and every column is on the page', async () => {
   const root = await mkdtemp(join(tmpdir(), 'sallyport-docs-'));

@@ -8,7 +8,7 @@
  * Not here: where in the log to read, and how far we are (topic-follower.ts).
  */
 import { hash } from 'node:crypto';
-import type { Command, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import type { Command, OutputChunk, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import type { Entry } from '../log/event-log.ts';
 import { noteChangedDays } from '../rollups/roll-up.ts';
 import { bodyJson } from './body-json.ts';
@@ -24,6 +24,7 @@ import {
   type Timed,
   withdrawnCommandRow,
 } from './derive.ts';
+import { isSearchable, OutputSoFar } from './output-text.ts';
 import { BlockWriter, type Columns } from './row-binary.ts';
 import { RememberedSession, SessionMemory } from './session-memory.ts';
 import type { SessionStore } from './session-store.ts';
@@ -33,6 +34,7 @@ import {
   type CommandRow,
   commandColumns,
   deadLetterColumns,
+  outputColumns,
   recordColumns,
   type SessionRow,
   sessionColumns,
@@ -52,6 +54,8 @@ interface Redo {
   all: boolean;
   /** Those without a response, because the session has ended. */
   open: boolean;
+  /** Commands whose output is read again, from which record on. */
+  outputs: Map<number, number>;
 }
 
 const redoPage = 1000;
@@ -65,6 +69,7 @@ export class RecordsWriter {
   readonly #sessions = new BlockWriter(sessionColumns);
   readonly #commands = new BlockWriter(commandColumns);
   readonly #approvals = new BlockWriter(approvalEventColumns);
+  readonly #outputs = new BlockWriter(outputColumns);
   readonly #deadLetters = new BlockWriter(deadLetterColumns);
   /** Those of the batch's commands. */
   readonly #days = new Set<string>();
@@ -86,7 +91,7 @@ export class RecordsWriter {
       this.#memory.clear();
       throw error;
     } finally {
-      for (const block of [this.#records, this.#sessions, this.#commands, this.#approvals, this.#deadLetters]) block.reset();
+      for (const block of [this.#records, this.#sessions, this.#commands, this.#approvals, this.#outputs, this.#deadLetters]) block.reset();
       this.#days.clear();
     }
   }
@@ -115,7 +120,9 @@ export class RecordsWriter {
     await this.#insertSessions(sessionRows);
     for (const row of commandRows) this.#addCommand(row);
     await this.#insert('sallyport.command_revisions', this.#commands);
+    await this.#insert('sallyport.output_rows', this.#outputs);
     await this.#redo(redo);
+    await this.#redoOutputs(redo);
     for (const letter of deadLetters) {
       this.#deadLetters.add({
         topic: 'sallyport.records',
@@ -239,8 +246,11 @@ export class RecordsWriter {
           }
           if (!session.openIsComplete) redoOf(redo, record.sessionId).open = true;
           break;
+        case 'outputChunk':
+          this.#followOutput(session, record, body.value, redo);
+          break;
         default:
-          break; // Gaps, cancellations and chunks are records and nothing else.
+          break; // Gaps and cancellations are records and nothing else.
       }
     }
     for (const { session, seq } of asked.values()) {
@@ -249,6 +259,15 @@ export class RecordsWriter {
       const outcome = session.facts.ended === null ? ({ state: 'open' } as const) : ({ state: 'abandoned' } as const);
       commandRows.push(commandRow(session.facts.sessionId, session.context, seq, command, outcome));
     }
+  }
+
+  #followOutput(session: RememberedSession, { seq, at }: DecodedRecord, chunk: OutputChunk, redo: Map<string, Redo>): void {
+    if (!isSearchable(chunk)) return;
+    const commandSeq = Number(chunk.commandSeq);
+    const isRead = redo.get(session.facts.sessionId)?.outputs.has(commandSeq) === true;
+    const output = isRead ? undefined : session.output(commandSeq);
+    if (output === undefined) noteOutput(redoOf(redo, session.facts.sessionId), chunk, seq);
+    else this.#outputs.add(output.row(session.facts.sessionId, seq, at, chunk));
   }
 
   #noteApproval(record: DecodedRecord): void {
@@ -285,6 +304,24 @@ export class RecordsWriter {
     }
     for await (const page of this.#stored.commands(open, true)) await this.#redoCommands(page, facts, contexts, false);
     for await (const page of this.#stored.commands(all, false)) await this.#redoCommands(page, facts, contexts, true);
+  }
+
+  /** Output behind a piece that came late, or whose beginning is not remembered. */
+  async #redoOutputs(redo: ReadonlyMap<string, Redo>): Promise<void> {
+    for (const [sessionId, { outputs }] of redo) {
+      for (const [commandSeq, fromSeq] of outputs) {
+        const output = new OutputSoFar(await this.#stored.outputBefore(sessionId, commandSeq, fromSeq));
+        for await (const page of this.#stored.pieces(sessionId, commandSeq, fromSeq)) {
+          this.#outputs.reset();
+          for (const { seq, message } of page) {
+            if (message.body.case !== 'outputChunk' || !isSearchable(message.body.value)) continue;
+            this.#outputs.add(output.row(sessionId, seq, message.atUnixUs, message.body.value));
+          }
+          await this.#insert('sallyport.output_rows', this.#outputs);
+        }
+        this.#memory.get(sessionId)?.setOutput(commandSeq, output);
+      }
+    }
   }
 
   async #redoCommands(
@@ -384,15 +421,22 @@ function noteRedo(redo: Map<string, Redo>, record: DecodedRecord): void {
     case 'sessionEnded':
       work.open = true;
       break;
+    case 'outputChunk':
+      if (isSearchable(body.value)) noteOutput(work, body.value, record.seq);
+      break;
     default:
       break;
   }
 }
 
+function noteOutput({ outputs }: Redo, { commandSeq }: OutputChunk, seq: number): void {
+  outputs.set(Number(commandSeq), Math.min(seq, outputs.get(Number(commandSeq)) ?? seq));
+}
+
 function redoOf(redo: Map<string, Redo>, sessionId: string): Redo {
   let work = redo.get(sessionId);
   if (work === undefined) {
-    work = { seqs: new Set(), all: false, open: false };
+    work = { seqs: new Set(), all: false, open: false, outputs: new Map() };
     redo.set(sessionId, work);
   }
   return work;

@@ -4,6 +4,9 @@
  */
 import type { Command } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { type SessionContext, type SessionFacts, sessionContext, type Timed } from './derive.ts';
+import { OutputSoFar } from './output-text.ts';
+
+const outputsMax = 16;
 
 export class RememberedSession {
   readonly facts: SessionFacts;
@@ -13,6 +16,9 @@ export class RememberedSession {
   readonly open = new Map<number, Timed<Command>>();
   /** Whether `open` has all there are; not so when the session was read back from the store. */
   readonly openIsComplete: boolean;
+  /** Of commands that show something; those that fell out are read from the store. */
+  readonly #outputs = new Map<number, OutputSoFar>();
+  #outputsFellOut = false;
   #context: SessionContext;
 
   constructor(facts: SessionFacts, next: number, openIsComplete: boolean) {
@@ -20,6 +26,23 @@ export class RememberedSession {
     this.next = next;
     this.openIsComplete = openIsComplete;
     this.#context = sessionContext(facts);
+  }
+
+  /** How far a command's output is; undefined: ask the store. */
+  output(commandSeq: number): OutputSoFar | undefined {
+    const known = this.#outputs.get(commandSeq);
+    if (known !== undefined || !this.openIsComplete || this.#outputsFellOut) return known;
+    const begun = new OutputSoFar();
+    this.setOutput(commandSeq, begun);
+    return begun;
+  }
+
+  setOutput(commandSeq: number, output: OutputSoFar): void {
+    this.#outputs.set(commandSeq, output);
+    const [oldest] = this.#outputs.keys();
+    if (this.#outputs.size <= outputsMax || oldest === undefined) return;
+    this.#outputs.delete(oldest);
+    this.#outputsFellOut = true;
   }
 
   get context(): SessionContext {

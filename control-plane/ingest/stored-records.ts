@@ -35,6 +35,8 @@ const answeredElsewhere = `AND (session_id, seq) NOT IN (
              WHERE session_id IN {ids:Array(String)} AND type = 'response')`;
 const idsPerQuery = 500;
 const keysPerQuery = 1000;
+/** Each may be tens of kilobytes. */
+const piecesPerQuery = 200;
 
 export class StoredRecords {
   readonly #store: SessionStore;
@@ -143,6 +145,33 @@ export class StoredRecords {
       );
     }
     return found;
+  }
+
+  /** The row of a command's output before a record; undefined: there is none. */
+  async outputBefore(sessionId: string, commandSeq: number, seq: number): Promise<{ text: string; revision: bigint } | undefined> {
+    const [row] = await this.#store.rows<{ text: string; revision: string }>(
+      `SELECT text, revision FROM sallyport.output_rows FINAL
+       WHERE session_id = {id:String} AND command_seq = {command:UInt64} AND seq < {seq:UInt64} ORDER BY seq DESC LIMIT 1`,
+      { id: sessionId, command: commandSeq, seq },
+    );
+    return row === undefined ? undefined : { text: row.text, revision: BigInt(row.revision) };
+  }
+
+  /** A command's output from a record on, in order, page by page. */
+  async *pieces(sessionId: string, commandSeq: number, fromSeq: number): AsyncGenerator<StoredRecord[]> {
+    for (let from = fromSeq; ; ) {
+      const page = await this.#records(
+        `SELECT ${fields} FROM sallyport.record_rows FINAL
+         WHERE session_id = {id:String} AND type = 'output_chunk' AND command_seq = {command:UInt64} AND seq >= {from:UInt64}
+         ORDER BY seq LIMIT ${piecesPerQuery}`,
+        { id: sessionId, command: commandSeq, from },
+      );
+      const last = page.at(-1);
+      if (last === undefined) return;
+      yield page;
+      if (page.length < piecesPerQuery) return;
+      from = last.seq + 1;
+    }
   }
 
   async #records(sql: string, parameters: Record<string, unknown>): Promise<StoredRecord[]> {

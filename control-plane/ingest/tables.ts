@@ -145,6 +145,16 @@ export const deadLetterColumns = {
   value: 'string',
 } as const satisfies Columns;
 
+export const outputColumns = {
+  session_id: 'string',
+  command_seq: 'uint64',
+  seq: 'uint64',
+  at: 'time',
+  revision: 'uint64',
+  text: 'string',
+} as const satisfies Columns;
+
+export type OutputRow = RowOf<typeof outputColumns>;
 export type SessionRow = RowOf<typeof sessionColumns>;
 export type CommandRow = RowOf<typeof commandColumns>;
 export type ApprovalEventRow = RowOf<typeof approvalEventColumns>;

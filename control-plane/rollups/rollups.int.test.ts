@@ -214,9 +214,17 @@ test('retention takes what it deletes out of the days, also when it dies before 
       await store.command(sql, parameters);
     },
   };
+  await store.command(
+    "INSERT INTO sallyport.output_rows (session_id, command_seq, seq, at, text) SELECT session_id, 1, 2, started_at, 'shown' FROM sallyport.sessions",
+  );
   const who = { author: 'test', authorAddress: '', reason: 'test', requestId: '' };
   await assert.rejects(retention(dying).run(who), /killed/);
   await retention(store).run(who);
+  const [shown] = await store.rows<{ kept: string; gone: string }>(
+    'SELECT countIf(session_id IN (SELECT session_id FROM sallyport.sessions)) AS kept, count() - kept AS gone FROM sallyport.output',
+  );
+  assert.equal(shown?.gone, '0', 'and what their hosts showed');
+  assert.ok(Number(shown?.kept) > 0);
   const after = await sameAnswers();
   assert.ok(after < before, `${after} rows of ${before}`);
   await rollUpAll();

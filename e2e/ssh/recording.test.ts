@@ -99,6 +99,53 @@ test('the command line plays it without what would act on the terminal, finds te
   assert.match(unknown.stderr, /no recording of this session/);
 });
 
+test('what it showed is found by the search, with the place in the recording, and masks stay masks', async () => {
+  const search = async (over: 'commands' | 'sessions', q: string, token = bastion.gateway.endpoints().adminToken) => {
+    const response = await fetch(`${bastion.gateway.endpoints().api}/v1/search/${over}?q=${encodeURIComponent(q)}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    assert.equal(response.status, 200);
+    return (
+      ((await response.json()) as Record<string, { sessionId: string; kind: string; output?: { offsetMs: number; text: string } }[]>)[
+        over
+      ] ?? []
+    );
+  };
+  await bastion.gateway.eventually("select 1 from sallyport.output where text like '%needle in the hay%'", rows => rows.length > 0);
+  const commands = await search('commands', 'output:"NEEDLE in the"');
+  const shell = commands.find(({ kind }) => kind === 'ssh-shell') ?? assert.fail(JSON.stringify(commands));
+  assert.equal(shell.sessionId, session);
+  assert.match(shell.output?.text ?? '', /a needle in the hay/);
+  const events = (await (await recording(bastion.gateway.endpoints().adminToken)).text()).trim().split('\n').slice(1);
+  let seconds = 0;
+  const shown: { atMs: number; text: string }[] = [];
+  for (const line of events) {
+    const [interval, code, text] = JSON.parse(line) as [number, string, string];
+    seconds += interval;
+    if (code === 'o') shown.push({ atMs: seconds * 1000, text });
+  }
+  const offsetMs = shell.output?.offsetMs ?? -1;
+  const there = shown.findIndex(({ atMs }) => Math.abs(atMs - offsetMs) < 2);
+  assert.ok(there >= 0, `${offsetMs} in ${JSON.stringify(shown)}`);
+  const upTo = shown.slice(0, there + 1).map(({ text }) => text);
+  assert.match(upTo.join(''), /needle in the/);
+  assert.deepEqual(
+    (await search('sessions', 'output:"needle in the" kind:person')).map(({ sessionId }) => sessionId),
+    [session],
+  );
+  const listed = await sallyport('sessions', 'list', '--query', 'output:"needle in the"', '--json');
+  assert.deepEqual(
+    (JSON.parse(listed.stdout.toString()) as { sessions: { sessionId: string }[] }).sessions.map(({ sessionId }) => sessionId),
+    [session],
+    listed.stderr,
+  );
+  assert.match((await sallyport('sessions', 'list', '--query', 'output:haystack')).stdout.toString(), /no session is like that/);
+  assert.deepEqual(await search('commands', 'output:ada@example'), []);
+  assert.deepEqual(await search('commands', 'output:"needle in the" -output:hay'), []);
+  assert.deepEqual(await search('commands', 'output:"needle in the"', await bastion.token('stranger')), []);
+  assert.equal((await search('commands', 'output:"needle in the"', await bastion.token('operator'))).length, commands.length);
+});
+
 test('its own person sees it, others do not', async () => {
   assert.equal((await recording(await bastion.token('operator'))).status, 200);
   assert.equal((await recording(await bastion.token('stranger'))).status, 404);

@@ -64,6 +64,13 @@ export const FIELDS: readonly Field[] = [
     example: 'status:error',
   },
   { name: 'text', type: 'text', scope: 'command', about: 'words of the command, in any case', example: 'text:"drop table"' },
+  {
+    name: 'output',
+    type: 'text',
+    scope: 'command',
+    about: 'what a terminal or a program on a host showed',
+    example: 'output:"permission denied"',
+  },
   { name: 'statement', type: 'name', scope: 'command', about: 'a kind of statement', example: 'statement:delete' },
   { name: 'object', type: 'name', scope: 'command', about: 'a table or other thing that it names', example: 'object:public.customers' },
   { name: 'column', type: 'name', scope: 'command', about: 'a column that it read', example: 'column:public.customers.email' },

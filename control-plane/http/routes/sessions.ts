@@ -216,5 +216,6 @@ export function shownCommand(row: CommandRow): schemas.RecordedCommand {
     ...{ text: row.text, statements: row.statements, objects: row.objects, decision: row.decision, rule: row.rule, reason: row.reason },
     ...{ status: row.status, errorCode: row.error_code, rows: row.rows, bytes: row.bytes, maskedValues: row.masked_values },
     ...{ dataClasses: row.data_classes, durationUs: row.duration_us, approvers: row.approvers },
+    ...(row.found === undefined ? {} : { output: { seq: row.found.seq, offsetMs: row.found.offset_ms, text: row.found.text } }),
   };
 }
