@@ -8,7 +8,7 @@
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type DirectoryGroup, inDirectory } from '@sallyport/shared/identity/directory-groups.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import type { Kind, Manifest, Principal } from '@sallyport/shared/policy/model.ts';
+import type { IdentityProviderSpec, Kind, Manifest, Principal } from '@sallyport/shared/policy/model.ts';
 import { kindsFit } from './acceptance.ts';
 import { type AccountSecret, type AccountSecretsState, accountSecretAggregate } from './account-secret.ts';
 import { administrationAggregate, type IssuedTicket } from './administration.ts';
@@ -241,6 +241,13 @@ export class Projection {
 
   manifest(kind: Kind, name: string): StoredManifest | undefined {
     return this.#manifests.get(kind)?.get(name);
+  }
+
+  /** Whether an identity provider in force, of this name where one is given, is the issuer of people. */
+  isIssuer(issuer: string, provider?: string): boolean {
+    return this.manifests('IdentityProvider').some(
+      ({ manifest: { name, spec } }) => issuerOf(spec as IdentityProviderSpec) === issuer && (provider === undefined || provider === name),
+    );
   }
 
   /** Everyone who has had a hand in any manifest of a kind, also one that is gone. */
@@ -515,6 +522,7 @@ export class Projection {
 
   #indexManifest(kind: Kind, name: string, state: ManifestState, event: RecordedEvent): void {
     const byName = this.#manifests.get(kind) ?? new Map<string, StoredManifest>();
+    const former = kind === 'IdentityProvider' ? byName.get(name)?.manifest : undefined;
     this.#manifests.set(kind, byName);
     const key = `${kind}/${name}`;
     const change = !byName.has(name) ? 'created' : state.status === 'absent' ? 'deleted' : 'changed';
@@ -525,6 +533,7 @@ export class Projection {
     this.#authors.set(key, approval === undefined ? authors : authorsAfter(authors, approval, 'changed'));
     if (state.status === 'absent') {
       byName.delete(name);
+      if (former !== undefined) this.#providerChanged(former, event);
       if (kind === 'ServiceAccount') this.#accountDeleted(name, Number(event.atUnixUs / 1000n));
       return;
     }
@@ -535,7 +544,20 @@ export class Projection {
       updatedAtMs: Number(event.atUnixUs / 1000n),
       author: event.author,
     });
+    if (former !== undefined) this.#providerChanged(former, event);
   }
+
+  /** Nobody comes any more with a ticket that was got by an issuer who is no longer believed. */
+  #providerChanged(former: Manifest, event: RecordedEvent): void {
+    const issuer = issuerOf(former.spec as IdentityProviderSpec);
+    if (issuer === undefined || this.isIssuer(issuer)) return;
+    const isHis = ({ principal }: IssuedTicket) => principal.kind === 'person' && principal.issuer === issuer;
+    this.#revokeIssued(Number(event.atUnixUs / 1000n), isHis);
+  }
+}
+
+function issuerOf({ oidc, saml }: IdentityProviderSpec): string | undefined {
+  return oidc?.issuer ?? saml?.issuer;
 }
 
 function isOpenChange(status: KnownChange['status']): boolean {

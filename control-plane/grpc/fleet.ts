@@ -251,7 +251,8 @@ export class Fleet {
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
       else if (kind === 'agent') this.#agentChanged(id);
-      else if (kind === 'account-secret' || type === 'ServiceAccountDeleted') revoked.push(...state.revokedTickets(this.#options.clock()));
+      else if (kind === 'account-secret' || kind === 'identity-provider' || type === 'ServiceAccountDeleted')
+        revoked.push(...state.revokedTickets(this.#options.clock()));
       else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
       else if (WATCHES.has(type))
         this.#watchedElsewhere(payload as { sessionId: string; watch?: WatchElsewhere }, Number(atUnixUs / 1000n));

@@ -64,6 +64,8 @@ export interface AuthenticationOptions {
   administration: AdministrationLog;
   /** Whether a directory has taken the person out. */
   isDeprovisioned: (principal: Principal) => boolean;
+  /** Whether an identity provider in force is the issuer. */
+  isIssuer: (issuer: string) => boolean;
   /** The person in the groups in which the directory has them. */
   inDirectory: (principal: Principal) => Principal;
 }
@@ -142,7 +144,9 @@ export function useAuthentication(app: FastifyInstance, options: AuthenticationO
   /** A token that `sallyport login --console` got, unless it was revoked. */
   async function cliLogin(token: string): Promise<LoginToken | null> {
     const login = await options.cliLogins.verify(token);
-    return login === null || options.verifyContext.isRevoked(login.tokenId) ? null : login;
+    if (login === null || options.verifyContext.isRevoked(login.tokenId)) return null;
+    // Who came by a provider that is no longer believed is signed out.
+    return options.isIssuer(login.principal.issuer) ? login : null;
   }
 
   async function byToken(request: FastifyRequest, reply: FastifyReply): Promise<Caller> {

@@ -92,6 +92,18 @@ test('users come, are found, change and go', () =>
       false,
     );
     assert.equal((await scim('PATCH', `/Users/${id}`, patchOp({ op: 'Replace', path: `${user}:active`, value: true }))).body.active, true);
+    // Whatever way it is written, who is taken out is out; and saying nothing of it lets nobody in again.
+    const inactive = async (...operations: object[]) => {
+      await scim('PATCH', `/Users/${id}`, patchOp({ op: 'replace', path: 'active', value: true }));
+      return (await scim('PATCH', `/Users/${id}`, patchOp(...operations))).body.active;
+    };
+    assert.equal(await inactive({ op: 'Replace', path: 'Active', value: false }), false);
+    assert.equal(await inactive({ op: 'replace', path: `${user.toUpperCase()}:ACTIVE`, value: 'False' }), false);
+    assert.equal(await inactive({ op: 'replace', value: { Active: false, title: 'x' } }), false);
+    assert.equal((await scim('PUT', `/Users/${id}`, { UserName: 'ann@example.com' })).body.active, false);
+    assert.equal((await scim('PUT', `/Users/${id}`, { userName: 'ann@example.com', active: true, Active: false })).status, 400);
+    assert.equal((await scim('PATCH', `/Users/${id}`, patchOp({ op: 'remove', path: 'Active' }))).status, 400);
+    assert.equal((await scim('PUT', `/Users/${id}`, { userName: 'ann@example.com', active: true })).body.active, true);
     assert.equal((await scim('DELETE', `/Users/${id}`)).status, 204);
     assert.equal((await scim('GET', `/Users/${id}`)).status, 404);
     assert.equal((await scim('PATCH', `/Users/${id}`, patchOp({ op: 'replace', path: 'active', value: true }))).status, 404);

@@ -123,6 +123,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
     signIn,
     administration,
     isDeprovisioned,
+    isIssuer: issuer => control.state.isIssuer(issuer),
     inDirectory: principal => control.state.asInDirectory(principal),
   });
 

@@ -61,8 +61,12 @@ export function scimRoutes({ control }: ApiContext): FastifyPluginAsyncTypebox {
 
     app.put<{ Params: { id: string } }>('/scim/v2/Users/:id', hidden, async (request, reply) => {
       const { id } = request.params;
-      const user = attributesOf(objectOf(request.body));
-      await change(id, () => ({ type: 'replace', user }), provenanceOf(request, 'changed by the directory'));
+      const body = objectOf(request.body);
+      const made = (all: Projection): UserRequest => {
+        const state = all.user(id);
+        return { type: 'replace', user: attributesOf(body, state.status === 'present' && state.user.active) };
+      };
+      await change(id, made, provenanceOf(request, 'changed by the directory'));
       return answer(reply, 200, userOrThrow(id));
     });
 
@@ -116,9 +120,37 @@ function shown(id: string, state: UserState): Json[] {
   return [{ schemas: [schemas.user], id, ...state.user, meta: { resourceType: 'User', location: `/scim/v2/Users/${id}` } }];
 }
 
-/** Attributes that are not kept are let pass unread: a directory sends whatever it has. */
-function attributesOf(body: Json): UserAttributes {
-  const { userName, externalId, displayName, active = true } = body;
+/** Names of attributes are told apart without case (RFC 7643 section 2.1): `Active` takes somebody out as `active` does. */
+const attributes: Readonly<Record<string, keyof UserAttributes>> = {
+  username: 'userName',
+  externalid: 'externalId',
+  displayname: 'displayName',
+  active: 'active',
+};
+
+/** The attribute that a name or path means; undefined: one that is not kept. */
+function attributeOf(name: string): keyof UserAttributes | undefined {
+  const lower = name.toLowerCase();
+  const urn = `${schemas.user.toLowerCase()}:`;
+  const own = lower.startsWith(urn) ? lower.slice(urn.length) : lower;
+  return Object.hasOwn(attributes, own) ? attributes[own] : undefined;
+}
+
+/** The attributes that are kept, by the names that they have here. What else a directory sends is let pass unread. */
+function keptOf(body: Json): Partial<Record<keyof UserAttributes, unknown>> {
+  const kept: Partial<Record<keyof UserAttributes, unknown>> = {};
+  for (const [name, value] of Object.entries(body)) {
+    const attribute = attributeOf(name);
+    if (attribute === undefined) continue;
+    if (attribute in kept) throw invalid(`${attribute} is given twice`);
+    kept[attribute] = value;
+  }
+  return kept;
+}
+
+/** @param isActive of a user of whom `active` is not said: saying nothing lets nobody in again. */
+function attributesOf(body: Json, isActive = true): UserAttributes {
+  const { userName, externalId, displayName, active = isActive } = keptOf(body);
   return {
     userName: textOf('userName', userName),
     ...(externalId === undefined || externalId === null ? {} : { externalId: textOf('externalId', externalId) }),
@@ -129,16 +161,17 @@ function attributesOf(body: Json): UserAttributes {
 
 /** RFC 7644 section 3.5.2, for attributes that are kept; what is said of others changes nothing. */
 function patched(before: UserAttributes, body: Json): UserAttributes {
-  let attributes: Json = { ...before };
+  let after: Json = { ...before };
   for (const { kind, path, value } of operationsOf(body, operationsMax)) {
-    const name = path?.startsWith(`${schemas.user}:`) ? path.slice(schemas.user.length + 1) : path;
+    const attribute = path === undefined ? undefined : attributeOf(path);
     if (kind === 'remove') {
-      if (name === undefined) throw invalid('remove needs a path');
-      if (name === 'userName' || name === 'active') throw invalid(`${name} cannot be removed`);
-      attributes = { ...attributes, [name]: undefined };
-    } else attributes = { ...attributes, ...(name === undefined ? objectOf(value) : { [name]: value }) };
+      if (path === undefined) throw invalid('remove needs a path');
+      if (attribute === 'userName' || attribute === 'active') throw invalid(`${attribute} cannot be removed`);
+      if (attribute !== undefined) after = { ...after, [attribute]: undefined };
+    } else if (path === undefined) after = { ...after, ...keptOf(objectOf(value)) };
+    else if (attribute !== undefined) after = { ...after, [attribute]: value };
   }
-  return attributesOf(attributes);
+  return attributesOf(after);
 }
 
 /** @throws {GatewayError} FILTER_INVALID. */

@@ -47,7 +47,9 @@ export function patchedGroup(before: Group, body: Json): { group: GroupAttribute
 
 /** Of a whole group, as POST and PUT send it. @throws {GatewayError} SCIM_INVALID. */
 export function groupOf(body: Json): { group: GroupAttributes; members: string[] } {
-  const { displayName, externalId, members } = body;
+  // Names of attributes are told apart without case (RFC 7643 section 2.1).
+  const said = new Map(Object.entries(body).map(([name, value]) => [name.toLowerCase(), value]));
+  const [displayName, externalId, members] = ['displayname', 'externalid', 'members'].map(name => said.get(name));
   const group = withExternalId({ displayName: textOf('displayName', displayName) }, externalId);
   return { group, members: members === undefined || members === null ? [] : idsOf(members) };
 }

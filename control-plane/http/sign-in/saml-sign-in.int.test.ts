@@ -241,6 +241,20 @@ spec: { oidc: { issuer: "${issuer}", audiences: [sallyport] } }
       const directory = await api.call('POST', '/scim/v2/Users', { body: { userName: 'Ann@example.com', active: false } });
       assert.equal(directory.status, 201);
       assert.equal((await api.call('GET', '/v1/me', { token })).status, 401, 'whom the directory takes out');
+
+      await api.call('PUT', `/scim/v2/Users/${String(directory.body.id)}`, { body: { userName: 'Ann@example.com', active: true } });
+      const who = async () => [
+        (await api.call('GET', '/v1/me', { token })).status,
+        (await api.call('GET', '/v1/me', { token: null, headers: { cookie } })).status,
+      ];
+      assert.deepEqual(await who(), [200, 200]);
+      assert.equal((await api.call('DELETE', '/v1/manifests/IdentityProvider/corp')).status, 200);
+      assert.deepEqual(await who(), [401, 401], 'whose provider is believed no more');
+      const { tickets } = (await api.call('GET', '/v1/tickets')).body as { tickets: { revoked: boolean }[] };
+      assert.deepEqual(
+        tickets.map(({ revoked }) => revoked),
+        [true],
+      );
     },
     { env },
   ));

@@ -65,6 +65,11 @@ export class SignIn {
     this.#openId = new OpenIdClients(options.clock);
     this.#cookies = new Cookies(options.address.isSecure);
     this.#cookieKey = options.keys.derive('console-sign-in-cookie');
+    // Who came by a provider that is no longer believed is signed out.
+    options.control.onAccepted(events => {
+      if (events.some(({ stream }) => stream.startsWith('identity-provider/')))
+        this.sessions.endWhere(({ provider, principal }) => !options.control.state.isIssuer(principal.issuer, provider));
+    });
   }
 
   /** Those that people can sign in to the console with. */
