@@ -1,7 +1,7 @@
 /** Several agents for one resource: what is known of each, and one that is drained while the other goes on. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
@@ -17,6 +17,15 @@ let second: ChildProcess;
 
 const command = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
 
+const workload = () => `---
+apiVersion: sallyport.dev/v1
+kind: ServiceAccount
+metadata: { name: ci-runner }
+spec:
+  trusts: [{ issuer: "${issuer.url}", claims: { project: infra } }]
+  joins: { labels: { network: ci }, networks: [127.0.0.0/8] }
+`;
+
 interface Agent {
   id: string;
   name: string;
@@ -30,12 +39,13 @@ interface Agent {
   memoryBytes?: number;
   sessions: number;
   listeners: Record<string, string>;
+  labels: Record<string, string>;
 }
 
 before(async () => {
   [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql }), startIssuer()]);
   gateway = await startGateway({
-    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url }) },
+    manifests: { 'shop.yaml': shopManifests(postgres, { issuer: issuer.url, extra: workload() }) },
     env: { CRM_PASSWORD: postgres.app.password },
   });
   const { grpc } = gateway.endpoints();
@@ -117,6 +127,32 @@ test('the fleet is listed with health, version, lease age, spool, sessions and r
   const listed = await sallyport('agents', 'list');
   assert.match(listed.stdout, /^ID +NAME +STATUS +HEALTH +VERSION +LABELS +SESSIONS +LEASE AGE +SPOOL +RTT +SERVES/);
   assert.match(listed.stdout, /second +online +healthy +\S+ +0 +\d+ (s|min) +\d+ +[\d.]+ ms +crm/);
+});
+
+test('a workload enrols its agent with the token of its issuer, once', async () => {
+  const file = path.join(gateway.dir, 'workload.jwt');
+  const joinToken = () => sallyport('agents', 'join-token', '--token-file', file);
+  writeFileSync(file, await issuer.token({ sub: 'job:other', project: 'web' }));
+  assert.match((await joinToken()).stderr, /not valid|ServiceAccount/);
+  writeFileSync(file, await issuer.token({ sub: 'job:7', project: 'infra', jti: 'job-7' }));
+  const { stdout, stderr, code } = await joinToken();
+  assert.equal(code, 0, stderr);
+  assert.match((await joinToken()).stderr, /was traded for a join token before/);
+  const args = ['agent', '--join', stdout.trim(), '--control-plane', gateway.endpoints().grpc, '--name', 'third', '--workers', '1'];
+  const third = spawn(process.execPath, [command, ...args, '--data', path.join(gateway.dir, 'third')], {
+    ...{ env: { ...process.env, HOME: gateway.dir }, stdio: 'ignore' },
+  });
+  const gone = new Promise(resolve => third.once('exit', resolve));
+  try {
+    const [joined] = (await agents(all => all.some(({ name, status }) => name === 'third' && status === 'online'))).filter(
+      ({ name }) => name === 'third',
+    );
+    assert.deepEqual(joined?.labels, { network: 'ci' });
+  } finally {
+    third.kill('SIGTERM');
+    await gone;
+  }
+  await sallyport('agents', 'revoke', (await agents(() => true)).find(({ name }) => name === 'third')?.id ?? '');
 });
 
 test('a drained agent takes no new session and keeps those that live; clients are sent to the other', async () => {

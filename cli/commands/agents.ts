@@ -1,7 +1,8 @@
 /** `sallyport agents list|invite|revoke`. */
 import { Command } from 'commander';
-import { administratorRequest, allPages, type ConnectionOptions, findConnection, withConnectionOptions } from '../connection.ts';
+import { administratorRequest, allPages, type ConnectionOptions, findConnection, readText, withConnectionOptions } from '../connection.ts';
 import { span } from '../doctor/finding.ts';
+import { requestJson } from '../http-client.ts';
 import { pairs, printable, table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 import { UsageError } from '../usage-error.ts';
@@ -59,6 +60,17 @@ export function define(terminal: Terminal): Command {
       terminal.err(
         terminal.errStyle.dim(`Good once, until ${answer.expiresAt}:  sallyport agent --join TOKEN --control-plane ${grpc} --data DIR`),
       );
+    });
+  withConnectionOptions(agents.command('join-token'))
+    .description(
+      'Trades the token of a workload for a join token, where its service account has `joins`. Each token is good for one: --join "$(sallyport agents join-token …)".',
+    )
+    .requiredOption('--token-file <FILE>', "file with the issuer's token, as a build system or a cluster mounts it")
+    .action(async ({ tokenFile, ...options }: Options & { tokenFile: string }) => {
+      const { api } = await findConnection(options, terminal);
+      const own = (await readText(tokenFile, 'the token')).trim();
+      const { token } = (await requestJson({ ...api, token: own }, 'POST', '/v1/agents/join-tokens', {})) as { token: string };
+      terminal.out(token);
     });
   withConnectionOptions(agents.command('drain'))
     .description('Lets an agent take no new sessions; those that live go on until the deadline. It serves again after a restart.')

@@ -15,6 +15,8 @@ export type AdministrationEvent =
   | { type: 'SignedIn'; payload: { provider: string; consoleSession: string; groups: string[] } }
   | { type: 'SignedOut'; payload: { provider: string; consoleSession: string } }
   | { type: 'TicketIssued'; payload: IssuedTicket }
+  /** A workload's token, by its id, was traded for a join token. */
+  | { type: 'AgentJoinGranted'; payload: { agentId: string; account: string; tokenId: string } }
   | { type: 'AgentDrained'; payload: { agentId: string; withinSeconds: number } }
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } }
   /** Somebody began to watch it while it ran; for how long, the session's own record says. */
@@ -55,6 +57,7 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'SignedIn',
   'SignedOut',
   'TicketIssued',
+  'AgentJoinGranted',
   'AgentDrained',
   'SessionKilled',
   'SessionWatched',

@@ -100,6 +100,8 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
 
   'GET /v1/agents': ['viewer', 'operator', 'auditor'],
   'POST /v1/agents/invitations': ['operator'],
+  // For workloads whose ServiceAccount says so.
+  'POST /v1/agents/join-tokens': 'signed-in',
   'POST /v1/agents/:id/drain': ['operator'],
   'POST /v1/agents/:id/revoke': ['operator'],
   'GET /v1/history/:kind': ['viewer', 'operator', 'auditor'],

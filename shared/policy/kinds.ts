@@ -2,7 +2,9 @@
  * What each kind of manifest may hold: fields, defaults, and the checks within one manifest. The one description from which
  * validation, completion and the reference page come. Checks between manifests are in cross-references.ts.
  */
+
 import { DETECTOR_GROUPS, DETECTOR_NAMES } from '../detectors/names.ts';
+import { isNetworkList } from '../identity/token-bounds.ts';
 import { NETWORK_KINDS, PRIVILEGES } from '../shell/facts.ts';
 import { customDetector, gitleaksConfig, ownDetectors } from './custom-detectors.ts';
 import type {
@@ -279,6 +281,22 @@ const serviceAccount: Type<ServiceAccountSpec> = object({
     [],
     '[]',
     'The tokens by which a workload is this account.',
+  ),
+  joins: optional(
+    mapped(
+      object({
+        labels: required(labels(), 'Labels that the agents get: they decide which resources these serve. At least one.'),
+        networks: optional(listOf(line(64), { min: 1 }), 'CIDR: where the agents must come from when they join. Absent: anywhere.'),
+      }),
+      (joins, node, reading) => {
+        if (Object.keys(joins.labels).length === 0)
+          return reading.problem(node, 'give at least one label: it decides what the agents serve');
+        return joins.networks === undefined || isNetworkList(joins.networks)
+          ? joins
+          : reading.problem(node, '`networks` are 1 to 16 networks (CIDR) without bits behind their length');
+      },
+    ),
+    'Lets a workload that is this account enrol agents, each of its tokens one. Absent: no.',
   ),
 });
 

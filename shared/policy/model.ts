@@ -145,6 +145,8 @@ export interface ServiceAccountSpec {
   groups: string[];
   /** Each has a subject, claims (all must fit, dots walk into nested ones), or both. */
   trusts: { issuer: string; subject?: string; audience?: string; claims?: Record<string, string[]> }[];
+  /** A workload that is this account may enrol agents, which get these labels. */
+  joins?: { labels: Record<string, string>; networks?: string[] };
 }
 
 export interface RoleSpec {

@@ -1,13 +1,17 @@
 /** The fleet: inviting, listing and revoking agents. */
-import { randomUUIDv7 } from 'node:crypto';
+import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { isNetworkList } from '@sallyport/shared/identity/token-bounds.ts';
+import type { Manifest, Principal, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
 import { Type } from 'typebox';
-import { type AgentState, agentAggregate } from '../../aggregates/agent.ts';
-import { action, type Outcome } from '../../aggregates/control-log.ts';
+import { type AgentRequest, type AgentState, agentAggregate } from '../../aggregates/agent.ts';
+import { action, informedAction, type Outcome } from '../../aggregates/control-log.ts';
+import type { Rejection } from '../../aggregates/decider.ts';
+import { manifestKinds } from '../../aggregates/manifest.ts';
+import type { Projection } from '../../aggregates/projection.ts';
 import { mintJoinToken } from '../../pki/join-token.ts';
-import { provenanceOf } from '../authentication.ts';
+import { callerOf, provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
 import { emptyBodyAsNothing } from '../empty-body.ts';
 import { Next, PageQuery, pageOf } from '../pages.ts';
@@ -15,8 +19,11 @@ import * as schemas from '../schemas.ts';
 
 const AgentId = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{32}$' }) });
 
+/** Between the trade and the agent's first call. */
+const joinGrantedMs = 10 * 60 * 1000;
+
 export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
-  const { control, authority, clock } = context;
+  const { control, administration, authority, clock } = context;
   return async app => {
     app.route({
       method: 'GET',
@@ -63,6 +70,49 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         grantedOrThrow(
           await control.execute([action(agentAggregate, agentId, { type: 'invite', invitation })], provenanceOf(request, 'agent invited')),
         );
+        return reply.code(201).send({ token, agentId, expiresAt: new Date(expiresAtMs).toISOString() });
+      },
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/agents/join-tokens',
+      preValidation: emptyBodyAsNothing,
+      schema: {
+        operationId: 'joinTokenForWorkload',
+        tags: ['agents'],
+        summary: 'Trade a workload’s token for a join token',
+        description:
+          'For workloads whose ServiceAccount has `joins`: the token of their issuer, once, for a join token that is good once and for ten minutes, with the labels that the account says.',
+        body: Type.Object({}, { additionalProperties: false }),
+        response: { 201: schemas.InvitationResponse, default: schemas.Problem },
+      },
+      handler: async (request, reply) => {
+        const caller = callerOf(request);
+        const account = caller.type === 'principal' && isWorkloadItself(caller.principal) ? caller.principal.name : null;
+        if (caller.type !== 'principal' || account === null || joinsOf(control.state, account) === undefined) throw mayNotJoin();
+        const agentId = randomUUIDv7().replaceAll('-', '');
+        const { issuer } = caller.principal;
+        // Used up before anything is given for it, at whatever replica it comes again.
+        const used = createHash('sha256')
+          .update(JSON.stringify([issuer, caller.tokenId]))
+          .digest('hex');
+        const granted = { type: 'AgentJoinGranted', payload: { agentId, account, tokenId: caller.tokenId } } as const;
+        try {
+          await administration.recordOnce(`join-${used}`, granted, provenanceOf(request, 'join token for a workload'));
+        } catch (error) {
+          if (!(error instanceof GatewayError && error.code === 'ALREADY_DONE')) throw error;
+          throw new GatewayError('TOKEN_USED', 'conflict', 'This token was traded for a join token before: each is good for one.');
+        }
+        const { token, secretHash } = mintJoinToken(agentId, authority.caFingerprint);
+        const expiresAtMs = clock() + joinGrantedMs;
+        const invite = informedAction(agentAggregate, agentId, [manifestKinds.ServiceAccount], (all): AgentRequest | Rejection => {
+          const joins = joinsOf(all, account);
+          return joins === undefined
+            ? { code: 'JOIN_DENIED', kind: 'denied', message: mayNotJoin().message }
+            : { type: 'invite', invitation: { secretHash, everyResource: false, expiresAtMs, ...joins } };
+        });
+        grantedOrThrow(await control.execute([invite], provenanceOf(request, `agent invited by ${account}`)));
         return reply.code(201).send({ token, agentId, expiresAt: new Date(expiresAtMs).toISOString() });
       },
     });
@@ -122,6 +172,19 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
       },
     });
   };
+}
+
+/** Who acts for a workload is not the workload. */
+function isWorkloadItself({ kind, delegation }: Principal): boolean {
+  return kind === 'workload' && delegation.length === 0;
+}
+
+function joinsOf(all: Projection, account: string): ServiceAccountSpec['joins'] {
+  return (all.manifest('ServiceAccount', account)?.manifest as Manifest<'ServiceAccount'> | undefined)?.spec.joins;
+}
+
+function mayNotJoin(): GatewayError {
+  return new GatewayError('JOIN_DENIED', 'denied', 'Join tokens are traded here for tokens of workloads whose ServiceAccount has `joins`.');
 }
 
 function grantedOrThrow(outcome: Outcome): void {
