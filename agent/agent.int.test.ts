@@ -31,6 +31,7 @@ let issuerRequests = 0;
 const agents: Agent[] = [];
 const logged: string[] = [];
 const log: Log = {
+  debug: (fields, message) => logged.push(JSON.stringify({ ...fields, message })),
   info: (fields, message) => logged.push(JSON.stringify({ ...fields, message })),
   warn: (fields, message) => logged.push(JSON.stringify({ ...fields, message })),
   error: (fields, message) => logged.push(JSON.stringify({ ...fields, message })),

@@ -55,6 +55,8 @@ export interface AgentOptions {
   drainMs: number;
   version: string;
   log: Log;
+  /** Sets how much the log says, for so long; absent: it stays as it is. @returns false for a level that there is not. */
+  setLogLevel?: (level: string, forMs: number) => boolean;
   workerProgram?: URL;
   /** How long joining is tried while the control plane cannot be reached; default 30 s. */
   joinPatienceMs?: number;
@@ -164,6 +166,7 @@ export class Agent {
       onApproval: decided => this.#host.approval(decided),
       onRevoked: tokenIds => this.#host.revoked(tokenIds),
       onDrain: deadlineMs => this.#drain(deadlineMs),
+      onLogLevel: (level, forMs) => this.#setLogLevel(level, forMs),
       onCatalogAsked: (resource, database) => this.#host.catalog(resource, database),
       onRefused: error => {
         this.#firstLease?.reject(error);
@@ -279,6 +282,12 @@ export class Agent {
   #newClient(): ControlPlaneClient {
     const { ca, certificate } = this.#enrolment;
     return new ControlPlaneClient(this.#options.controlPlane, { ca, certificate, key: this.#keys.tlsKey });
+  }
+
+  #setLogLevel(level: string, forMs: number): void {
+    const done = this.#options.setLogLevel?.(level, forMs) === true;
+    if (done) this.#log.warn({ level, forMs }, 'the control plane has set how much the log says');
+    else this.#log.warn({}, 'the control plane asks for a log level that there is not');
   }
 
   get #identityFile(): string {

@@ -11,6 +11,7 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { Agent, type AgentOptions } from './agent.ts';
 import { splitAddress } from './host/listen-ports.ts';
+import { TimedLogLevel } from './log-level.ts';
 
 const USAGE = `usage: sallyport agent --control-plane HOST:PORT --data DIR [--join TOKEN] [options]
 
@@ -110,6 +111,8 @@ function readOptions(argv: string[]): AgentOptions {
     if (equals < 1) throw new UsageError(`--label ${label}: it must be KEY=VALUE`);
     labels[label.slice(0, equals)] = label.slice(equals + 1);
   }
+  const log = pino({ base: { part: 'agent', pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
+  const levels = new TimedLogLevel(log, level => log.warn({ level }, 'the log says as much as before again'));
   const cores = os.availableParallelism();
   const joinToken = values.join ?? process.env.SALLYPORT_JOIN_TOKEN ?? null;
   return {
@@ -125,7 +128,8 @@ function readOptions(argv: string[]): AgentOptions {
     spoolBytesMax: wholeNumber('--spool-bytes', values['spool-bytes'], 1024 * 1024, 2 ** 45) ?? 1024 ** 3,
     drainMs: (wholeNumber('--drain-seconds', values['drain-seconds'], 0, 3600) ?? 3) * 1000,
     version: version(),
-    log: pino({ base: { part: 'agent', pid: process.pid } }, pino.destination({ dest: 2, sync: true })),
+    log,
+    setLogLevel: (level, forMs) => levels.set(level, forMs),
   };
 }
 

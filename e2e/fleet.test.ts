@@ -129,6 +129,37 @@ test('the fleet is listed with health, version, lease age, spool, sessions and r
   assert.match(listed.stdout, /second +online +healthy +\S+ +0 +\d+ (s|min) +\d+ +[\d.]+ ms +crm/);
 });
 
+test('an agent’s log says more for a while, and is back by itself', async () => {
+  const first = (await agents(() => true)).find(({ name }) => name !== 'second');
+  const log = () => readFileSync(path.join(gateway.data, 'logs', 'agent.log'), 'utf8');
+  const seen = async (text: string | RegExp) => {
+    const deadline = Date.now() + 90_000;
+    while (typeof text === 'string' ? !log().includes(text) : !text.test(log())) {
+      assert.ok(Date.now() < deadline, `${String(text)} is not in the log`);
+      await new Promise(resolve => setTimeout(resolve, 100));
+    }
+  };
+  assert.ok(!log().includes('"level":20'), 'nothing at debug before');
+  const set = await sallyport('agents', 'log-level', first?.id ?? '', 'debug', '--for', '2s', '--reason', 'why is it slow');
+  assert.equal(set.code, 0, set.stderr);
+  await seen('the control plane has set how much the log says');
+  await seen('the log says as much as before again');
+  const { stderr, code } = await sallyport('agents', 'log-level', first?.id ?? '', 'verbose');
+  assert.deepEqual([code, /not `verbose`/.test(stderr)], [2, true]);
+  assert.equal((await sallyport('agents', 'log-level', '0'.repeat(32), 'debug')).code, 1);
+  assert.equal((await sallyport('agents', 'log-level', first?.id ?? '', 'debug', '--for', '1h')).code, 0);
+  await seen(/"level":20.*from the control plane|to the control plane/);
+  assert.equal((await sallyport('agents', 'log-level', first?.id ?? '', 'info', '--for', '0s')).code, 0);
+  const events = await gateway.eventually<{ reason: string; author: string; payload: string }>(
+    "SELECT reason, author, payload FROM sallyport.control_events WHERE type = 'AgentLogLevelSet' AND accepted ORDER BY at LIMIT 1",
+    rows => rows.length > 0,
+  );
+  assert.deepEqual(
+    [events[0]?.reason, JSON.parse(events[0]?.payload ?? '{}')],
+    ['why is it slow', { agentId: first?.id, level: 'debug', forSeconds: 2 }],
+  );
+});
+
 test('a workload enrols its agent with the token of its issuer, once', async () => {
   const file = path.join(gateway.dir, 'workload.jwt');
   const joinToken = () => sallyport('agents', 'join-token', '--token-file', file);

@@ -44,7 +44,7 @@ function setUp(more: Partial<ControlStreamOptions> = {}) {
     onRevoked: ids => told.push(['revoked', ids]),
     onDrain: deadline => told.push(['drain', deadline]),
     onRefused: error => told.push(['refused', error.code]),
-    log: { info: () => {}, warn: () => {}, error: () => {} },
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     backoff: new Backoff(2, 4),
     healthMs: 10_000,
     ...more,

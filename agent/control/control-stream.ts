@@ -53,6 +53,8 @@ export interface ControlStreamOptions {
   }) => void;
   onRevoked: (tokenIds: string[]) => void;
   onDrain: (deadlineUnixMs: number) => void;
+  /** How much the log is to say, for so long; absent: it stays as it is. */
+  onLogLevel?: (level: string, forMs: number) => void;
   /** Never rejects; absent: this agent reads no catalogs. */
   onCatalogAsked?: (resource: string, database: string) => Promise<{ catalog: Uint8Array; problem: string }>;
   /** The control plane knows this agent no longer, or its certificate has expired. What is served goes on until the lease expires. */
@@ -249,7 +251,7 @@ export class ControlStream {
       version: this.#options.version,
       leaseVersion: BigInt(this.#options.leaseVersion()),
       sessions: Array.from(this.#options.sessions(), liveSession),
-      capabilities: [Capability.LEASE_DIFFERENCES],
+      capabilities: [Capability.LEASE_DIFFERENCES, Capability.LOG_LEVEL],
       sharedDigest: Buffer.from(this.#options.sharedDigest(), 'hex'),
       instance: this.#instance,
     };
@@ -280,6 +282,7 @@ export class ControlStream {
   }
 
   #send(body: AgentMessage['body']): void {
+    this.#options.log.debug({ message: body.case }, 'to the control plane');
     this.#call?.write(create(AgentMessageSchema, { body }));
   }
 
@@ -317,6 +320,7 @@ export class ControlStream {
 
   #receive(message: ControlMessage): void {
     const { body } = message;
+    this.#options.log.debug({ message: body.case }, 'from the control plane');
     switch (body.case) {
       case 'lease':
         this.#options.onLease({ bundle: body.value.bundle, signature: body.value.signature });
@@ -357,6 +361,9 @@ export class ControlStream {
         return;
       case 'drain':
         this.#options.onDrain(Number(body.value.deadlineUnixUs / 1000n));
+        return;
+      case 'logLevel':
+        this.#options.onLogLevel?.(body.value.level, body.value.forMs);
         return;
       case undefined:
         return; // of a newer control plane

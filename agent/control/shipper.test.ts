@@ -13,7 +13,7 @@ import { Shipper } from './shipper.ts';
 
 type Stream = FakeStream<Buffer, RelayAck>;
 const errors: string[] = [];
-const log = { info: () => {}, warn: () => {}, error: (_: object, message: string) => void errors.push(message) };
+const log = { debug: () => {}, info: () => {}, warn: () => {}, error: (_: object, message: string) => void errors.push(message) };
 const record = (n: number): Buffer => Buffer.from(`record ${n} ${'.'.repeat((n * 37) % 200)}`);
 
 /** The log's side: keeps what is new of each batch, in order, and acknowledges. */

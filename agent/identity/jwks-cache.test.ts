@@ -11,7 +11,7 @@ import { isLoopback, JwksCache, type JwksCacheOptions } from './jwks-cache.ts';
 
 const ISSUER = 'https://idp.example/realm';
 const key = (kid: string): PublicJwk => ({ kty: 'OKP', crv: 'Ed25519', x: 'x', kid });
-const log = { info: () => {}, warn: () => {}, error: () => {} };
+const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 class Provider {
   answers = new Map<string, unknown>();

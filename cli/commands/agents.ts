@@ -72,6 +72,24 @@ export function define(terminal: Terminal): Command {
       const { token } = (await requestJson({ ...api, token: own }, 'POST', '/v1/agents/join-tokens', {})) as { token: string };
       terminal.out(token);
     });
+  withConnectionOptions(agents.command('log-level'))
+    .description('Has an agent’s log say more or less for a while; it is back by itself.')
+    .argument('<id>', 'id of the agent, see `agents list`')
+    .argument('<level>', 'debug, info, warn or error')
+    .option('--for <DURATION>', 'how long, a day at most (default 10m); 0s: back at once', durationSeconds)
+    .option('--reason <TEXT>', 'why, for the record')
+    .action(async (id: string, level: string, options: Options & { for?: number; reason?: string }) => {
+      if (!['debug', 'info', 'warn', 'error'].includes(level))
+        throw new UsageError(`a level is debug, info, warn or error, not \`${level}\``);
+      const body = {
+        ...{ level },
+        ...(options.for === undefined ? {} : { forSeconds: options.for }),
+        ...(options.reason === undefined ? {} : { reason: options.reason }),
+      };
+      const path = `/v1/agents/${encodeURIComponent(id)}/log-level`;
+      const { until } = (await administratorRequest(await findConnection(options, terminal), 'POST', path, body)) as { until: string };
+      terminal.out(`agent ${id} logs ${level} until ${until}`);
+    });
   withConnectionOptions(agents.command('drain'))
     .description('Lets an agent take no new sessions; those that live go on until the deadline. It serves again after a restart.')
     .argument('<id>', 'id of the agent, see `agents list`')

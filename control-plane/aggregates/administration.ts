@@ -17,6 +17,7 @@ export type AdministrationEvent =
   | { type: 'TicketIssued'; payload: IssuedTicket }
   /** A workload's token, by its id, was traded for a join token. */
   | { type: 'AgentJoinGranted'; payload: { agentId: string; account: string; tokenId: string } }
+  | { type: 'AgentLogLevelSet'; payload: { agentId: string; level: string; forSeconds: number } }
   | { type: 'AgentDrained'; payload: { agentId: string; withinSeconds: number } }
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } }
   /** Somebody began to watch it while it ran; for how long, the session's own record says. */
@@ -58,6 +59,7 @@ const names: ReadonlySet<string> = new Set<AdministrationEvent['type']>([
   'SignedOut',
   'TicketIssued',
   'AgentJoinGranted',
+  'AgentLogLevelSet',
   'AgentDrained',
   'SessionKilled',
   'SessionWatched',

@@ -5,9 +5,11 @@
 import { create } from '@bufbuild/protobuf';
 import {
   ApprovalDecidedSchema,
+  Capability,
   type ControlMessage,
   DrainSchema,
   KillSessionSchema,
+  LogLevelSchema,
   RevocationsSchema,
   SessionObservedSchema,
 } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
@@ -112,6 +114,13 @@ export class Fleet {
     connection.draining = true;
     this.heardOf(agentId);
     return true;
+  }
+
+  /** Tells the agent how much its log is to say, where it is connected here and understands that. */
+  setLogLevel(agentId: string, level: string, forMs: number): void {
+    const connection = this.connection(agentId);
+    if (connection?.capabilities.includes(Capability.LOG_LEVEL) !== true) return;
+    connection.send({ case: 'logLevel', value: create(LogLevelSchema, { level, forMs: Math.max(0, forMs) }) });
   }
 
   heardOf(agentId: string): void {
@@ -253,6 +262,7 @@ export class Fleet {
       else if (kind === 'agent') this.#agentChanged(id);
       else if (kind === 'account-secret' || kind === 'identity-provider' || type === 'ServiceAccountDeleted')
         revoked.push(...state.revokedTickets(this.#options.clock()));
+      else if (type === 'AgentLogLevelSet') this.#logLevelSet(payload as { agentId: string; level: string; forSeconds: number }, atUnixUs);
       else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
       else if (WATCHES.has(type))
         this.#watchedElsewhere(payload as { sessionId: string; watch?: WatchElsewhere }, Number(atUnixUs / 1000n));
@@ -270,6 +280,12 @@ export class Fleet {
     if (watch === undefined) return;
     const ageMs = Math.max(0, this.#options.clock() - atMs);
     this.observeSession(sessionId, watch.watchId, watch.observer, Math.max(0, watch.forMs - ageMs));
+  }
+
+  /** At whatever replica it was asked for; what is left of the time counts from then. */
+  #logLevelSet({ agentId, level, forSeconds }: { agentId: string; level: string; forSeconds: number }, atUnixUs: bigint): void {
+    const untilMs = Number(atUnixUs / 1000n) + forSeconds * 1000;
+    this.setLogLevel(agentId, level, untilMs - this.#options.clock());
   }
 
   #agentChanged(agentId: string): void {

@@ -102,6 +102,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'POST /v1/agents/invitations': ['operator'],
   // For workloads whose ServiceAccount says so.
   'POST /v1/agents/join-tokens': 'signed-in',
+  'POST /v1/agents/:id/log-level': ['operator'],
   'POST /v1/agents/:id/drain': ['operator'],
   'POST /v1/agents/:id/revoke': ['operator'],
   'GET /v1/history/:kind': ['viewer', 'operator', 'auditor'],

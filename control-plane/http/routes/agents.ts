@@ -1,6 +1,7 @@
 /** The fleet: inviting, listing and revoking agents. */
 import { createHash, randomUUIDv7 } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Capability } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { isNetworkList } from '@sallyport/shared/identity/token-bounds.ts';
 import type { Manifest, Principal, ServiceAccountSpec } from '@sallyport/shared/policy/model.ts';
@@ -114,6 +115,39 @@ export function agentRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         });
         grantedOrThrow(await control.execute([invite], provenanceOf(request, `agent invited by ${account}`)));
         return reply.code(201).send({ token, agentId, expiresAt: new Date(expiresAtMs).toISOString() });
+      },
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/agents/:id/log-level',
+      schema: {
+        operationId: 'setAgentLogLevel',
+        tags: ['agents'],
+        summary: 'Have an agent’s log say more or less for a while; it is back by itself',
+        description:
+          'An agent that starts again says as much as before. What it logs holds no statements, values, tokens or credentials at any level.',
+        params: AgentId,
+        body: Type.Object(
+          {
+            level: Type.Enum(['debug', 'info', 'warn', 'error']),
+            forSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400, default: 600, description: '0: back at once' })),
+            reason: Type.Optional(Type.String({ maxLength: 500, description: 'Why, for the record.' })),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Type.Object({ until: schemas.Time }), default: schemas.Problem },
+      },
+      handler: async request => {
+        const { id } = request.params;
+        const { level, forSeconds = 600, reason = '' } = request.body;
+        if (control.state.agent(id).status !== 'active') throw new GatewayError('AGENT_UNKNOWN', 'notFound', 'There is no such agent.');
+        const connection = context.fleet.connection(id);
+        if (connection !== undefined && !connection.capabilities.includes(Capability.LOG_LEVEL))
+          throw new GatewayError('AGENT_TOO_OLD', 'conflict', 'This agent does not know how to change its log level: upgrade it.');
+        const set = { type: 'AgentLogLevelSet', payload: { agentId: id, level, forSeconds } } as const;
+        await administration.record(set, provenanceOf(request, reason));
+        return { until: new Date(clock() + forSeconds * 1000).toISOString() };
       },
     });
 

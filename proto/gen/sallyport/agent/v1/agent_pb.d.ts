@@ -558,6 +558,12 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
      */
     value: SessionObserved;
     case: "sessionObserved";
+  } | {
+    /**
+     * @generated from field: sallyport.agent.v1.LogLevel log_level = 50;
+     */
+    value: LogLevel;
+    case: "logLevel";
   } | { case: undefined; value?: undefined };
 };
 
@@ -566,6 +572,33 @@ export declare type ControlMessage = Message<"sallyport.agent.v1.ControlMessage"
  * Use `create(ControlMessageSchema)` to create a new message.
  */
 export declare const ControlMessageSchema: GenMessage<ControlMessage>;
+
+/**
+ * How much the agent's log says, for a while; by itself it is back to what it was before.
+ *
+ * @generated from message sallyport.agent.v1.LogLevel
+ */
+export declare type LogLevel = Message<"sallyport.agent.v1.LogLevel"> & {
+  /**
+   * debug | info | warn | error; another is ignored
+   *
+   * @generated from field: string level = 1;
+   */
+  level: string;
+
+  /**
+   * from its arrival on; 0: back at once
+   *
+   * @generated from field: uint32 for_ms = 2;
+   */
+  forMs: number;
+};
+
+/**
+ * Describes the message sallyport.agent.v1.LogLevel.
+ * Use `create(LogLevelSchema)` to create a new message.
+ */
+export declare const LogLevelSchema: GenMessage<LogLevel>;
 
 /**
  * Somebody watches a session; repeated while they do, and true until it says.
@@ -1109,6 +1142,13 @@ export enum Capability {
    * @generated from enum value: CAPABILITY_LEASE_DIFFERENCES = 1;
    */
   LEASE_DIFFERENCES = 1,
+
+  /**
+   * LogLevel
+   *
+   * @generated from enum value: CAPABILITY_LOG_LEVEL = 2;
+   */
+  LOG_LEVEL = 2,
 }
 
 /**
