@@ -409,6 +409,8 @@ export class Machine implements Runner, BuiltinHost {
     const fields = name === undefined ? [] : this.argumentFields(node);
     const input = this.redirections(node.redirects, effects) ?? context.input;
     const inner: Context = { ...context, input };
+    if (fields.some(words => words.length === 1 && isExec(words[0])) && node.redirects.some(replacesInput))
+      this.opaque('the shell itself reads from elsewhere from now on', 'exec');
     if (name === undefined) {
       for (const each of assignments) this.assign(each, context, true);
       if (effects.paths.length + effects.network.length > 0 || node.redirects.length > 0) this.emit([], context, effects);
@@ -828,6 +830,16 @@ export class Machine implements Runner, BuiltinHost {
     const shown = shownWords(words, format);
     for (const pattern of patterns) for (const place of placesOf(parseGlob(pattern))) this.filesObeyed.push({ place, shown });
   }
+}
+
+function isExec(word: Field | undefined): boolean {
+  return word !== undefined && word !== OPEN && constant(word) === 'exec';
+}
+
+/** Does it give the shell another standard input? */
+function replacesInput({ operator, descriptor, type }: Redirection): boolean {
+  const reads = type !== 'Redirect' || operator === '<' || operator === '<>' || operator === '<&';
+  return reads && (descriptor === undefined || (descriptor.type === 'FileDescriptor' && descriptor.value === 0));
 }
 
 const HOME_FOLDER = ['\uf07e'] as const;

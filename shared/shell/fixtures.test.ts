@@ -13,8 +13,8 @@ const RULES = Object.entries({ ...SAMPLE_POLICY, evil: { programs: ['evil'] } })
   return compiled === null ? [] : [{ name, compiled }];
 });
 const read = (name: string): FixtureLine[] => fixtureLines(readFileSync(path.join(import.meta.dirname, 'fixtures', `${name}.txt`), 'utf8'));
-const stoppedBy = (text: string): string[] => {
-  const analysis = analyseShell(text);
+const stoppedBy = (text: string, interactive = false): string[] => {
+  const analysis = analyseShell(text, { interactive });
   return RULES.filter(({ compiled }) => matchCompiled(analysis, compiled, 'deny')).map(({ name }) => name);
 };
 
@@ -23,6 +23,11 @@ test('evasions with programs that are not everywhere are stopped', () => {
   assert.ok(lines.length >= 400);
   assert.deepEqual(
     lines.filter(({ text }) => stoppedBy(text).length === 0).map(({ text }) => text),
+    [],
+  );
+  // At a terminal more may be asked for later, and no less is refused.
+  assert.deepEqual(
+    lines.filter(({ text }) => !text.includes('\n') && stoppedBy(text, true).length === 0).map(({ text }) => text),
     [],
   );
 });

@@ -494,7 +494,7 @@ function constantWord(word: Field | undefined): string {
 }
 
 function rootShell(context: Context, runsSomething: boolean): Privilege[] {
-  const other = context.privilege.some(each => each === 'sudo' || each === 'su' || each === 'doas' || each === 'pkexec');
+  const other = context.privilege.some(each => ['sudo', 'su', 'doas', 'pkexec', 'setuid'].includes(each));
   return other && !runsSomething ? ['root-shell'] : [];
 }
 
