@@ -118,7 +118,10 @@ const cd: Builtin = (host, words, context) => {
   const [target] = given;
   const name = constantOf(words[0]);
   emit(host, words, context);
+  // With -P it is where links lead.
+  const isPhysical = texts(words.slice(1)).some(text => text !== null && /^-[Len@]*P/.test(text));
   if (
+    isPhysical ||
     target === OPEN ||
     (target !== undefined && constant(target) === '-') ||
     name === 'popd' ||
@@ -278,9 +281,7 @@ const set: Builtin = (host, words, context) => {
       const option = given[i];
       if (
         option !== undefined &&
-        !/^(?:pipefail|errexit|nounset|xtrace|verbose|errtrace|functrace|noclobber|monitor|notify|ignoreeof|vi|emacs|physical)$/.test(
-          option ?? '',
-        )
+        !/^(?:pipefail|errexit|nounset|xtrace|verbose|errtrace|functrace|noclobber|monitor|notify|ignoreeof|vi|emacs)$/.test(option ?? '')
       )
         host.opaque('an option changes how text is read', 'set -o');
     }

@@ -54,6 +54,8 @@ export class Machine implements Runner, BuiltinHost {
   private shells = 0;
   private calls = 0;
   private readonly filesRun: { places: readonly Glob[]; shown: string }[] = [];
+  /** From then on a `..` may lead out of where a link of the text's own leads. */
+  private linksMade = false;
   private readonly filesObeyed: { place: Glob; shown: string }[] = [];
   private readonly pathsWritten: Glob[] = [];
   private readonly traps: { text: Glob | null; context: Context; functions: Map<string, FunctionBody | null> }[] = [];
@@ -794,8 +796,11 @@ export class Machine implements Runner, BuiltinHost {
     const path = first === undefined ? '' : first === OPEN ? '**' : format(first);
     const reads = new Set<string>();
     const writes = new Set<string>();
+    const links = this.linksMade;
+    if (first !== undefined && first !== OPEN && LINKING.has(programOf(first))) this.linksMade = true;
     for (const { path: word, use, tree } of [...effects.paths, ...this.redirected]) {
-      for (const place of resolvePath(word, this.scope.directories)) {
+      const behind = links ? behindParent(word) : null;
+      for (const place of [...resolvePath(word, this.scope.directories), ...(behind === null ? [] : [behind])]) {
         if (isRawDevice(place)) (use === 'read' ? reads : writes).add(format(UNKNOWN));
         for (const each of tree ? withDescendants(place) : [place]) {
           (use === 'read' ? reads : writes).add(format(each));
@@ -830,6 +835,18 @@ export class Machine implements Runner, BuiltinHost {
     const shown = shownWords(words, format);
     for (const pattern of patterns) for (const place of placesOf(parseGlob(pattern))) this.filesObeyed.push({ place, shown });
   }
+}
+
+/** Programs that make a folder be another one, too. */
+const LINKING: ReadonlySet<string> = new Set(['ln', 'link', 'cp', 'mount', 'bindfs', 'rsync', 'tar', 'unzip', 'cpio', 'git']);
+
+/** What stands behind the last `..` of a path, below a folder that is not known; null: there is none. */
+function behindParent(word: Glob): Glob | null {
+  for (let i = word.length - 2; i >= 0; i--) {
+    const isSegment = (i === 0 || word[i - 1] === '/') && (i + 2 === word.length || word[i + 2] === '/');
+    if (word[i] === '.' && word[i + 1] === '.' && isSegment) return [...UNKNOWN, ...word.slice(i + 2)];
+  }
+  return null;
 }
 
 function isExec(word: Field | undefined): boolean {
