@@ -525,7 +525,3 @@ export function encodeNegotiateProtocolVersion(newestMinor: number, options: rea
 export function encodeNotification(pid: number, channel: string, payload: string): Buffer {
   return frame(Backend.NotificationResponse, writer => writer.int32(pid).cstring(channel).cstring(payload));
 }
-
-export function encodeCommandComplete(tag: string): Buffer {
-  return frame(Backend.CommandComplete, writer => writer.cstring(tag));
-}

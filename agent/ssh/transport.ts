@@ -20,9 +20,6 @@ import ssh2Utils from 'ssh2/lib/protocol/utils.js';
 import { installChacha20 } from './chacha20.ts';
 import { Message } from './messages.ts';
 
-/** Is ssh2's native cipher loaded? Without it the same ciphers run on Node's own, at a lower rate. */
-export const nativeCiphers: boolean = ssh2Crypto.bindingAvailable;
-
 /** ssh2's ciphers can be used once this is done. */
 export const ready: Promise<void> = ssh2Crypto.init;
 

@@ -159,4 +159,3 @@ export type SessionRow = RowOf<typeof sessionColumns>;
 export type CommandRow = RowOf<typeof commandColumns>;
 export type ApprovalEventRow = RowOf<typeof approvalEventColumns>;
 export type ControlEventRow = RowOf<typeof controlEventColumns>;
-export type DeadLetterRow = RowOf<typeof deadLetterColumns>;

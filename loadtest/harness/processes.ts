@@ -1,6 +1,6 @@
 /** Starting, watching and ending the programs that a benchmark compares. Ends only what it started, by PID. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 
 const children: ChildProcess[] = [];
@@ -64,11 +64,4 @@ export function memoryBytes(pid: number): { now: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) * 1024;
   return { now: kib('VmRSS'), peak: kib('VmHWM') };
-}
-
-/** PIDs of a process's direct children. */
-export function childrenOf(pid: number): number[] {
-  const tasks = `/proc/${pid}/task`;
-  if (!existsSync(tasks)) return [];
-  return readdirSync(tasks).flatMap(task => readFileSync(`${tasks}/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number));
 }

@@ -82,13 +82,6 @@ export function hasAt(bytes: Uint8Array, at: number, end: number, literal: Uint8
   return true;
 }
 
-/** The same without regard to ASCII case; `literal` is in lower case. */
-export function hasFoldedAt(bytes: Uint8Array, at: number, end: number, literal: Uint8Array): boolean {
-  if (at < 0 || at + literal.length > end) return false;
-  for (let i = 0; i < literal.length; i++) if (lower(bytes[at + i] as number) !== literal[i]) return false;
-  return true;
-}
-
 export function lower(byte: number): number {
   return byte >= 65 && byte <= 90 ? byte | 32 : byte;
 }

@@ -37,12 +37,6 @@ export interface CredentialFingerprint {
   forms: FormFingerprint[];
 }
 
-/** The lease's `knownCredentials`. */
-export interface KnownCredentialsJson {
-  key: string;
-  fingerprints: CredentialFingerprint[];
-}
-
 /** What a scan needs; build with {@link knownCredentials} or {@link knownCredentialsFromValues}. */
 export interface KnownCredentials {
   /** Encoded forms of values that are at hand. */

@@ -3,16 +3,7 @@
  */
 import type { DirectoryGroup } from '../identity/directory-groups.ts';
 import type { AccessGrant } from './access-grants.ts';
-import type {
-  AuditPolicySpec,
-  DataPolicySpec,
-  GuardSpec,
-  Manifest,
-  OidcProviderSpec,
-  ResourceSpec,
-  RoleSpec,
-  ServiceAccountSpec,
-} from './model.ts';
+import type { AuditPolicySpec, DataPolicySpec, GuardSpec, OidcProviderSpec, ResourceSpec, RoleSpec, ServiceAccountSpec } from './model.ts';
 
 /** A JSON Web Key, public members only. */
 export type PublicJwk = Record<string, unknown> & { kty: string; kid?: string };
@@ -64,5 +55,3 @@ export interface Named<Spec> {
   name: string;
   spec: Spec;
 }
-
-export type AnyManifest = Manifest;

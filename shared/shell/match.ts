@@ -50,12 +50,6 @@ function pathPatterns(text: string): Glob[] {
   return all.flatMap(placesOf);
 }
 
-/** For one use; guards keep what `compileShellMatch` gives. @see matchCompiled */
-export function matchShell(analysis: ShellAnalysis, match: ShellMatch, action: 'allow' | 'deny' | 'hold' = 'deny'): boolean {
-  const compiled = compileShellMatch(match);
-  return compiled !== null && matchCompiled(analysis, compiled, action);
-}
-
 /** @param action `allow` must cover all of the text, for certain; the others need one part that may match. */
 export function matchCompiled(analysis: ShellAnalysis, match: CompiledShellMatch, action: string): boolean {
   const opaque = analysis.opaque.length > 0 || analysis.error !== undefined;

@@ -128,11 +128,6 @@ export class FlowAnalyser {
   }
 }
 
-/** The function form, for one statement. */
-export function analyseFlow(node: Node, catalog: CatalogSnapshot, session: FlowSession, protects: ColumnTest): FlowResult {
-  return new FlowAnalyser(catalog, protects).analyse(node, session);
-}
-
 function resultOf(output: QueryOutput | null, found: Found, changes: boolean): Omit<FlowResult, 'change'> {
   // Where columns may be others than these, each may be any of them.
   const rest = output?.rest ?? NO_LABELS;

@@ -1,2 +1,0 @@
-/** Both planes verify tokens by the same rules: they are in shared/identity. */
-export * from '@sallyport/shared/identity/verify.ts';
