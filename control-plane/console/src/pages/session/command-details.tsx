@@ -9,6 +9,7 @@ import { bytes, duration, number, Time } from '../../ui/format.tsx';
 import { Sql } from '../../ui/sql.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { AnswerTables } from './answer-table.tsx';
+import { ContentsGone } from './contents-gone.tsx';
 
 export function CommandDetails({ sessionId, seq }: { sessionId: string; seq: number }) {
   const command = useQuery({
@@ -95,7 +96,11 @@ function Shown({ command }: { command: Details }) {
           </Fragment>
         ))}
       </dl>
-      <AnswerTables command={command} />
+      {command.contentsGone === undefined ? (
+        <AnswerTables command={command} />
+      ) : (
+        <ContentsGone what="What came back, its parameters and its error text are" why={command.contentsGone} />
+      )}
     </div>
   );
 }

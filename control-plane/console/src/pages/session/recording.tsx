@@ -10,8 +10,13 @@ import { parseTime } from '../../ui/format.tsx';
 import { saveFile } from '../../ui/saved-file.ts';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { clock, readCast } from './cast.ts';
+import { ContentsGone } from './contents-gone.tsx';
 
 const hitsMax = 200;
+
+function isGone(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.code === 'RECORDING_GONE';
+}
 
 /** @param shell the command that had the terminal. */
 export function Recording({ shell, commands }: { shell: RecordedCommand; commands: readonly RecordedCommand[] }) {
@@ -25,9 +30,10 @@ export function Recording({ shell, commands }: { shell: RecordedCommand; command
       throw new ApiError(response.status, problem.code ?? 'UNKNOWN', problem.detail ?? 'The recording cannot be read.');
     },
     staleTime: shell.status === 'pending' ? 5000 : Number.POSITIVE_INFINITY,
-    retry: 1,
+    retry: (failures, error) => failures < 1 && !isGone(error),
   });
   if (recording.isPending) return <Loading rows={8} />;
+  if (isGone(recording.error)) return <ContentsGone what="" why={recording.error.message.replace(/\.$/, '')} />;
   if (recording.isError) return <ErrorNote error={recording.error} retry={() => void recording.refetch()} />;
   return <Played cast={recording.data} shell={shell} commands={commands} />;
 }
