@@ -39,6 +39,8 @@ function catalogOf(tables: Readonly<Record<string, string>>): CatalogSnapshot {
   return {
     serverVersion: 180000,
     schemas: new Set(['public']),
+    user: null,
+    usable: new Set(['public']),
     relations,
     relationsByName,
     children: new Map(),

@@ -724,6 +724,7 @@ export class BackendStream {
     const severity = errorField(fields, 'V') || errorField(fields, 'S');
     const closing = severity === 'FATAL' || severity === 'PANIC';
     if (closing) this.fatal = code;
+    if (head?.hidden !== true) relay.judge.flow?.failed();
     if (head !== undefined && head.run !== this.#captured) this.#captureUpTo(buffer, start);
     this.#attribute(head?.run ?? null, start);
     if (head === undefined) {

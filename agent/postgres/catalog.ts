@@ -12,28 +12,9 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { buildCatalog } from '@sallyport/shared/sql/flow/build-catalog.ts';
 import type { CatalogSnapshot } from '@sallyport/shared/sql/flow/catalog.ts';
 import { CATALOG_SETUP, type CatalogQueryName, catalogQueries } from '@sallyport/shared/sql/flow/catalog-queries.ts';
+import { CatalogIndex, VIEW_SOURCES } from './catalog-index.ts';
 import { simpleQuery } from './side-connection.ts';
 import type { UpstreamTarget } from './upstream.ts';
-
-export interface ColumnOrigin {
-  schema: string;
-  table: string;
-  column: string;
-}
-
-export interface Relation {
-  schema: string;
-  name: string;
-  /** Its columns are made from other relations'. */
-  derived: boolean;
-  /** By attnum; 0 and dropped ones are absent. */
-  columns: (string | undefined)[];
-}
-
-/** For each view, the columns that its definition depends on. */
-const VIEW_SOURCES = `select r.ev_class, d.refobjid, d.refobjsubid
-from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid
-where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0`;
 
 /** Changes when any row of these catalogs does, other than by statistics, which are written in place. */
 const FINGERPRINT = [
@@ -57,17 +38,14 @@ const FINGERPRINT = [
 const LOOK_MS = 30_000;
 /** A table that is locked by a definition under way must not hold up everybody. */
 const SETUP = `BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '25s'; ${CATALOG_SETUP}`;
-const DEPTH_MAX = 64;
 
 export class Catalog {
   readonly id: string;
   readonly #target: UpstreamTarget;
   readonly #database: string;
   #snapshot: CatalogSnapshot | null = null;
-  #relations = new Map<number, Relation>();
-  #viewSources = new Map<number, { oid: number; column: number }[]>();
-  #citext = new Set<number>();
-  #origins = new Map<string, readonly ColumnOrigin[]>();
+  #index = new CatalogIndex(null, []);
+  #bytes = 0;
   #fingerprint = '';
   #reading: Promise<void> | null = null;
   #looking = false;
@@ -99,51 +77,14 @@ export class Catalog {
     return this.#snapshot;
   }
 
-  relation(oid: number): Relation | undefined {
-    return this.#relations.get(oid);
+  /** What results name by number. */
+  get index(): CatalogIndex {
+    return this.#index;
   }
 
-  entries(): Iterable<[number, Relation]> {
-    return this.#relations;
-  }
-
-  isCitext(typeOid: number): boolean {
-    return this.#citext.has(typeOid);
-  }
-
-  /**
-   * Every column whose value may be what a result names as this column.
-   *
-   * @param throughViews also what a view may show of other tables; left out where the flow analysis has said that exactly.
-   */
-  originsOf(oid: number, column: number, throughViews: boolean): readonly ColumnOrigin[] {
-    const id = `${oid}.${column}.${throughViews}`;
-    let origins = this.#origins.get(id);
-    if (origins === undefined) {
-      const found: ColumnOrigin[] = [];
-      this.#collect(oid, column, throughViews, found, new Set(), 0);
-      origins = found;
-      this.#origins.set(id, origins);
-    }
-    return origins;
-  }
-
-  #collect(oid: number, column: number, throughViews: boolean, found: ColumnOrigin[], seen: Set<string>, depth: number): void {
-    const id = `${oid}.${column}`;
-    if (seen.has(id) || depth > DEPTH_MAX) return;
-    seen.add(id);
-    const relation = this.#relations.get(oid);
-    const name = relation?.columns[column];
-    if (relation === undefined || name === undefined) return;
-    found.push({ schema: relation.schema, table: relation.name, column: name });
-    if (throughViews) {
-      for (const source of this.#viewSources.get(oid) ?? []) this.#collect(source.oid, source.column, true, found, seen, depth + 1);
-    }
-    // Partitions and inheritance children: a child's column is its parent's by name.
-    for (const parent of this.#snapshot?.relations.get(oid)?.parents ?? []) {
-      const at = this.#relations.get(parent)?.columns.indexOf(name) ?? -1;
-      if (at > 0) this.#collect(parent, at, throughViews, found, seen, depth + 1);
-    }
+  /** Bytes of what was read, so that nobody asks for too much on a client's connection. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** A definition has run: nothing is judged until it was read again. */
@@ -206,7 +147,10 @@ export class Catalog {
         CatalogQueryName,
         string
       >;
-      this.#take(buildCatalog(serverVersion, texts), results[2] ?? []);
+      const snapshot = buildCatalog(serverVersion, texts);
+      this.#snapshot = snapshot;
+      this.#index = new CatalogIndex(snapshot, results[2] ?? []);
+      this.#bytes = Object.values(texts).reduce((bytes, text) => bytes + text.length, 0);
       this.#fingerprint = results[1]?.[0]?.[0] ?? '';
     } catch (error) {
       throw new GatewayError(
@@ -219,26 +163,6 @@ export class Catalog {
     this.#readChanges = changes;
     this.#lookedAtMs = performance.now();
     this.#version++;
-  }
-
-  #take(snapshot: CatalogSnapshot, viewSources: (string | null)[][]): void {
-    this.#snapshot = snapshot;
-    this.#relations = new Map();
-    for (const [oid, { schema, name, kind, columns }] of snapshot.relations) {
-      const relation: Relation = { schema, name, derived: kind === 'v' || kind === 'm', columns: [] };
-      for (const column of columns) relation.columns[column.attnum] = column.name;
-      this.#relations.set(oid, relation);
-    }
-    this.#viewSources = new Map();
-    for (const [view, oid, column] of viewSources) {
-      const source = { oid: Number(oid), column: Number(column) };
-      const sources = this.#viewSources.get(Number(view));
-      if (sources === undefined) this.#viewSources.set(Number(view), [source]);
-      else sources.push(source);
-    }
-    this.#citext = new Set();
-    for (const [oid, type] of snapshot.types) if (type.name === 'citext') this.#citext.add(oid);
-    this.#origins = new Map();
   }
 }
 

@@ -14,6 +14,7 @@ import { SqlState } from './errors.ts';
 import { Admission } from './frontend/admission.ts';
 import { Estimates } from './frontend/estimates.ts';
 import { ClientFrames, type FrameHandler, type Outcome } from './frontend/frames.ts';
+import { OwnCatalogReading } from './frontend/own-catalog-reading.ts';
 import { OwnTransaction } from './frontend/own-transaction.ts';
 import { Probes } from './frontend/probes.ts';
 import { endsTransaction, REFUSED_TEXT, readableName } from './frontend/texts.ts';
@@ -50,6 +51,7 @@ export class FrontendStream implements FrameHandler {
   readonly #admission: Admission;
   readonly #estimates: Estimates;
   readonly #probes: Probes;
+  readonly #ownCatalog: OwnCatalogReading;
 
   constructor(relay: Relay) {
     this.#relay = relay;
@@ -57,6 +59,7 @@ export class FrontendStream implements FrameHandler {
     this.#transaction = new OwnTransaction(relay, this.#frames);
     this.#admission = new Admission(relay, this.#frames, this.#transaction);
     this.#estimates = new Estimates(relay, this.#frames, this.#admission);
+    this.#ownCatalog = new OwnCatalogReading(relay, this.#frames);
     this.#probes = new Probes(relay, this.#frames, this.#admission, frameStart => this.#awaitFlow(frameStart));
   }
 
@@ -181,6 +184,8 @@ export class FrontendStream implements FrameHandler {
     const waits = this.#mustWait(start, textEnd) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
     let judged = this.#judged(start, textEnd);
+    const reads = this.#ownCatalog.awaited(frameStart, judged);
+    if (reads !== null) return reads;
     const entry = new Expected(Kind.Query, false);
     if (judged.wantsEstimate) {
       const waits = this.#estimates.ofQuery(frameStart, start, textEnd);
@@ -196,7 +201,7 @@ export class FrontendStream implements FrameHandler {
     // In a failed transaction the server refuses all but its end, in its own words.
     const failed =
       relay.transactionStatus === 'E' && pipeline.length === 0 && mayRun && judged.statements.length > 0 && !this.#endsTransaction(judged);
-    if (failed) this.#probes.forget();
+    if (failed) entry.replacement ??= this.#probes.inFailed(judged, entry, relay.recordable(buffer, start, textEnd));
     else if (
       entry.replacement === null &&
       ((mayRun && ((judged.copiesOut && this.#needsPlans()) || this.#touchesDenied(judged))) ||
@@ -276,6 +281,8 @@ export class FrontendStream implements FrameHandler {
       this.#mustWait(parse.textStart, parse.textEnd) ?? this.#unsettledStatement(parse.statement) ?? this.#awaitFlow(frameStart);
     if (waits !== null) return waits;
     const judged = this.#judged(parse.textStart, parse.textEnd);
+    const reads = this.#ownCatalog.awaited(frameStart, judged);
+    if (reads !== null) return reads;
     const text = relay.recordable(buffer, parse.textStart, parse.textEnd);
     const entry = new Expected(Kind.Parse, false);
     entry.judged = judged;
@@ -383,6 +390,8 @@ export class FrontendStream implements FrameHandler {
     }
     // What names mean is settled when the portal is made, so that is when it counts.
     const judged = this.#blind === null ? relay.judge.again(statement.judged, session.inForce, statement.raw) : this.#blindRefusal();
+    const reads = this.#ownCatalog.awaited(frameStart, judged);
+    if (reads !== null) return reads;
     if (judged.decision.action === 'deny' && !judged.wantsEstimate && statement.missing === null) {
       entry.judged = judged;
       const replacement = this.#admission.admit(judged, entry, 'bind', statement.text, undefined, statement.name);

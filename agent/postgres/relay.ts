@@ -16,6 +16,7 @@ import type { EndCause, LiveSession } from '../session/live-session.ts';
 import { AddedLatency } from './added-latency.ts';
 import { BackendStream } from './backend.ts';
 import { type Catalog, catalogFor } from './catalog.ts';
+import type { CatalogIndex } from './catalog-index.ts';
 import { CommandRun } from './command-run.ts';
 import { errorResponse, type Severity, SqlState } from './errors.ts';
 import { FrontendStream } from './frontend.ts';
@@ -85,6 +86,8 @@ export class Relay {
   readonly #written: ((slot: number) => () => void)[] = [];
   #catalog: Catalog | null = null;
   #flowFor: PolicyInForce | null = null;
+  /** Statements have run while no column rule applied. */
+  #unfollowed = false;
   #digestKey: KeyObject | null = null;
   #downHeld: Held[] = [];
   #downHeldBytes = 0;
@@ -113,12 +116,12 @@ export class Relay {
     this.judge = new Judge(options.database);
     for (const [name, value] of options.upstream.parameters) this.noteParameter(name, value);
     this.judge.preparedFacts = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.judged.facts;
-    this.judge.isProtected = object => tableHasRule(object, this.session.inForce.policy, this.catalog, () => true);
+    this.judge.isProtected = object => tableHasRule(object, this.session.inForce.policy, this.index, () => true);
     this.judge.isRecordProtected = object => {
       const { recording } = this.session.inForce;
-      return recording !== null && tableHasRule(object, recording.policy, this.catalog, () => true);
+      return recording !== null && tableHasRule(object, recording.policy, this.index, () => true);
     };
-    this.judge.hasDenied = object => tableHasRule(object, this.session.inForce.policy, this.catalog, rule => rule.action === 'deny');
+    this.judge.hasDenied = object => tableHasRule(object, this.session.inForce.policy, this.index, rule => rule.action === 'deny');
     this.#frontend = new FrontendStream(this);
     this.#backend = new BackendStream(this);
     this.#latency = new AddedLatency(options.gateway.addedLatency);
@@ -133,6 +136,11 @@ export class Relay {
       this.#catalog = catalogFor(this.session.resource.name, this.#options.target, this.#options.database);
     }
     return this.#catalog;
+  }
+
+  /** The names behind RowDescription's numbers, as the session sees them. */
+  get index(): CatalogIndex | null {
+    return this.judge.flow?.index ?? this.catalog?.index ?? null;
   }
 
   /** Takes the sockets over and greets the client. */
@@ -484,15 +492,21 @@ export class Relay {
   /** What flow analysis knows of the session; null while no column rule applies, to its answers or to its records. */
   get flow(): SessionFlow | null {
     const { inForce } = this.session;
+    const follows = inForce.policy.hasColumnRules || inForce.recording?.policy.hasColumnRules === true;
     if (this.#flowFor !== inForce) {
       this.#flowFor = inForce;
-      // While no rule applied nobody followed what statements did to names.
       this.judge.flow?.forgetPath();
     }
-    if (!inForce.policy.hasColumnRules && inForce.recording?.policy.hasColumnRules !== true) return null;
+    if (!follows) {
+      // While no rule applies nobody follows what statements do to names.
+      this.#unfollowed = true;
+      this.judge.flow?.forget();
+      return null;
+    }
     const { catalog, judge } = this;
     if (judge.flow === null && catalog !== null) {
       judge.flow = new SessionFlow(catalog);
+      if (this.#unfollowed) judge.flow.forget();
       judge.flow.preparedText = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.raw ?? null;
     }
     return judge.flow;

@@ -6,7 +6,7 @@ import type { DetectorSet } from '@sallyport/shared/detectors/engine.ts';
 import type { ColumnRule } from '@sallyport/shared/policy/decide.ts';
 import type { MaskKind } from '@sallyport/shared/policy/model.ts';
 import type { PolicyInForce } from '../session/lease-state.ts';
-import type { Catalog } from './catalog.ts';
+import type { CatalogIndex } from './catalog-index.ts';
 import type { ColumnVerdict, ResultVerdict } from './flow.ts';
 import type { MaskedColumn, ScannedColumn } from './mask-value.ts';
 import type { FieldDescription } from './messages.ts';
@@ -37,7 +37,7 @@ export type PlanOutcome =
 
 export interface PlanContext {
   inForce: PolicyInForce;
-  catalog: Catalog | null;
+  catalog: CatalogIndex | null;
   maskKey: Uint8Array;
   utf8: boolean;
   /** The unknown tables were looked up and are not there: what comes from them is masked whole. */
@@ -120,7 +120,7 @@ function judgeColumn(field: FieldDescription, flow: ColumnVerdict | undefined, p
  * table, the value is that column's, whatever was predicted, and that column's rule has been applied. Views and computed
  * columns are known by flow analysis alone.
  */
-function conflicts(field: FieldDescription, flow: ColumnVerdict | undefined, catalog: Catalog | null): boolean {
+function conflicts(field: FieldDescription, flow: ColumnVerdict | undefined, catalog: CatalogIndex | null): boolean {
   if (flow === undefined) return true; // a column more than was predicted
   const { witness } = flow;
   if (witness === undefined) return false;

@@ -10,17 +10,19 @@
 import type { CommandFacts } from '@sallyport/shared/policy/facts.ts';
 import { parseText } from '@sallyport/shared/sql/analyse.ts';
 import { FlowAnalyser } from '@sallyport/shared/sql/flow/analyse-flow.ts';
-import type { CatalogRelation } from '@sallyport/shared/sql/flow/catalog.ts';
 import type { FlowResult } from '@sallyport/shared/sql/flow/result.ts';
 import { effectiveSearchPath, type FlowSession } from '@sallyport/shared/sql/flow/session.ts';
 import type { Node } from 'libpg-query';
 import type { PolicyInForce } from '../session/lease-state.ts';
 import type { Catalog } from './catalog.ts';
+import type { CatalogIndex } from './catalog-index.ts';
 import { type FlowJudgement, judgeFlow, type StatementFlow } from './flow.ts';
+import { ownCatalogOf, ownCatalogStatements } from './own-catalog.ts';
+import { SessionNames } from './session-names.ts';
 
-const TEMPORARY_MAX = 1000;
 const CURSORS_MAX = 1000;
-const CHANGED_MAX = 200;
+/** A catalog that is larger is not asked for on a client's connection. */
+const OWN_BYTES_MAX = 32 * 1024 * 1024;
 
 /** The settings that a search path depends on, in the order in which the answers come. */
 export const PATH_SETTINGS = ['search_path', 'role', 'session_authorization'] as const;
@@ -39,6 +41,7 @@ function analyserFor(catalog: Catalog, inForce: PolicyInForce): FlowAnalyser {
 /** A state of the session's names: a judgement holds for one of these. */
 export interface FlowScope {
   readonly catalogVersion: number;
+  readonly namesVersion: number;
   readonly searchPath: readonly string[];
 }
 
@@ -46,20 +49,19 @@ export class SessionFlow {
   readonly catalog: Catalog;
   /** The statement behind a prepared name: its text. */
   preparedText: (name: string) => Buffer | null = () => null;
-  readonly #temporary = new Map<string, CatalogRelation>();
+  readonly #names: SessionNames;
   readonly #cursors = new Map<string, FlowResult>();
   #scope: FlowScope | null = null;
   #pathKnown = false;
+  #user = '';
   /** The current transaction has set something that its end may take back. */
   #pathTouched = false;
-  #definitionsInTransaction = false;
-  /** Names that the open transaction has given another meaning, which no other connection can see yet. */
-  readonly #changed = new Set<string>();
-  /** Tables that the open transaction extended: the snapshot has them once it is over. */
-  readonly #extended = new Set<string>();
+  /** A transaction block is open, as far as answers tell; null: they do not. */
+  #block: boolean | null = false;
 
   constructor(catalog: Catalog) {
     this.catalog = catalog;
+    this.#names = new SessionNames(catalog);
   }
 
   /** The path must be asked for before anything is judged. */
@@ -73,19 +75,30 @@ export class SessionFlow {
   }
 
   get hasTemporary(): boolean {
-    return this.#temporary.size > 0;
+    return this.#names.temporary.size > 0;
+  }
+
+  /** What results name by number. */
+  get index(): CatalogIndex {
+    return this.#names.own?.index ?? this.catalog.index;
+  }
+
+  /** Is a transaction block open? Null: not known before the next ReadyForQuery. */
+  get block(): boolean | null {
+    return this.#block;
   }
 
   /** The end of the transaction will change what names mean: nothing is judged while its outcome is under way. */
   get transactional(): boolean {
-    return this.#pathTouched || this.#definitionsInTransaction;
+    return this.#pathTouched || this.#names.defined;
   }
 
   /** What a judgement made now holds for. */
   get scope(): FlowScope {
     const { version } = this.catalog;
-    if (this.#scope === null || this.#scope.catalogVersion !== version)
-      this.#scope = { catalogVersion: version, searchPath: this.#scope?.searchPath ?? [] };
+    const namesVersion = this.#names.version;
+    if (this.#scope === null || this.#scope.catalogVersion !== version || this.#scope.namesVersion !== namesVersion)
+      this.#scope = { catalogVersion: version, namesVersion, searchPath: this.#scope?.searchPath ?? [] };
     return this.#scope;
   }
 
@@ -93,13 +106,47 @@ export class SessionFlow {
   pathIs(values: readonly (string | null)[]): void {
     const [path, role, authorization] = values;
     const user = role === null || role === undefined || role === 'none' ? (authorization ?? '') : role;
-    this.#scope = { catalogVersion: this.catalog.version, searchPath: effectiveSearchPath(path ?? '', user) };
+    this.#user = user;
+    this.#scope = {
+      catalogVersion: this.catalog.version,
+      namesVersion: this.#names.version,
+      searchPath: effectiveSearchPath(path ?? '', user),
+    };
     this.#pathKnown = true;
   }
 
   /** Something outside of statements may have changed the path. */
   forgetPath(): void {
     this.#pathKnown = false;
+  }
+
+  /** Statements may have run that nobody has followed. */
+  forget(): void {
+    this.#pathKnown = false;
+    this.#block = null;
+    this.#names.forget();
+  }
+
+  /**
+   * Should the catalog be read as the session's own connection shows it? When that would tell what a statement is refused for not
+   * knowing; and before a transaction, which may be one that keeps its snapshot.
+   */
+  wantsOwnCatalog(judgement: FlowJudgement | null, begins: boolean): boolean {
+    return (
+      judgement !== null &&
+      this.#names.canBeRead &&
+      this.catalog.bytes <= OWN_BYTES_MAX &&
+      (begins || judgement.statements.some(({ result }) => result.unknown.length > 0))
+    );
+  }
+
+  ownCatalogStatements(clientEncoding: string): string[] {
+    return ownCatalogStatements(this.catalog.snapshot, clientEncoding);
+  }
+
+  /** @param row what the last of the statements returned; null: none was, and what is in doubt stays so. */
+  ownCatalogIs(row: readonly (string | null)[] | null, clientEncoding: string): void {
+    this.#names.ownIs(row === null ? null : ownCatalogOf(this.catalog.snapshot, clientEncoding, row));
   }
 
   /**
@@ -114,12 +161,14 @@ export class SessionFlow {
     );
     const session: FlowSession = {
       searchPath: this.scope.searchPath,
-      temporary: this.#temporary,
-      changed: [...this.#changed],
+      user: this.#user,
+      temporary: this.#names.temporary,
+      changed: this.#names.inDoubt,
       prepared: name => this.#prepared(name),
       cursor: name => this.#cursors.get(name),
     };
-    const results = analyserFor(this.catalog, inForce).analyseCommand(nodes, session);
+    const analyser = this.#names.own?.analyser(inForce) ?? analyserFor(this.catalog, inForce);
+    const results = analyser.analyseCommand(nodes, session);
     return judgeFlow(nodes, results, facts, inForce.policy);
   }
 
@@ -133,40 +182,44 @@ export class SessionFlow {
 
   /** A statement has worked. */
   completed(flow: StatementFlow, effects: readonly { type: string }[]): void {
-    const { result, makes } = flow;
-    for (const effect of [...effects, ...result.effects] as { type: string; name?: string; target?: string; local?: boolean }[]) {
+    const { result } = flow;
+    for (const effect of [...effects, ...result.effects] as {
+      type: string;
+      name?: string;
+      verb?: string;
+    }[]) {
       if (effect.type === 'set' && PATH_SETTINGS.some(name => name === effect.name)) this.#touchPath();
       else if (effect.type === 'reset-all') this.#touchPath();
       else if (effect.type === 'discard') {
         this.#touchPath();
-        this.#temporary.clear();
+        this.#names.discarded();
         this.#cursors.clear();
-      } else if (effect.type === 'transaction' && this.#pathTouched) this.#pathKnown = false;
-      else if (effect.type === 'declare-cursor') {
+      } else if (effect.type === 'transaction') {
+        if (this.#pathTouched) this.#pathKnown = false;
+        this.#transaction(effect.verb ?? '');
+      } else if (effect.type === 'declare-cursor') {
         if (this.#cursors.size >= CURSORS_MAX) this.#cursors.clear();
         this.#cursors.set(effect.name ?? '', result);
         this.#renew();
       }
     }
-    if (makes !== undefined) {
-      if (this.#temporary.size >= TEMPORARY_MAX) this.#temporary.clear();
-      this.#temporary.set(makes.name, makes);
-      this.#renew();
-    }
-    this.#changedBy(result);
-    if (result.changesCatalog) this.#definitionsInTransaction = true;
+    this.#names.completed(flow, this.#scope?.searchPath[0]);
   }
 
-  #changedBy({ change }: FlowResult): void {
-    const { made, names } = change;
-    if (made !== undefined && !this.#temporary.has(made.name)) {
-      this.#temporary.set(made.name, made);
-      this.#extended.add(made.name);
-      this.#renew();
+  #transaction(verb: string): void {
+    if (verb === 'begin' || verb === 'start-transaction') this.#block = true;
+    else if (verb === 'savepoint' || verb === 'release-savepoint') return;
+    else if (verb === 'rollback-to-savepoint') this.#names.undone();
+    else {
+      // It may be AND CHAIN.
+      this.#block = null;
+      if (verb === 'rollback') this.#names.undone();
     }
-    if (names.length === 0) return;
-    for (const name of this.#changed.size + names.length > CHANGED_MAX ? ['*'] : names) this.#changed.add(name);
-    this.#renew();
+  }
+
+  /** An error has come: what its transaction did may be undone. */
+  failed(): void {
+    this.#names.failed();
   }
 
   /** Judgements made so far hold no longer. */
@@ -181,19 +234,13 @@ export class SessionFlow {
 
   /** ReadyForQuery: what a transaction did is now there for all, or gone. */
   transactionStatus(status: 'I' | 'T' | 'E'): void {
+    this.#block = status === 'T';
     if (status !== 'I') return;
     if (this.#pathTouched) {
       this.#pathTouched = false;
       this.#pathKnown = false;
     }
-    if (this.#definitionsInTransaction) {
-      this.#definitionsInTransaction = false;
-      // Nothing is judged until the catalog was read again, and that reading sees what was committed.
-      this.catalog.changed();
-      for (const name of this.#extended) this.#temporary.delete(name);
-      this.#extended.clear();
-      this.#changed.clear();
-      this.#renew();
-    }
+    // Nothing is judged until the catalog was read again, and that reading sees what was committed.
+    if (this.#names.transactionEnded()) this.catalog.changed();
   }
 }

@@ -5,11 +5,12 @@ import { reducedText } from '../errors.ts';
 import { type ErrorField, errorField } from '../messages.ts';
 import { NO_SUCH_NAME } from '../names.ts';
 import type { Replacement } from '../pipeline.ts';
+import { namesProtectedTable } from '../protected-tables.ts';
 import type { Relay } from '../relay.ts';
 
 /** Error or notice fields without protected values; null when they may stay as they are. */
 export function scrubFields(relay: Relay, fields: readonly ErrorField[], run: CommandRun | null): readonly ErrorField[] | null {
-  if (run?.touchesProtected === true) {
+  if (run?.touchesProtected === true || comesFromProtected(relay, fields)) {
     const code = errorField(fields, 'C');
     return [
       ['S', errorField(fields, 'S')],
@@ -37,6 +38,16 @@ export function scrubFields(relay: Relay, fields: readonly ErrorField[], run: Co
     ];
   });
   return changed ? clean : null;
+}
+
+/** It names a protected table, whatever statement it comes from: a constraint that was deferred, a cascade, a trigger. */
+function comesFromProtected({ judge, session, index }: Relay, fields: readonly ErrorField[]): boolean {
+  const { policy } = session.inForce;
+  if (!policy.hasColumnRules) return false;
+  const table = errorField(fields, 't');
+  if (table !== '' && judge.isProtected(`${errorField(fields, 's') || '*'}.${table}`)) return true;
+  const context = errorField(fields, 'W');
+  return context !== '' && namesProtectedTable(context, policy, index);
 }
 
 /** The server's error about a name of the gateway's, with the client's name in it. */

@@ -22,7 +22,7 @@ export class ResultPlans {
   #lastBytes: Buffer = NOTHING;
   #lastPlan: RowPlan | null = null;
   #madeFor: object | null = null;
-  #madeAt = 0;
+  #madeAt: object | null = null;
   #madeIn = '';
   #tablesSettled = false;
 
@@ -34,14 +34,13 @@ export class ResultPlans {
   of(buffer: Buffer, start: number, end: number, verdict: ResultVerdict): RowPlan | null {
     const relay = this.#relay;
     const { inForce } = relay.session;
-    const { catalog } = relay;
-    const catalogVersion = catalog?.version ?? 0;
+    const { index } = relay;
     const { clientEncoding } = relay.judge.settings;
-    if (this.#madeFor !== inForce || this.#madeAt !== catalogVersion || this.#madeIn !== clientEncoding) {
+    if (this.#madeFor !== inForce || this.#madeAt !== index || this.#madeIn !== clientEncoding) {
       this.#kept.clear();
       this.#lastPlan = null;
       this.#madeFor = inForce;
-      this.#madeAt = catalogVersion;
+      this.#madeAt = index;
       this.#madeIn = clientEncoding;
     }
     if (
@@ -120,7 +119,7 @@ export class ResultPlans {
     const { clientEncoding } = relay.judge.settings;
     return planRows(fields, verdict, {
       inForce: relay.session.inForce,
-      catalog: relay.catalog,
+      catalog: relay.index,
       maskKey: relay.session.resource.maskKey,
       utf8: clientEncoding === 'UTF8' || clientEncoding === 'UNICODE',
       tablesSettled: this.#tablesSettled,

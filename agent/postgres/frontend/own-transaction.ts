@@ -116,6 +116,7 @@ export class OwnTransaction {
   }
 }
 
-function begins(effect: SessionEffect): boolean {
+/** BEGIN and START TRANSACTION. */
+export function begins(effect: SessionEffect): boolean {
   return effect.type === 'transaction' && (effect.verb === 'begin' || effect.verb === 'start-transaction');
 }

@@ -8,7 +8,7 @@ import type { ResultVerdict } from '../flow.ts';
 import { type Judged, verdictOf } from '../judge.ts';
 import { type ErrorField, encodeClose, encodeDescribe, encodeParse, encodeParseTail, encodeSync, errorField } from '../messages.ts';
 import { PROBE_NAME } from '../names.ts';
-import { Expected, Kind, type ProbeOutcome, type RecordableText } from '../pipeline.ts';
+import { Expected, Kind, type ProbeOutcome, type RecordableText, type Replacement } from '../pipeline.ts';
 import type { Relay } from '../relay.ts';
 import type { Admission } from './admission.ts';
 import type { ClientFrames, Outcome } from './frames.ts';
@@ -64,12 +64,7 @@ export class Probes {
       // Outside of a transaction nothing has failed but the probe: the statement itself says best what is wrong with it.
       if (outcome.kind === 'failed' && judged.decision.action === 'allow' && this.#relay.transactionStatus === 'I') return null;
       if (outcome.kind === 'failed') {
-        // PostgreSQL would fail the statement for the same reason, so its words stand here; it is made to fail all the same.
-        const recorded = this.#admission.admit(judged, entry, 'query', this.#relay.recordable(this.#frames.buffer, start, textEnd));
-        entry.replacement =
-          recorded?.code === SqlState.diskFull
-            ? recorded
-            : { code: errorField(outcome.fields, 'C'), message: errorField(outcome.fields, 'M'), refused: false, fields: outcome.fields };
+        entry.replacement = this.#asProbed(judged, entry, this.#relay.recordable(this.#frames.buffer, start, textEnd), outcome.fields);
       }
       return null;
     }
@@ -172,8 +167,18 @@ export class Probes {
     return [encodeParse(PROBE_NAME, text), encodeDescribe('S', PROBE_NAME), encodeClose('S', PROBE_NAME)];
   }
 
-  forget(): void {
+  /** The transaction has failed. @returns the error, when it is the probe's own that has failed it: then it is the statement's. */
+  inFailed(judged: Judged, entry: Expected, text: RecordableText): Replacement | null {
+    const outcome = this.#probeOutcome;
     this.#probeOutcome = null;
     this.#probeTarget = null;
+    return outcome?.kind === 'failed' ? this.#asProbed(judged, entry, text, outcome.fields) : null;
+  }
+
+  /** PostgreSQL would fail the statement for the same reason, so its words stand here; it is made to fail all the same. */
+  #asProbed(judged: Judged, entry: Expected, text: RecordableText, fields: readonly ErrorField[]): Replacement {
+    const recorded = this.#admission.admit(judged, entry, 'query', text);
+    if (recorded?.code === SqlState.diskFull) return recorded;
+    return { code: errorField(fields, 'C'), message: errorField(fields, 'M'), refused: false, fields };
   }
 }

@@ -3,7 +3,6 @@
  * nobody can guess, in segments that a Sync ends. An error ends its segment; the next one runs all the same.
  */
 import {
-  type ErrorField,
   encodeBindTail,
   encodeBindTexts,
   encodeClose,
@@ -31,18 +30,18 @@ export interface OwnStatement {
 /**
  * Puts statements into the pipeline.
  *
- * @param onError takes the error that ended them; absent: the client gets it.
+ * @param errors who takes the error that ended them; absent: the client gets it.
  * @returns the bytes to send.
  */
 export function ownStatements(
   pipeline: Pipeline,
   statements: readonly OwnStatement[],
-  onError?: (fields: readonly ErrorField[]) => void,
+  errors: Pick<Hooks, 'onError' | 'asClients'> = {},
 ): Buffer[] {
   const bytes: Buffer[] = [];
   const push = (kind: KindOf, message: Buffer, hooks: Hooks = {}): void => {
     const entry = new Expected(kind, true);
-    entry.hooks = { ...hooks, quiet: true, ...(onError === undefined ? {} : { onError }) };
+    entry.hooks = { ...hooks, ...errors, quiet: true };
     pipeline.push(entry);
     bytes.push(message);
   };
@@ -62,6 +61,9 @@ export function ownStatements(
       ...(onTag === undefined ? {} : { onTag }),
     });
   }
+  // The session's list of prepared statements is the client's to read.
+  push(Kind.Close, encodeClose('P', TRIAL_NAME));
+  push(Kind.Close, encodeClose('S', TRIAL_NAME));
   return bytes;
 }
 

@@ -108,15 +108,17 @@ export class GuardedRun implements Watch {
       return;
     }
     // What COMMIT says (deferred constraints) is the command's own error, in the place of its completion.
-    const bytes = ownStatements(pipeline, this.#undoable.keep, fields => {
-      const shown = this.#reduced(run, fields);
-      run.status = 'error';
-      run.errorCode = errorField(shown, 'C');
-      run.errorText = relay.recordText(errorField(shown, 'M')).slice(0, 4096);
-      relay.letGo();
-      relay.release(encodeErrorResponse(shown), run.index, false);
-      relay.recordResponse(run);
-      if (!this.#simple) this.#done({ kind: 'answered' });
+    const bytes = ownStatements(pipeline, this.#undoable.keep, {
+      onError: fields => {
+        const shown = this.#reduced(run, fields);
+        run.status = 'error';
+        run.errorCode = errorField(shown, 'C');
+        run.errorText = relay.recordText(errorField(shown, 'M')).slice(0, 4096);
+        relay.letGo();
+        relay.release(encodeErrorResponse(shown), run.index, false);
+        relay.recordResponse(run);
+        if (!this.#simple) this.#done({ kind: 'answered' });
+      },
     });
     const last = lastOf(pipeline, bytes.length);
     last.hooks = { ...last.hooks, onAnswered: answer };

@@ -88,7 +88,7 @@ export class PreviewRun {
     };
     const bytes: Buffer[] = [];
     if (pipeline.segmentOpen) bytes.push(ownSync(pipeline));
-    bytes.push(...ownStatements(pipeline, [...this.#undoable.begin, ...LIMITS, ...statements], onError));
+    bytes.push(...ownStatements(pipeline, [...this.#undoable.begin, ...LIMITS, ...statements], { onError }));
     bytes.push(...more(), ownSync(pipeline), ...ownStatements(pipeline, this.#undoable.undo));
     bytes.push(
       ownSync(pipeline, () => {
@@ -251,7 +251,7 @@ export class PreviewRun {
     }
     const outcome = planRows(fields, verdict, {
       inForce: view,
-      catalog: relay.catalog,
+      catalog: relay.index,
       maskKey: relay.session.resource.maskKey,
       utf8: true,
       tablesSettled: true,

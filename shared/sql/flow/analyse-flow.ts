@@ -88,7 +88,7 @@ export class FlowAnalyser {
       found.unknown('catalog-stale', 'an earlier statement of this transaction changed what this one uses; commit first');
     }
     const result = resultOf(output, found, changesCatalog(node));
-    return { ...result, change: catalogChange(node, result, this.shared.catalog) };
+    return { ...result, change: catalogChange(node, result, session) };
   }
 
   /**
@@ -121,7 +121,7 @@ export class FlowAnalyser {
       if ('PrepareStmt' in node && node.PrepareStmt.query !== undefined) prepared.set(node.PrepareStmt.name ?? '', node.PrepareStmt.query);
       if ('DeclareCursorStmt' in node) cursors.set(node.DeclareCursorStmt.portalname ?? '', result);
       const { change } = result;
-      if (change.made !== undefined) made.set(change.made.name, change.made);
+      if (change.made !== undefined && !changed.includes(change.made.name)) made.set(change.made.name, change.made);
       changed.push(...change.names);
     }
     return results;

@@ -23,6 +23,7 @@ type RelationRow = [
   number[],
   string | null,
   boolean,
+  number[]?,
 ];
 type FunctionRow = [
   number,
@@ -44,6 +45,7 @@ type FunctionRow = [
   string | null,
   string | null,
   [number, string, string][],
+  (string | null)?,
 ];
 
 /**
@@ -73,7 +75,7 @@ export function changeDefinitions(
 ): Record<CatalogQueryName, string> {
   const changed = (text: string | null): string | null => (text === null ? null : change(text));
   const relations = (JSON.parse(texts.relations) as RelationRow[]).map((row): RelationRow => {
-    const [oid, schema, name, kind, type, columns, parents, definition, rules] = row;
+    const [oid, schema, name, kind, type, columns, parents, definition, rules, triggers = []] = row;
     const generated = columns.map(([column, attnum, of, as, byDefault]): RelationRow[5][number] => [
       column,
       attnum,
@@ -81,12 +83,13 @@ export function changeDefinitions(
       changed(as),
       changed(byDefault ?? null),
     ]);
-    return [oid, schema, name, kind, type, generated, parents, changed(definition), rules];
+    return [oid, schema, name, kind, type, generated, parents, changed(definition), rules, triggers];
   });
   const functions = (JSON.parse(texts.functions) as FunctionRow[]).map((row): FunctionRow => {
     const copy: FunctionRow = [...row];
     copy[14] = changed(copy[14]);
     copy[15] = changed(copy[15]);
+    copy[19] = changed(copy[19] ?? null);
     return copy;
   });
   return { ...texts, relations: JSON.stringify(relations), functions: JSON.stringify(functions) };
@@ -102,7 +105,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
   const relations = new Map<number, CatalogRelation>();
   const relationsByName = new Map<string, CatalogRelation>();
   const children = new Map<number, number[]>();
-  for (const [oid, schema, name, kind, rowType, columns, parents, definition, rules] of rows<RelationRow>('relations')) {
+  for (const [oid, schema, name, kind, rowType, columns, parents, definition, rules, triggers = []] of rows<RelationRow>('relations')) {
     const relation: CatalogRelation = {
       oid,
       schema,
@@ -119,6 +122,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
       parents,
       definition,
       rules,
+      triggers,
     };
     relations.set(oid, relation);
     // A composite type has a row in pg_class, but FROM does not see it.
@@ -161,7 +165,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
 
   return {
     serverVersion,
-    schemas: new Set(rows<string>('schemas')),
+    ...schemasOf(JSON.parse(texts.schemas)),
     relations,
     relationsByName,
     children,
@@ -174,6 +178,13 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
     operators,
     casts,
   };
+}
+
+/** A list of names is what was written before usage was asked for: then all are usable. */
+function schemasOf(value: unknown): Pick<CatalogSnapshot, 'schemas' | 'usable' | 'user'> {
+  if (Array.isArray(value)) return { schemas: new Set(value as string[]), usable: new Set(value as string[]), user: null };
+  const { user, names, usable } = value as { user: string; names: string[]; usable: string[] };
+  return { schemas: new Set(names), usable: new Set(usable), user };
 }
 
 function functionOf(row: FunctionRow): CatalogFunction {
@@ -197,6 +208,7 @@ function functionOf(row: FunctionRow): CatalogFunction {
     searchPath,
     extension,
     parts,
+    defaultValues = null,
   ] = row;
   const argumentNames: string[] = [];
   const columns: { name: string; type: number }[] = [];
@@ -215,6 +227,8 @@ function functionOf(row: FunctionRow): CatalogFunction {
     kind,
     arguments: args,
     argumentNames,
+    defaultValues,
+    outputs: modes?.filter(mode => mode === 'o').length ?? 0,
     defaults,
     variadic,
     language,

@@ -2,11 +2,11 @@
  * What a statement changes in the catalog. A snapshot taken elsewhere does not see what an open transaction has done, and is
  * old once it commits: this file says which names are affected, and which tables can be known from the statement itself.
  */
-import type { Node } from 'libpg-query';
+import type { Node, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
-import type { CatalogColumn, CatalogRelation, CatalogSnapshot } from './catalog.ts';
-import { relationKey } from './catalog.ts';
+import type { CatalogColumn, CatalogRelation } from './catalog.ts';
 import type { CatalogChange, FlowResult } from './result.ts';
+import type { FlowSession } from './session.ts';
 
 /** After these a snapshot is as good as before: they change no column, view, function, type or name. */
 const KEEPS_CATALOG: ReadonlySet<string> = new Set([
@@ -39,11 +39,8 @@ const KEEPS_CATALOG: ReadonlySet<string> = new Set([
   'SecLabelStmt',
   'RefreshMatViewStmt',
   'IndexStmt',
-  'GrantStmt',
-  'GrantRoleStmt',
   'AlterDefaultPrivilegesStmt',
   'CreateRoleStmt',
-  'AlterRoleStmt',
   'DropRoleStmt',
   'CreatePolicyStmt',
   'AlterPolicyStmt',
@@ -62,31 +59,59 @@ export function changesCatalog(node: Node): boolean {
     return isTree(inner) && changesCatalog(inner as unknown as Node);
   }
   if ('SelectStmt' in node && intoOf(node) !== undefined) return true;
+  // What was prepared becomes visible, whatever it was.
+  if ('TransactionStmt' in node) return node.TransactionStmt.kind === 'TRANS_STMT_COMMIT_PREPARED';
+  if ('GrantStmt' in node) return node.GrantStmt.objtype === 'OBJECT_SCHEMA';
   return !KEEPS_CATALOG.has(tag); // EXECUTE and CALL may do anything
 }
 
-const NO_CHANGE: CatalogChange = { made: undefined, names: [] };
+const NO_CHANGE: CatalogChange = { made: undefined, names: [], temporary: false };
 
 /**
  * What the next statements of the same transaction must know, once the server has said that this one worked.
  *
  * @param result of the statement; a refused one changes nothing.
+ * @param session before it.
  */
-export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, catalog: CatalogSnapshot): CatalogChange {
+export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, session: FlowSession): CatalogChange {
   if (!result.changesCatalog || 'ExplainStmt' in node) return NO_CHANGE;
+  const temporary = namesTemporary(node);
   if (result.sinks.length === 0) {
-    const made = tableMade(node, result, catalog);
-    if (made !== undefined) return { made, names: [] };
+    const made = tableMade(node, result, session);
+    if (made !== undefined) return { made, names: [], temporary };
   }
   if ('ExecuteStmt' in node || 'CallStmt' in node || 'DoStmt' in node) {
     // What they ran was followed; one that defines something is unknown, and was not let through as harmless.
-    return result.unknown.length === 0 ? NO_CHANGE : { made: undefined, names: ['*'] };
+    return result.unknown.length === 0 ? NO_CHANGE : { made: undefined, names: ['*'], temporary: true };
   }
   const tag = tagOf(node);
   if (tag === 'AlterExtensionStmt' || tag === 'CreateExtensionStmt' || tag === 'DropOwnedStmt' || tag === 'ImportForeignSchemaStmt')
-    return { made: undefined, names: ['*'] };
+    return { made: undefined, names: ['*'], temporary: true };
   if (tag === 'CreateSchemaStmt' && !Array.isArray(fieldsOf(node).schemaElts)) return NO_CHANGE;
-  return { made: undefined, names: namesOf(node) };
+  // What goes with it is not named, and behind it other things of these names may come to light.
+  if (isOfSchema(node) || cascades(node) || PRIVILEGES.has(tag)) return { made: undefined, names: ['*'], temporary };
+  return { made: undefined, names: namesOf(node), temporary };
+}
+
+/** Does it name anything temporary, or may it make such a thing? A view over a temporary table is temporary without saying so. */
+function namesTemporary(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(namesTemporary);
+  if (typeof value === 'string') return value.startsWith('pg_temp');
+  if (!isTree(value)) return false;
+  return value.relpersistence === 't' || Object.values(value).some(namesTemporary);
+}
+
+/** Schemas that may not be used are left out of the search path. */
+const PRIVILEGES: ReadonlySet<string> = new Set(['GrantRoleStmt', 'AlterRoleStmt']);
+
+function isOfSchema(node: Node): boolean {
+  const { removeType, renameType, objtype } = fieldsOf(node);
+  return [removeType, renameType, objtype].includes('OBJECT_SCHEMA');
+}
+
+function cascades(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(cascades);
+  return isTree(value) && (value.behavior === 'DROP_CASCADE' || Object.values(value).some(cascades));
 }
 
 /** The names that a definition gives a new meaning; where it is not clear which, all that it mentions. */
@@ -116,7 +141,7 @@ export function temporaryMade(node: Node, result: Omit<FlowResult, 'change'>): C
 }
 
 /** A new table whose columns are written out, or a table with more columns. */
-function tableMade(node: Node, result: Omit<FlowResult, 'change'>, catalog: CatalogSnapshot | undefined): CatalogRelation | undefined {
+function tableMade(node: Node, result: Omit<FlowResult, 'change'>, session: FlowSession | undefined): CatalogRelation | undefined {
   if ('CreateStmt' in node) {
     const { relation: range, tableElts, inhRelations, ofTypename, partspec } = node.CreateStmt;
     if (range?.relname === undefined || inhRelations !== undefined || ofTypename !== undefined) return undefined;
@@ -127,7 +152,8 @@ function tableMade(node: Node, result: Omit<FlowResult, 'change'>, catalog: Cata
     }
     return newTable(range, columns, partspec === undefined ? 'r' : 'p');
   }
-  if ('AlterTableStmt' in node) return catalog === undefined ? undefined : tableExtended(node, catalog);
+  if ('AlterTableStmt' in node) return session === undefined ? undefined : tableChanged(node, session);
+  if ('RenameStmt' in node) return session === undefined ? undefined : columnRenamed(node, session);
   const into =
     'CreateTableAsStmt' in node && node.CreateTableAsStmt.objtype === 'OBJECT_TABLE'
       ? node.CreateTableAsStmt.into
@@ -157,25 +183,56 @@ function newTable(range: { schemaname?: string; relname?: string }, columns: rea
   };
 }
 
-/** ALTER TABLE that only adds plain columns, or changes no column. */
-function tableExtended(node: Extract<Node, { AlterTableStmt: unknown }>, catalog: CatalogSnapshot): CatalogRelation | undefined {
+/** A table that is known by its statement alone; of others the catalog has to tell. */
+function madeTable(range: RangeVar | undefined, session: FlowSession): CatalogRelation | undefined {
+  const made = session.temporary.get(range?.relname ?? '');
+  if (made === undefined || made.oid !== 0 || session.changed?.includes(made.name) === true) return undefined;
+  return range?.schemaname === undefined || range.schemaname === made.schema ? made : undefined;
+}
+
+/** ALTER TABLE that adds and drops columns, or changes none. */
+function tableChanged(node: Extract<Node, { AlterTableStmt: unknown }>, session: FlowSession): CatalogRelation | undefined {
   const { relation: range, cmds, objtype } = node.AlterTableStmt;
-  if (objtype !== 'OBJECT_TABLE' || range?.schemaname === undefined) return undefined;
-  const relation = catalog.relationsByName.get(relationKey(range.schemaname, range.relname ?? ''));
-  if (relation === undefined) return undefined;
-  const columns: CatalogColumn[] = [...relation.columns];
+  const relation = objtype === 'OBJECT_TABLE' ? madeTable(range, session) : undefined;
+  if (relation === undefined || cascades(node)) return undefined;
+  let columns: CatalogColumn[] = [...relation.columns];
   for (const command of cmds ?? []) {
-    if (!('AlterTableCmd' in command) || command.AlterTableCmd.subtype !== 'AT_AddColumn') return undefined;
-    const { def } = command.AlterTableCmd;
-    if (def === undefined || !('ColumnDef' in def)) return undefined;
-    if (
-      def.ColumnDef.constraints?.some(constraint => 'Constraint' in constraint && constraint.Constraint.contype === 'CONSTR_GENERATED') ===
-      true
-    )
-      return undefined;
-    columns.push({ name: def.ColumnDef.colname ?? '', attnum: 0, type: 0, generated: null, default: null });
+    if (!('AlterTableCmd' in command)) return undefined;
+    const { subtype = 'AT_AddColumn', def, name } = command.AlterTableCmd;
+    if (subtype === 'AT_DropColumn') columns = columns.filter(column => column.name !== name);
+    else if (subtype === 'AT_AddColumn') {
+      if (def === undefined || !('ColumnDef' in def)) return undefined;
+      const { colname = '', constraints } = def.ColumnDef;
+      if (constraints?.some(constraint => 'Constraint' in constraint && constraint.Constraint.contype === 'CONSTR_GENERATED') === true)
+        return undefined;
+      if (!columns.some(column => column.name === colname))
+        columns.push({ name: colname, attnum: 0, type: 0, generated: null, default: null });
+    } else if (!KEEPS_COLUMNS.has(subtype)) return undefined;
   }
   return { ...relation, columns };
+}
+
+const KEEPS_COLUMNS: ReadonlySet<string> = new Set([
+  'AT_AddConstraint',
+  'AT_AlterColumnType',
+  'AT_ChangeOwner',
+  'AT_ColumnDefault',
+  'AT_DropConstraint',
+  'AT_DropNotNull',
+  'AT_EnableRowSecurity',
+  'AT_SetLogged',
+  'AT_SetNotNull',
+  'AT_SetStatistics',
+  'AT_SetStorage',
+  'AT_SetUnLogged',
+  'AT_ValidateConstraint',
+]);
+
+function columnRenamed(node: Extract<Node, { RenameStmt: unknown }>, session: FlowSession): CatalogRelation | undefined {
+  const { renameType, relation: range, subname, newname = '' } = node.RenameStmt;
+  const relation = renameType === 'OBJECT_COLUMN' ? madeTable(range, session) : undefined;
+  if (relation === undefined) return undefined;
+  return { ...relation, columns: relation.columns.map(column => (column.name === subname ? { ...column, name: newname } : column)) };
 }
 
 /** Does a statement use any of these names? */

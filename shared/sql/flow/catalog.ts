@@ -34,6 +34,8 @@ export interface CatalogRelation {
   /** Has rules for INSERT, UPDATE or DELETE. */
   rules: boolean;
   rowType: number; // OID of its composite type; 0 for none
+  /** OIDs of the functions of its triggers. */
+  triggers?: readonly number[];
 }
 
 /** pg_proc.prokind: f function, p procedure, a aggregate, w window function. */
@@ -47,6 +49,10 @@ export interface CatalogFunction {
   /** Types of the input arguments. */
   arguments: readonly number[];
   argumentNames: readonly string[];
+  /** The last arguments' defaults, with commas, deparsed with an empty search_path; null: none. */
+  defaultValues: string | null;
+  /** Parameters that are only for output, which CALL names as well. */
+  outputs: number;
   defaults: number; // how many of the last arguments may be left out
   variadic: boolean;
   language: string;
@@ -55,7 +61,7 @@ export interface CatalogFunction {
   returnsSet: boolean;
   /** OUT and TABLE columns; null when it has none. */
   columns: readonly { name: string; type: number }[] | null;
-  /** The text of an SQL or PL/pgSQL body. */
+  /** The text of an SQL or PL/pgSQL body; of an internal function the name of its code. */
   body: string | null;
   /** The body in SQL's own syntax (BEGIN ATOMIC … END, RETURN …), deparsed with an empty search_path. */
   sqlBody: string | null;
@@ -98,6 +104,10 @@ export interface CatalogCast {
 export interface CatalogSnapshot {
   serverVersion: number; // as server_version_num: 180004
   schemas: ReadonlySet<string>;
+  /** The role that it was read as; null: not known. */
+  user: string | null;
+  /** Schemas that this role may use: others are left out of its search path. */
+  usable: ReadonlySet<string>;
   relations: ReadonlyMap<number, CatalogRelation>;
   relationsByName: ReadonlyMap<string, CatalogRelation>; // keyed by relationKey()
   children: ReadonlyMap<number, readonly number[]>;

@@ -138,6 +138,8 @@ export class Found {
   /** Labels that came out of a function's own reading. */
   functionReads: Labels = NO_LABELS;
   literalSensitive = false;
+  /** Calls of functions that do something besides computing. */
+  effectCalls = 0;
   created: readonly string[] | undefined;
   /** CALL: what the bodies say. */
   called: Collected | null = null;

@@ -53,10 +53,10 @@ export function expression(node: Node, env: Env, ctx: Context): Value {
   if ('A_Expr' in node) return operatorExpression(node, env, ctx);
   if ('FuncCall' in node) return functionCall(node.FuncCall, env, ctx).value;
   if ('TypeCast' in node) return typeCast(node, env, ctx);
-  if ('BoolExpr' in node) return all(node.BoolExpr.args, env, ctx);
+  if ('BoolExpr' in node) return inTurn(node.BoolExpr.args, env, ctx);
   if ('SubLink' in node) return sublink(node.SubLink, env, ctx);
   if ('CaseExpr' in node) return caseExpression(node, env, ctx);
-  if ('CoalesceExpr' in node) return all(node.CoalesceExpr.args, env, ctx);
+  if ('CoalesceExpr' in node) return inTurn(node.CoalesceExpr.args, env, ctx);
   if ('MinMaxExpr' in node) return all(node.MinMaxExpr.args, env, ctx);
   if ('NullTest' in node) return all([node.NullTest.arg], env, ctx);
   if ('BooleanTest' in node) return all([node.BooleanTest.arg], env, ctx);
@@ -89,6 +89,26 @@ function all(nodes: readonly (Node | undefined)[] | undefined, env: Env, ctx: Co
     constant &&= value.constant;
   }
   return computed(labels, 0, constant);
+}
+
+/** Whether the later ones are worked out at all depends on the earlier ones: what they do besides would tell. */
+function inTurn(nodes: readonly Node[] | undefined, env: Env, ctx: Context): Value {
+  let labels = NO_LABELS;
+  let constant = true;
+  for (const node of nodes ?? []) {
+    const effects = ctx.found.effectCalls;
+    const value = expression(node, env, ctx);
+    dependentEffect(effects, labels, ctx);
+    labels = unionLabels(labels, value.labels);
+    constant &&= value.constant;
+  }
+  return computed(labels, 0, constant);
+}
+
+/** @param before the count of calls with effects, before what only runs if a value with these labels says so. */
+function dependentEffect(before: number, labels: Labels, ctx: Context): void {
+  if (labels.size > 0 && ctx.found.effectCalls > before)
+    ctx.sink('function', 'whether a function with effects is called depends on a protected value', labels);
 }
 
 function operatorExpression(node: Extract<Node, { A_Expr: unknown }>, env: Env, ctx: Context): Value {
@@ -137,13 +157,17 @@ function caseExpression(node: Extract<Node, { CaseExpr: unknown }>, env: Env, ct
       constant &&= condition.constant;
     }
     if (result !== undefined) {
+      const effects = ctx.found.effectCalls;
       const value = expression(result, env, ctx);
+      dependentEffect(effects, labels, ctx);
       labels = unionLabels(labels, value.labels);
       constant &&= value.constant;
     }
   }
   if (defresult !== undefined) {
+    const effects = ctx.found.effectCalls;
     const value = expression(defresult, env, ctx);
+    dependentEffect(effects, labels, ctx);
     labels = unionLabels(labels, value.labels);
     constant &&= value.constant;
   }
@@ -279,6 +303,11 @@ export function functionCall(node: FuncCall, env: Env, ctx: Context): NonNullabl
   const parts = nameParts(node.funcname);
   const args: Value[] = [];
   for (const arg of node.args ?? []) args.push(expression(arg, env, ctx));
+  // Named arguments may stand for any parameter.
+  if ((node.args ?? []).some(arg => 'NamedArgExpr' in arg)) {
+    const labels = labelsOf(args);
+    if (labels.size > 0) args.splice(0, args.length, ...args.map(() => computed(labels)));
+  }
   const extra = aggregation(node as { readonly [key: string]: unknown }, env, ctx);
   if (isSetConfig(parts)) setConfig(node.args ?? [], ctx);
   // WITHIN GROUP (ORDER BY x): x is an argument as well.

@@ -3,11 +3,13 @@
  * the strictest answer of them counts, so that no type has to be guessed.
  */
 
+import { parse } from '../parser.ts';
 import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS, REFUSED_FUNCTIONS } from './builtin-functions.ts';
 import { type CatalogFunction, compositeOf, relationKey } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { isHarmless } from './harmless.ts';
 import { otherPaths, schemasInOrder } from './relations.ts';
+import { EMPTY_ENV } from './scope.ts';
 import { analyseSqlFunction } from './sql-functions.ts';
 import { computed, either, labelsOf, type Value } from './value.ts';
 
@@ -109,6 +111,7 @@ function builtin(name: string, args: readonly Value[], ctx: Context): Call | und
     };
   }
   if (EFFECT_FUNCTIONS.has(name)) {
+    ctx.found.effectCalls++;
     ctx.found.functions.add(`pg_catalog.${name}`);
     if (labels.size > 0) ctx.sink('function', `${name}() would carry a protected value away`, labels);
     return { value: computed(labels), columns: null, open: false };
@@ -129,8 +132,12 @@ function candidatesOf(schema: string | undefined, name: string, args: readonly V
   const found: CatalogFunction[] = [];
   for (const place of schemas) {
     for (const candidate of ctx.catalog.functionsByName.get(relationKey(place, name)) ?? []) {
-      const most = candidate.arguments.length;
-      if (args.length <= most ? args.length >= most - candidate.defaults - (candidate.variadic ? 1 : 0) : candidate.variadic)
+      const most = candidate.arguments.length + (candidate.kind === 'p' ? candidate.outputs : 0);
+      if (
+        args.length <= most
+          ? args.length >= candidate.arguments.length - candidate.defaults - (candidate.variadic ? 1 : 0)
+          : candidate.variadic
+      )
         found.push(candidate);
     }
   }
@@ -149,15 +156,53 @@ function notMeant(candidate: CatalogFunction, args: readonly Value[], ctx: Conte
 /** Native code that computes from its arguments: citext and others name PostgreSQL's own functions again, for their types. */
 function isReviewed(fn: CatalogFunction): boolean {
   const reviewed = fn.extension !== null && REVIEWED_EXTENSIONS.has(fn.extension);
-  return (fn.language === 'c' && (fn.volatility === 'i' || reviewed)) || (fn.language === 'internal' && reviewed);
+  if (fn.language === 'internal') return reviewed || CONSTRUCTORS.has(fn.body ?? '');
+  return fn.language === 'c' && (fn.volatility === 'i' || reviewed);
+}
+
+/** The code of the functions that CREATE TYPE … AS RANGE makes. */
+const CONSTRUCTORS: ReadonlySet<string> = new Set([
+  'range_constructor2',
+  'range_constructor3',
+  'multirange_constructor0',
+  'multirange_constructor1',
+  'multirange_constructor2',
+]);
+
+/** The values of a function's parameters: what a variadic one gathers, and the defaults of those that were left out. */
+function parameters(fn: CatalogFunction, given: readonly Value[], ctx: Context): readonly Value[] {
+  const count = fn.arguments.length;
+  if (fn.variadic && given.length >= count && count > 0) {
+    const gathered = labelsOf(given.slice(count - 1));
+    return gathered.size === 0 ? given : [...given.slice(0, count - 1), computed(gathered)];
+  }
+  if (given.length >= count || fn.defaultValues === null) return given;
+  const statement = parse(Buffer.from(`SELECT ${fn.defaultValues}`));
+  const node = statement.ok ? statement.statements[0]?.node : undefined;
+  const inner = ctx.deeper({ searchPath: [], parameters: [], inside: true });
+  if (node === undefined || inner === undefined) {
+    ctx.unknown('function-opaque', `the defaults of ${fn.schema}.${fn.name}() cannot be read`);
+    return given;
+  }
+  const value = computed(labelsOf(inner.engine.query(node, EMPTY_ENV, inner).columns.map(column => column.value)));
+  return [...given, ...Array.from({ length: count - given.length }, () => value)];
 }
 
 /** Calls one function of the database. */
-export function callFunction(fn: CatalogFunction, args: readonly Value[], ctx: Context): Call {
+export function callFunction(fn: CatalogFunction, given: readonly Value[], ctx: Context): Call {
+  const args = parameters(fn, given, ctx);
   const labels = labelsOf(args);
+  if (fn.volatility === 'v' && !isReviewed(fn)) ctx.found.effectCalls++;
   const title = `${fn.schema}.${fn.name}`;
   if (!isReviewed(fn)) ctx.dependsOnDefinitions(`${title}()`);
   if (fn.kind === 'a') return aggregate(fn, args, ctx);
+  // Which of a CALL's arguments stand for parameters that are only for output is not told here: any may be any.
+  if (fn.outputs > 0 && fn.kind === 'p' && args.length > fn.arguments.length && labels.size > 0)
+    return callFunction(
+      fn,
+      fn.arguments.map(() => computed(labels)),
+      ctx,
+    );
   if (isReviewed(fn)) {
     return shaped(
       fn,

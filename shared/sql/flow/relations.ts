@@ -31,7 +31,7 @@ export function resolveRelation(schema: string | undefined, name: string, ctx: C
         const relation = relationsByName.get(relationKey(candidate, name));
         if (relation === undefined) continue;
         found.add(relation);
-        break;
+        if (isSearched(candidate, ctx)) break;
       }
     }
   }
@@ -42,6 +42,13 @@ export function resolveRelation(schema: string | undefined, name: string, ctx: C
 /** Other search_paths that may be in force; inside functions and views with a path of their own there are none. */
 export function otherPaths(ctx: Context): readonly (readonly string[])[] {
   return ctx.searchPath === ctx.session.searchPath ? (ctx.session.otherPaths ?? []) : [];
+}
+
+/** Is a schema of the path certainly searched? One that the role may not use is passed over. */
+function isSearched(schema: string, ctx: Context): boolean {
+  const { user, usable } = ctx.catalog;
+  const { user: current } = ctx.session;
+  return schema === 'pg_catalog' || (usable.has(schema) && (user === null || current === undefined || current === user));
 }
 
 /** pg_catalog is searched first unless the path says where. */
@@ -143,6 +150,8 @@ function viewColumns(relation: CatalogRelation, definition: string, own: readonl
   for (const { kind, detail } of found.sinks) reasons.push({ code: 'function-opaque', detail: `${kind}: ${detail}` });
   if (reasons.length > 0) ctx.shared.relationUnknowns.set(relation.oid, reasons);
   const everything = reasons.length > 0 ? unionLabels(output.rest ?? NO_LABELS, allLabels(output.columns)) : NO_LABELS;
+  // Rows that are chosen by setting a protected column against others spell it out in what is no protected column.
+  const spelled = new Set(found.inferenceList().flatMap(({ kind, column }) => (kind === 'enumeration' ? [column] : [])));
   return own.map((column, i) => {
     const source = output.columns[i]?.value;
     if (source === undefined || output.columns.length !== own.length || reasons.length > 0) {
@@ -152,10 +161,14 @@ function viewColumns(relation: CatalogRelation, definition: string, own: readonl
         value: { ...column.value, labels: unionLabels(column.value.labels, unionLabels(everything, unclear(relation))), plains: null },
       };
     }
-    const labels = unionLabels(column.value.labels, source.labels);
+    const labels = unionLabels(unionLabels(column.value.labels, source.labels), spelled);
     // A label on the view's own column is its rule; otherwise a plain column stays the one below.
     const plains = column.value.labels.size > 0 ? column.value.plains : source.plains;
-    return { name: column.name, value: { ...column.value, labels, plains, fields: source.fields } };
+    const mixed = source.mixed === true || spelled.size > 0 ? { mixed: true as const } : {};
+    return {
+      name: column.name,
+      value: { ...column.value, labels, plains: spelled.size > 0 ? null : plains, fields: source.fields, ...mixed },
+    };
   });
 }
 

@@ -58,6 +58,8 @@ export interface CatalogChange {
   made: CatalogRelation | undefined;
   /** Names whose meaning the snapshot does not tell any more; `*` for any. */
   names: readonly string[];
+  /** It may have to do with temporary objects, which no other connection sees. */
+  temporary: boolean;
 }
 
 export interface FlowResult {

@@ -6,6 +6,8 @@ import type { FlowResult } from './result.ts';
 export interface FlowSession {
   /** Schemas in the order in which they are searched, `$user` replaced (effectiveSearchPath()); pg_catalog may be left out. */
   searchPath: readonly string[];
+  /** The current role; absent: the one that the catalog was read as. */
+  user?: string;
   /** Other search_paths that may be in force instead, when that is not certain (behind ROLLBACK TO SAVEPOINT, for example). */
   otherPaths?: readonly (readonly string[])[];
   /**

@@ -255,6 +255,23 @@ function doBlock(args: readonly Node[], ctx: Context): void {
     ctx.unknown('dynamic-sql', 'a DO block that could read anything');
 }
 
+/** They work out expressions over a table's rows, and say in an error what they met. */
+const WORKS_ON_ROWS: ReadonlySet<string> = new Set(['VacuumStmt', 'ReindexStmt', 'ClusterStmt', 'RefreshMatViewStmt']);
+
+function touchAll(fields: Tree, ctx: Context): void {
+  const ranges = [fields.relation, ...(Array.isArray(fields.rels) ? fields.rels : []).map(each => fieldsOf(each as Tree).relation)];
+  const relations = ranges.flatMap(range => {
+    if (!isTree(range)) return [];
+    const { schemaname, relname } = range as RangeVar;
+    const resolved = resolveRelation(schemaname, relname ?? '', ctx);
+    return resolved.found ? [resolved.relation, ...resolved.others] : [];
+  });
+  const { is_vacuumcmd: vacuums, options } = fields;
+  if (ranges.every(range => !isTree(range)) && vacuums === true && !JSON.stringify(options ?? []).includes('analyze')) return;
+  // An index is not looked up by its table, and without a name it is all of them.
+  for (const relation of relations.length > 0 ? relations : ctx.catalog.relations.values()) ctx.found.touch(relationLabels(relation, ctx));
+}
+
 /** CREATE, ALTER and the like. */
 function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   if (REFUSED.has(tag)) {
@@ -285,7 +302,13 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     return;
   }
   if (tag === 'CreateTrigStmt') {
-    // What it runs, it runs behind statements that do not show it.
+    // What it runs, it runs behind statements that do not show it: with every value of the row.
+    const range = fields.relation as RangeVar | undefined;
+    const resolved = range === undefined ? undefined : resolveRelation(range.schemaname, range.relname ?? '', ctx);
+    if (resolved?.found === true)
+      for (const relation of [resolved.relation, ...resolved.others])
+        if (isProtected(relation, ctx)) refuseChange(relation, 'a trigger', ctx);
+    walkExpressions(fields.whenClause, EMPTY_ENV, ctx);
     const name = nameParts(fields.funcname as Node[] | undefined);
     calls({ funcname: name.map(sval => ({ String: { sval } })) }, EMPTY_ENV, ctx);
     return;
@@ -303,6 +326,7 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   if (tag === 'CreateFunctionStmt') {
     const language = languageOf(fields);
     if (language === 'c' || language === 'internal') ctx.sink('definition', `a function in ${language} cannot be followed`);
+    if (fields.replace === true) replacesTrigger(nameParts(fields.funcname as Node[]).at(-1) ?? '', ctx);
     return;
   }
   if (tag === 'AlterOperatorStmt' || tag === 'AlterTypeStmt') {
@@ -318,8 +342,28 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     ctx.sink('definition', 'a publication sends tables to other servers');
     return;
   }
+  if ('ViewStmt' in node && node.ViewStmt.query !== undefined) {
+    // What reading it will bring is found when it is read; what its rows tell is asked here.
+    const before = ctx.found.sinks.length;
+    query(node.ViewStmt.query, EMPTY_ENV, ctx);
+    ctx.found.sinks.splice(before);
+    return;
+  }
+  if (WORKS_ON_ROWS.has(tag)) {
+    touchAll(fields, ctx);
+    return;
+  }
   if (HARMLESS_DEFINITIONS.has(tag)) return;
   ctx.unknown('unsupported', `${tag} is not understood`);
+}
+
+/** The function of a trigger of a protected table, under any schema. */
+function replacesTrigger(name: string, ctx: Context): void {
+  for (const relation of ctx.catalog.relations.values()) {
+    if (relation.triggers?.some(oid => ctx.catalog.functions.get(oid)?.name === name) !== true || !isProtected(relation, ctx)) continue;
+    refuseChange(relation, 'another body of its trigger’s function', ctx);
+    return;
+  }
 }
 
 function languageOf(fields: Tree): string {
@@ -337,6 +381,9 @@ function onRelation(fields: Tree, ctx: Context): void {
   if (item !== undefined) for (const column of item.columns) ctx.found.touch(column.value.labels);
   const env = item === undefined ? EMPTY_ENV : within(EMPTY_ENV, [item]);
   walkExpressions(fields, env, ctx);
+  // A policy chooses rows as a condition does.
+  for (const condition of [fields.qual, fields.with_check])
+    if (isTree(condition)) ctx.engine.predicate(condition as unknown as Node, env, ctx);
 }
 
 function functionsIn(fields: Tree, ctx: Context): void {
@@ -369,8 +416,9 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
   if (isTree(value.FuncCall)) calls(value.FuncCall as FuncCall, env, ctx);
   if (isTree(value.SubLink)) {
     const before = ctx.found.sinks.length;
-    expression(value as unknown as Node, env, ctx);
+    const { labels } = expression(value as unknown as Node, env, ctx);
     ctx.found.sinks.splice(before);
+    if (labels.size > 0) ctx.sink('definition', 'what it runs later reads a protected value', labels);
     return;
   }
   for (const key in value) walkExpressions(value[key], env, ctx);
@@ -447,11 +495,21 @@ function alterTable(stmt: AlterTableStmt, ctx: Context): void {
     const { subtype = 'AT_AddColumn', def, name = '' } = node.AlterTableCmd;
     walkExpressions(def, env, ctx);
     if (!guarded || relation === undefined) continue;
+    if (subtype === 'AT_AttachPartition') attached(def, relation, ctx);
     if (subtype === 'AT_AlterColumnType') changeType(def, name, relation, env, ctx);
     else if (subtype === 'AT_AddColumn') addColumn(def, relation, env, ctx);
     else if (subtype === 'AT_AddConstraint') checkConstraint(def, env, ctx);
     else if (!SAFE_CHANGES.has(subtype)) refuseChange(relation, subtype, ctx);
   }
+}
+
+/** Rows that are moved into a partition run its triggers. */
+function attached(def: Node | undefined, parent: CatalogRelation, ctx: Context): void {
+  const range = def !== undefined && 'PartitionCmd' in def ? def.PartitionCmd.name : undefined;
+  const resolved = resolveRelation(range?.schemaname, range?.relname ?? '', ctx);
+  if (!resolved.found) ctx.unknown('relation-missing', `relation ${range?.relname ?? ''} is not known`);
+  else if (resolved.relation.triggers?.length !== 0 || resolved.relation.rules)
+    refuseChange(parent, 'attaching a table with triggers', ctx);
 }
 
 function refuseChange(relation: CatalogRelation, what: string, ctx: Context): void {
