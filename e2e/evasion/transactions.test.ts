@@ -130,7 +130,7 @@ test('reading the catalog on the client’s connection leaves no trace', async (
     const before = await text(settings);
     assert.match(await text('select item from seen order by id'), /item 1/);
     assert.equal(await text(settings), before);
-    assert.match(await text('select count(*) from pg_prepared_statements'), /D\0\x01\0\0\0\x010/);
+    assert.match(await text('select count(*) + 70 from pg_prepared_statements'), /70 CSELECT 1/);
     assert.match(await text('rollback to savepoint sallyport'), /savepoint "sallyport" does not exist/);
     await client.simple('rollback');
   } finally {
