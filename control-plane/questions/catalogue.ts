@@ -93,8 +93,15 @@ ORDER BY resource, column, rows_seen DESC, principal`,
     },
     parameters: ['since', 'until', 'person', 'resource'],
     query: `SELECT at, what, principal, principal_kind, client_address, resource, agent, rule, reason, text, session_id, seq
-FROM sallyport.refusals
-WHERE ${PERIOD} AND ${PERSON} AND ${RESOURCE} AND (what = 'login' OR ${onDays(USE, 'refused', [PERSON, RESOURCE])})
+FROM (
+    SELECT at, 'command' AS what, principal, principal_kind, client_address, resource, agent, rule, reason, text, session_id, seq
+    FROM sallyport.commands
+    WHERE status = 'refused' AND ${PERIOD} AND ${PERSON} AND ${RESOURCE} AND ${onDays(USE, 'refused', [PERSON, RESOURCE])}
+    UNION ALL
+    SELECT started_at AS at, 'login' AS what, principal, principal_kind, client_address, resource, agent, code AS rule, reason, '' AS text, session_id, 0 AS seq
+    FROM sallyport.sessions
+    WHERE status = 'refused' AND ${STARTED} AND ${PERSON} AND ${RESOURCE}
+)
 ORDER BY at, session_id, seq`,
   },
   {
