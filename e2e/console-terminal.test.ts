@@ -1,7 +1,7 @@
 /** A terminal session in the console's player: played in its sandbox, found by what was shown, jumped to. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { type Bastion, startBastion } from './components/bastion.ts';
 import { startChromium, visit } from './components/chromium.ts';
 import { PROMPT } from './components/terminal.ts';
@@ -17,6 +17,11 @@ apiVersion: sallyport.dev/v1
 kind: Guard
 metadata: { name: hosts }
 spec: { resources: {}, rules: [{ name: no-touch, match: { programs: [touch] }, action: deny }] }
+---
+apiVersion: sallyport.dev/v1
+kind: Role
+metadata: { name: four-eyes }
+spec: { members: { groups: [sales] }, resources: { names: [web] }, ssh: { shell: recorded, fourEyes: true } }
 `,
   });
   browser = await startChromium();
@@ -40,16 +45,20 @@ after(async () => {
   await bastion?.stop();
 });
 
-test('a terminal session is played, searched and jumped through, in a document that can reach nothing', async () => {
-  const { console, adminToken } = bastion.gateway.endpoints();
-  const visitor = await visit(browser, console, null);
-  const { page } = visitor;
-  await page.goto(`${console}/sessions/${session}`);
+async function signIn(page: Page, adminToken: string): Promise<void> {
   const other = page.getByRole('button', { name: 'Use the administrator’s token' });
   await other.or(page.getByLabel('Administrator’s token')).first().waitFor();
   if (await other.isVisible()) await other.click();
   await page.getByLabel('Administrator’s token').fill(adminToken);
   await page.keyboard.press('Enter');
+}
+
+test('a terminal session is played, searched and jumped through, in a document that can reach nothing', async () => {
+  const { console, adminToken } = bastion.gateway.endpoints();
+  const visitor = await visit(browser, console, null);
+  const { page } = visitor;
+  await page.goto(`${console}/sessions/${session}`);
+  await signIn(page, adminToken);
 
   await page.locator('iframe[data-ready="true"]').waitFor();
   const player = page.frameLocator('iframe');
@@ -86,5 +95,34 @@ test('a terminal session is played, searched and jumped through, in a document t
     visitor.complaints.filter(each => !/\/v1\/me|Refused to connect|violates the following Content Security Policy/.test(each)),
     [],
   );
+  await visitor.close();
+});
+
+test('a session that runs before four eyes alone begins when somebody watches it in the console, and ends with their leaving', async () => {
+  const { console, adminToken } = bastion.gateway.endpoints();
+  const connecting = bastion.terminal([], { as: 'stranger', columns: 70, rows: 18 });
+  const [open] = await bastion.gateway.eventually<{ session_id: string }>(
+    `select session_id from sallyport.sessions where principal = 'sid@example.com' and status = 'open'`,
+    rows => rows.length === 1,
+    60_000,
+  );
+  const visitor = await visit(browser, console, null);
+  const { page } = visitor;
+  await page.goto(`${console}/sessions/${open?.session_id ?? ''}`);
+  await signIn(page, adminToken);
+  await page.getByRole('button', { name: 'Watch' }).click();
+  await page.getByText('You are watching.').waitFor();
+  const terminal = await connecting;
+  const at = await terminal.until(PROMPT);
+  terminal.type('echo seen by two\r');
+  await terminal.until(PROMPT, at + 'echo seen by two'.length);
+  const player = page.frameLocator('iframe');
+  await player.getByText('seen by two').last().waitFor({ timeout: 60_000 });
+  assert.deepEqual(await visitor.violations(), []);
+  await visitor.screenshot('terminal-live');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Watch' }).waitFor();
+  await terminal.ended;
+  assert.deepEqual(visitor.complaints, []);
   await visitor.close();
 });

@@ -181,6 +181,7 @@ export const Session = Type.Object({
   live: Type.Boolean(),
   status: Type.String({ description: 'live, ended, refused, …' }),
   resource: Type.String(),
+  protocol: Type.Optional(Type.String({ description: 'Once its first record is in the store.' })),
   principal: Type.String(),
   principalKind: Type.String(),
   clientAddress: Type.String(),

@@ -194,7 +194,7 @@ function shownLive(session: LiveSessionView, row: SessionRow | undefined): schem
     ...{ sessionId: session.sessionId, live: true, status: 'live', resource: session.resource, principal: session.principal },
     ...{ principalKind: session.principalKind, clientAddress: session.clientAddress, agent: session.agent, role: session.role },
     ...{ startedAt: new Date(session.startedAtMs).toISOString(), endedAt: null },
-    ...(row === undefined ? {} : { tokenId: row.token_id, groups: row.groups, delegation: row.delegation }),
+    ...(row === undefined ? {} : { protocol: row.protocol, tokenId: row.token_id, groups: row.groups, delegation: row.delegation }),
     ...{ commands: row?.commands ?? 0, denied: row?.denied ?? 0, maskedValues: row?.masked_values ?? 0 },
   };
 }
@@ -202,6 +202,7 @@ function shownLive(session: LiveSessionView, row: SessionRow | undefined): schem
 export function shownPast(row: SessionRow): schemas.Session {
   return {
     ...{ sessionId: row.session_id, live: false, status: row.status, resource: row.resource, principal: row.principal },
+    protocol: row.protocol,
     ...{ principalKind: row.principal_kind, clientAddress: row.client_address, agent: row.agent, role: row.role },
     ...{ startedAt: row.started_at, endedAt: row.ended_at, endReason: row.reason, tokenId: row.token_id },
     ...(row.code === '' ? {} : { code: row.code }),

@@ -4,10 +4,11 @@
  */
 import 'asciinema-player/dist/bundle/asciinema-player.css';
 import './player.css';
-import { create, type Player } from 'asciinema-player';
-import type { FromPlayer, ToPlayer } from './messages.ts';
+import { create, type Player, type Source } from 'asciinema-player';
+import type { FromPlayer, Size, ToPlayer } from './messages.ts';
 
 let player: Player | null = null;
+let live: LiveTerminal | null = null;
 
 const say = (message: FromPlayer) => parent.postMessage(message, '*');
 
@@ -16,6 +17,9 @@ addEventListener('message', event => {
   const message = event.data as ToPlayer;
   if (message.type === 'load') load(message);
   else if (message.type === 'seek') void jump(message.seconds);
+  else if (message.type === 'live') follow(message);
+  else if (message.type === 'output') live?.dispatch('output', message.text);
+  else if (message.type === 'resize') live?.dispatch('resize', message.size);
 });
 
 /** From there on it plays: who jumps wants to see. */
@@ -24,18 +28,47 @@ async function jump(seconds: number): Promise<void> {
   await player?.play();
 }
 
+interface LiveTerminal {
+  dispatch(event: 'reset' | 'play' | 'playing' | 'output' | 'resize', data?: unknown): void;
+}
+
+const look = (dark: boolean) => ({
+  fit: 'both' as const,
+  theme: dark ? 'asciinema' : 'solarized-light',
+  terminalFontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
+});
+
+/** What comes is shown at once. The player's own live sources ask the network, which this document does not have. */
+function follow({ size, dark }: { size: Size; dark: boolean }): void {
+  player?.dispose();
+  document.body.dataset['dark'] = String(dark);
+  const source = (terminal: LiveTerminal) => ({
+    init() {
+      live = terminal;
+      terminal.dispatch('reset', { size });
+      say({ type: 'ready' });
+    },
+    play() {
+      terminal.dispatch('play');
+      terminal.dispatch('playing');
+      return true;
+    },
+  });
+  // A source may be a function, as its own are; the types name the others alone.
+  player = create(source as unknown as Source, document.body, { ...look(dark), autoPlay: true, controls: false });
+}
+
 function load({ cast, markers, dark }: Extract<ToPlayer, { type: 'load' }>): void {
+  live = null;
   player?.dispose();
   document.body.dataset['dark'] = String(dark);
   player = create({ data: cast }, document.body, {
-    fit: 'both',
+    ...look(dark),
     preload: true,
     idleTimeLimit: 2,
     markers: markers.map(({ seconds, label }) => [seconds, label]),
-    theme: dark ? 'asciinema' : 'solarized-light',
     poster: 'npt:0:01',
     controls: true,
-    terminalFontFamily: 'ui-monospace, "DejaVu Sans Mono", monospace',
   });
   // Its first picture is there when it can be moved.
   player.seek(0).then(

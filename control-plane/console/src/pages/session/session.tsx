@@ -6,14 +6,16 @@ import { api } from '../../api/client.ts';
 import { useIsLive } from '../../api/events.ts';
 import { may, useMe } from '../../api/me.ts';
 import type { RecordedCommand, Session } from '../../api/types.ts';
-import { Empty, ErrorNote, Loading, Note, Page, QueryLink, Tabs } from '../../ui/basics.tsx';
+import { Button, Empty, ErrorNote, Loading, Note, Page, QueryLink, Tabs } from '../../ui/basics.tsx';
 import { Ago, compact, duration, number, Time } from '../../ui/format.tsx';
 import { Icon } from '../../ui/icon.tsx';
+import { useShortcuts } from '../../ui/keyboard.ts';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { lengthUs, StatusBadge, Who } from '../sessions/columns.tsx';
 import { quoted } from './command-details.tsx';
 import { EvidenceStatus } from './evidence-status.tsx';
 import { KillSession } from './kill-session.tsx';
+import { LiveTerminal } from './live-terminal.tsx';
 import { Recording } from './recording.tsx';
 import { Timeline } from './timeline.tsx';
 
@@ -81,6 +83,9 @@ export function SessionPage() {
   // Who asks for one command, or for some of them, wants the list.
   const terminal = (commands ?? []).find(({ kind }) => kind === 'ssh-shell');
   const view = wanted === 'commands' || seq !== undefined || only !== undefined || find !== '' ? 'commands' : 'terminal';
+  // Terminals are those of hosts; nobody watches their own session.
+  const mayWatch = session.protocol === 'ssh' && may(me.data, 'auditor') && me.data?.name !== session.principal;
+  const watches = wanted === 'watch' && mayWatch;
   const count = (name: Filter) => (commands ?? []).filter(filters[name].holds).length;
   return (
     <Page
@@ -96,7 +101,14 @@ export function SessionPage() {
           <StatusBadge session={session} />
         </span>
       }
-      actions={session.live && may(me.data, 'operator') && <KillSession session={session} />}
+      actions={
+        session.live && (
+          <>
+            {mayWatch && wanted !== 'watch' && <WatchSession onWatch={() => set({ view: 'watch' })} />}
+            {may(me.data, 'operator') && <KillSession session={session} />}
+          </>
+        )
+      }
     >
       {store.status === 'down' && (
         <div className="pad">
@@ -143,7 +155,9 @@ export function SessionPage() {
               </>
             )}
           </div>
-          {terminal !== undefined && view === 'terminal' ? (
+          {watches ? (
+            <LiveTerminal sessionId={session.sessionId} onLeave={() => set({ view: '' })} />
+          ) : terminal !== undefined && view === 'terminal' ? (
             <Recording key={terminal.seq} shell={terminal} commands={commands ?? []} />
           ) : shown.length > 0 ? (
             <Timeline
@@ -161,6 +175,15 @@ export function SessionPage() {
         </aside>
       </div>
     </Page>
+  );
+}
+
+function WatchSession({ onWatch }: { onWatch: () => void }) {
+  useShortcuts([{ keys: 'w', label: 'Watch the session', run: onWatch }]);
+  return (
+    <Button icon="eye" onClick={onWatch}>
+      Watch <kbd className="only-wide">W</kbd>
+    </Button>
   );
 }
 
