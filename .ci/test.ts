@@ -45,6 +45,29 @@ function runSystem(files: string[]): number {
   return spawnSync(process.execPath, [...args, ...files], { stdio: 'inherit' }).status ?? 1;
 }
 
+/** A share takes seconds. One that takes so long waits for something that will not come, timers included: the runtime itself hangs. */
+const SHARE_MS_MAX = 8 * 60_000;
+
+/** @returns null when it hung, and was ended; which files it had is said. */
+async function runShare(share: string[]): Promise<{ text: string; status: unknown } | null> {
+  const args = ['--test', '--test-isolation=none', '--test-timeout=60000'];
+  for (const reporter of ['dot', './.ci/closing.ts']) args.push(`--test-reporter=${reporter}`, '--test-reporter-destination=stdout');
+  const child = spawn(process.execPath, [...args, ...share], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  let hung = false;
+  const watch = setTimeout(() => {
+    hung = true;
+    console.error(`a share of the unit tests hung for ${SHARE_MS_MAX / 60_000} minutes and was ended: ${share.join(' ')}`);
+    child.kill('SIGKILL');
+  }, SHARE_MS_MAX);
+  const [status] = (await once(child, 'close')) as unknown[];
+  clearTimeout(watch);
+  return hung ? null : { text, status };
+}
+
 /**
  * Unit tests are so short that a process for each file would cost more than the tests: a few processes share the files. More of
  * them than cores, because some tests wait. The largest files are dealt first, so that the shares are alike.
@@ -56,14 +79,7 @@ async function runUnit(files: string[]): Promise<number> {
   const totals = new Map<string, number>();
   const statuses = await Promise.all(
     shares.map(async share => {
-      const args = ['--test', '--test-isolation=none', '--test-timeout=60000'];
-      for (const reporter of ['dot', './.ci/closing.ts']) args.push(`--test-reporter=${reporter}`, '--test-reporter-destination=stdout');
-      const child = spawn(process.execPath, [...args, ...share], { stdio: ['ignore', 'pipe', 'inherit'] });
-      let text = '';
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk;
-      });
-      const [status] = await once(child, 'close');
+      const { text, status } = (await runShare(share)) ?? (await runShare(share)) ?? { text: '', status: 1 };
       process.stdout.write(text.replaceAll(/^# \w+ [\d.]+$/gm, '').trim());
       for (const [, name = '', count] of text.matchAll(/^# (\w+) ([\d.]+)$/gm))
         if (name !== 'duration_ms') totals.set(name, (totals.get(name) ?? 0) + Number(count));
