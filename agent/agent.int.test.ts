@@ -288,6 +288,10 @@ test('a worker that dies is started again; its sessions are closed in the record
   victim.socket.write('die\n');
   await victim.closed;
   assert.match(await survivor.ask('alive'), /alive$/);
+  // Until the agent has seen the death, the listener counts as there, with one worker behind it.
+  await until('the worker was started again', async () =>
+    (await (await fetch(`${agent.httpUrl}/metrics`)).text()).includes('worker_restarts_total 1\n'),
+  );
   await until('the listener is back', () => agent.listeners().crm === address);
   const fresh = Array.from({ length: 12 }, () => new Client(address));
   const seen = new Set(await Promise.all(fresh.map(async client => (await client.ask('hello')).split(' ')[0])));

@@ -15,6 +15,7 @@ import { type Evasion, evasionCanaries, evasionColumns, evasionSql, evasions } f
 import { findLeak } from './encodings.ts';
 import { everyday } from './everyday.ts';
 import { harmlessStatements } from './harmless.ts';
+import { pgDump } from './pg-dump.ts';
 import { psql } from './psql.ts';
 import { rewrites, spelled } from './rewrites.ts';
 import { play } from './run.ts';
@@ -104,7 +105,7 @@ test('what touches nothing protected is the same bytes', async t => {
     if (JSON.stringify(x) !== JSON.stringify(y))
       different.push(`${what}\n  direct:  ${JSON.stringify(x).slice(0, 600)}\n  through: ${JSON.stringify(y).slice(0, 600)}`);
   };
-  for (const sql of [...harmlessStatements, ...everyday, ...tools, ...psql]) {
+  for (const sql of [...harmlessStatements, ...everyday, ...tools, ...psql, ...pgDump]) {
     await compare(sql, client => client.simple(sql));
     if (/;\s*\S|^\s*copy|^;|^(begin|commit|rollback|savepoint|start|declare|fetch|move|close)/i.test(sql)) continue;
     for (const binary of [false, true])
@@ -115,6 +116,6 @@ test('what touches nothing protected is the same bytes', async t => {
   }
   a.close();
   b.close();
-  t.diagnostic(`${harmlessStatements.length + everyday.length + tools.length + psql.length} harmless statements`);
+  t.diagnostic(`${harmlessStatements.length + everyday.length + tools.length + psql.length + pgDump.length} harmless statements`);
   assert.deepEqual(different, []);
 });

@@ -207,9 +207,31 @@ function indirection(node: Extract<Node, { A_Indirection: unknown }>, env: Env, 
 
 function sublink(link: SubLink, env: Env, ctx: Context): Value {
   if (link.subselect === undefined) return UNLABELLED;
+  const { inferences, effectCalls, sinks, unknowns } = ctx.found;
+  const before = new Set(inferences);
+  const [sinksBefore, unknownsBefore] = [sinks.length, unknowns.size];
   const output = ctx.engine.query(link.subselect, env, ctx);
-  const value = sublinkValue(link, output, env, ctx);
+  let value = sublinkValue(link, output, env, ctx);
+  const isPure = ctx.found.effectCalls === effectCalls && sinks.length === sinksBefore && unknowns.size === unknownsBefore;
+  if (link.subLinkType === 'ARRAY_SUBLINK' && isPure && readsNoTable(link.subselect)) {
+    // Which of its own rows are in the array, and in what order, only the array tells: it is masked for that as well.
+    let labels = value.labels;
+    for (const entry of [...inferences]) {
+      if (before.has(entry)) continue;
+      inferences.delete(entry);
+      labels = unionLabels(labels, new Set([entry.slice(entry.indexOf(' ') + 1)]));
+    }
+    value = { ...value, labels };
+  }
   return value.labels.size > 0 && output.columns.some(column => column.value.mixed === true) ? { ...value, mixed: true } : value;
+}
+
+/** One SELECT over what functions make of their arguments. */
+function readsNoTable(node: Node): boolean {
+  if (!('SelectStmt' in node)) return false;
+  const { op, withClause, valuesLists, fromClause } = node.SelectStmt;
+  const isPlain = (op === undefined || op === 'SETOP_NONE') && withClause === undefined && valuesLists === undefined;
+  return isPlain && fromClause !== undefined && fromClause.length > 0 && fromClause.every(item => 'RangeFunction' in item);
 }
 
 function sublinkValue(link: SubLink, output: QueryOutput, env: Env, ctx: Context): Value {
@@ -309,7 +331,7 @@ export function functionCall(node: FuncCall, env: Env, ctx: Context): NonNullabl
     if (labels.size > 0) args.splice(0, args.length, ...args.map(() => computed(labels)));
   }
   const extra = aggregation(node as { readonly [key: string]: unknown }, env, ctx);
-  if (isSetConfig(parts)) setConfig(node.args ?? [], ctx);
+  if (isSetConfig(parts)) setConfig(node.args ?? [], env, ctx);
   // WITHIN GROUP (ORDER BY x): x is an argument as well.
   if (node.agg_within_group === true)
     for (const sort of node.agg_order ?? [])
@@ -344,9 +366,16 @@ function isSetConfig(parts: readonly string[]): boolean {
   return parts.at(-1) === 'set_config' && (parts.length === 1 || parts[parts.length - 2] === 'pg_catalog');
 }
 
+/** Settings that mean nothing to how statements are read: whether one is set or not need not be known. */
+const SETTINGS_WITHOUT_MEANING: ReadonlySet<string> = new Set(['restrict_nonsystem_relation_kind']);
+
 /** set_config() changes the session as SET does; with a name or value that is not written out nobody knows how. */
-function setConfig(args: readonly Node[], ctx: Context): void {
+function setConfig(args: readonly Node[], env: Env, ctx: Context): void {
   ctx.found.literalSensitive = true;
+  // pg_dump sets what a server may not have: `set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = '…'`.
+  const [first] = args;
+  const isSettingRead = first !== undefined && 'ColumnRef' in first && nameParts(first.ColumnRef.fields).join('.') === 'name';
+  if (isSettingRead && SETTINGS_WITHOUT_MEANING.has(env.setting ?? '')) return;
   const [name, value, local] = args.map(arg => ('A_Const' in arg ? arg.A_Const : undefined));
   if (name?.sval === undefined || value === undefined || (args.length === 3 && local === undefined)) {
     ctx.unknown('dynamic-sql', 'set_config() with a setting that is not written out');

@@ -8,6 +8,7 @@ import { fromClause, restOf, shown } from './from.ts';
 import { fieldsOfRow, findItem, isStar, read } from './names.ts';
 import { outputName } from './output-names.ts';
 import { inferFrom } from './predicates.ts';
+import { schemasInOrder } from './relations.ts';
 import { type Cte, type CteScope, type Env, type FromItem, within } from './scope.ts';
 import { asComputed, CONSTANT, either, type Labels, NO_LABELS, UNLABELLED, unionLabels, type Value } from './value.ts';
 
@@ -35,7 +36,8 @@ export function select(stmt: SelectStmt, outer: Env, ctx: Context): QueryOutput 
     if ('WindowDef' in window)
       windows.set(window.WindowDef.name ?? '', windowLabels({ ...window.WindowDef, name: '' }, { ...inside, windows }, ctx));
   }
-  const level: Env = { ...inside, windows };
+  const setting = settingRead(stmt, items, ctx);
+  const level: Env = { ...inside, windows, ...(setting === undefined ? {} : { setting }) };
   const output = targets(stmt.targetList, items, level, ctx);
   for (const node of stmt.groupClause ?? []) grouped(node, output, level, ctx);
   if (stmt.havingClause !== undefined) ctx.engine.predicate(stmt.havingClause, level, ctx);
@@ -47,6 +49,19 @@ export function select(stmt: SelectStmt, outer: Env, ctx: Context): QueryOutput 
   for (const node of stmt.sortClause ?? []) if ('SortBy' in node) sorted(node.SortBy, output, level, ctx);
   limits(stmt, level, ctx);
   return output;
+}
+
+/** `FROM pg_settings WHERE name = 'x'` and nothing else: x, where these names mean PostgreSQL's own. */
+function settingRead(stmt: SelectStmt, items: readonly FromItem[], ctx: Context): string | undefined {
+  const [item, ...more] = items;
+  if (item?.schema !== 'pg_catalog' || item.name !== 'pg_settings' || more.length > 0) return undefined;
+  // Else `=` could be somebody else's.
+  if ([ctx.searchPath, ...(ctx.session.otherPaths ?? [])].some(path => schemasInOrder(path)[0] !== 'pg_catalog')) return undefined;
+  const where = stmt.whereClause !== undefined && 'A_Expr' in stmt.whereClause ? stmt.whereClause.A_Expr : undefined;
+  if (where?.kind !== 'AEXPR_OP' || nameParts(where.name).join('.') !== '=') return undefined;
+  const { lexpr, rexpr } = where;
+  if (lexpr === undefined || !('ColumnRef' in lexpr) || nameParts(lexpr.ColumnRef.fields).join('.') !== 'name') return undefined;
+  return rexpr !== undefined && 'A_Const' in rexpr ? rexpr.A_Const.sval?.sval : undefined;
 }
 
 function limits(stmt: SelectStmt, env: Env, ctx: Context): void {

@@ -44,6 +44,8 @@ export interface Env {
   ctes: CteScope | null;
   /** Labels of this level's named windows. */
   windows?: ReadonlyMap<string, Labels>;
+  /** The one setting whose row of pg_settings this level reads. */
+  setting?: string;
 }
 
 export const EMPTY_ENV: Env = { names: null, ctes: null };
