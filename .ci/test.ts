@@ -84,7 +84,7 @@ async function runUnit(files: string[]): Promise<number> {
       for (const [, name = '', count] of text.matchAll(/^# (\w+) ([\d.]+)$/gm))
         if (name !== 'duration_ms') totals.set(name, (totals.get(name) ?? 0) + Number(count));
       // A share that was cut short has no counts: it must not look like one without failures.
-      if (!/^# tests \d+$/m.test(text)) console.error(`a share of the unit tests ended before its counts (status ${status})`);
+      if (!/^# tests \d+$/m.test(text)) console.error(`a share of the unit tests ended before its counts (status ${String(status)})`);
       return typeof status === 'number' && /^# tests \d+$/m.test(text) ? status : 1;
     }),
   );
