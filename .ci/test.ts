@@ -9,6 +9,9 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 
+/** A share of the unit tests takes seconds. One that takes so long waits for what will not come: not even its timers fire. */
+const SHARE_MS_MAX = 8 * 60_000;
+
 const [suite, ...parts] = process.argv.slice(2);
 if (suite !== 'unit' && suite !== 'system' && suite !== 'extended') {
   console.error('usage: node .ci/test.ts unit|system|extended [path-part…]');
@@ -44,9 +47,6 @@ function runSystem(files: string[]): number {
   const args = ['--test', '--test-concurrency=2', '--test-timeout=900000', '--test-reporter=spec', '--test-reporter-destination=stdout'];
   return spawnSync(process.execPath, [...args, ...files], { stdio: 'inherit' }).status ?? 1;
 }
-
-/** A share takes seconds. One that takes so long waits for something that will not come, timers included: the runtime itself hangs. */
-const SHARE_MS_MAX = 8 * 60_000;
 
 /** @returns null when it hung, and was ended; which files it had is said. */
 async function runShare(share: string[]): Promise<{ text: string; status: unknown } | null> {
