@@ -168,7 +168,14 @@ test('the data map says who read what, masked or in clear, finds what nobody lab
   do {
     await new Promise(resolve => setTimeout(resolve, 300));
     map = await ask<DataMap>(auditor, '/v1/data-map?resource=crm');
-  } while ((found(map, 'public.tickets.Reply To').length === 0 || found(map, 'public.tickets.note').length === 0) && Date.now() < deadline);
+    // Sessions come into the store in any order, and the parts of an answer are asked for side by side.
+  } while (
+    (!map.classes.some(each => each.class === 'payment-card') ||
+      found(map, 'public.tickets.Reply To').length === 0 ||
+      found(map, 'public.tickets.note').length === 0 ||
+      map.columns.find(({ column }) => column === 'public.customers.email')?.readers !== 2) &&
+    Date.now() < deadline
+  );
   assert.equal(map.truncated, false);
 
   const email = map.columns.find(({ column }) => column === 'public.customers.email');
