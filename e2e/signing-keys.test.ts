@@ -75,8 +75,8 @@ test('with overlap: what is announced is known to the agent at once, and nobody 
   const live = await connected(await ticket());
   const { code, stderr, stdout } = await sallyport('control-plane', 'rotate-signing-key', '--kind', 'lease', '--reason', 'yearly');
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /lease +\w{16} +signs/);
-  assert.match(stdout, /lease +\w{16} +announced +\d{4}-\d\d-\d\d \d\d:\d\d/);
+  assert.match(stdout, /lease +[\w-]{16} +signs/);
+  assert.match(stdout, /lease +[\w-]{16} +announced +\d{4}-\d\d-\d\d \d\d:\d\d/);
   const identity = () => readFileSync(path.join(gateway.data, 'agent', 'identity.json'), 'utf8');
   await until(async () => (JSON.parse(identity()) as { leaseKeys?: string[] }).leaseKeys?.length === 2, 'the agent knows both keys');
   assert.equal(await answer(live), 42);

@@ -73,7 +73,8 @@ export async function startKafka(
   const key = execFileSync('openssl', ['pkcs8', '-topk8', '-nocrypt', '-in', path.join(tls, 'server.key')], { encoding: 'utf8' });
   const chain = ['server.crt', 'ca.crt'].map(name => readFileSync(path.join(tls, name), 'utf8'));
   writeFileSync(path.join(tls, 'server.pem'), [key, ...chain].join(''), { mode: 0o600 });
-  const clusterId = randomBytes(16).toString('base64url');
+  // As Kafka's own ids, it does not begin with `-`: the tool would take it for an option.
+  const clusterId = Buffer.of(0, ...randomBytes(15)).toString('base64url');
   const folder = (node: Node) => path.join(dir, `n${node.id}`);
   for (const node of nodes) {
     mkdirSync(path.join(folder(node), 'data'), { recursive: true });
