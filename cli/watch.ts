@@ -55,6 +55,7 @@ export function watchable<Options extends WatchOptions>(
           wake = resolve;
         });
         await draw();
+        // Waits end early when they are told to stop, which the loop sees.
         await Promise.race([changed, delay(refreshMs, undefined, { signal }).catch(() => undefined)]);
         await delay(settleMs, undefined, { signal }).catch(() => undefined);
       }

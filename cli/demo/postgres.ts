@@ -202,7 +202,7 @@ async function linkLibraries(binaries: string): Promise<void> {
   const links = JSON.parse(await readFile(path.join(binaries, 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[];
   for (const { source, target } of links) {
     const link = path.join(root, target);
-    if (await isThere(link)) continue;
+    if ((await unlessMissing(lstat(link))) !== null) continue;
     await symlink(path.relative(path.dirname(target), source), link);
   }
   for (const program of ['initdb', 'postgres']) {
@@ -211,12 +211,12 @@ async function linkLibraries(binaries: string): Promise<void> {
   }
 }
 
-async function isThere(file: string): Promise<boolean> {
+/** Null: there is no such file. Any other reason is an error: what is there must not be made anew. */
+async function unlessMissing<Value>(looking: Promise<Value>): Promise<Value | null> {
   try {
-    await lstat(file);
-    return true;
+    return await looking;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
 }
@@ -237,8 +237,8 @@ async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
 /** The folder that the unprivileged server owns; its path is kept in `folder`, so that the next start finds it. */
 async function homeOutsideRoot(folder: string, user: { uid: number; gid: number }): Promise<string> {
   const pointer = path.join(folder, 'location');
-  const known = (await readFile(pointer, 'utf8').catch(() => '')).trim();
-  const found = known ? await lstat(known).catch(() => null) : null;
+  const known = ((await unlessMissing(readFile(pointer, 'utf8'))) ?? '').trim();
+  const found = known ? await unlessMissing(lstat(known)) : null;
   if (found?.isDirectory() && found.uid === user.uid) return known;
   const home = await mkdtemp(path.join(os.tmpdir(), 'sallyport-demo-'));
   await chown(home, user.uid, user.gid);

@@ -7,6 +7,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
 import { authorization } from './client.ts';
 import { refresh } from './refresh.ts';
+import { streamParts } from './stream-parts.ts';
 
 export type LiveState = 'connecting' | 'live' | 'lost';
 
@@ -109,7 +110,8 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
       if (!response.ok || response.body === null) throw new Error(`events: ${response.status}`);
       setState('live');
       waitMs = retryFirstMs;
-      for await (const block of blocks(response.body)) {
+      // A comment is a sign of life as well.
+      for await (const block of streamParts(response.body, '\n\n')) {
         clearTimeout(watch);
         watch = setTimeout(() => silence.abort(), silenceMaxMs);
         const fields = new Map(
@@ -140,19 +142,6 @@ export function followEvents(client: QueryClient, stop: AbortSignal): void {
     }
   };
   void loop();
-}
-
-async function* blocks(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
-  let rest = '';
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split('\n\n');
-    rest = parts.pop() ?? '';
-    // A comment is a sign of life as well.
-    for (const part of parts) yield part;
-  }
 }
 
 function dataOf(text: string | undefined): Record<string, unknown> {

@@ -5,6 +5,7 @@
 import { parseEvent, parseHeader, sizeOf } from '@sallyport/shared/records/asciicast.ts';
 import { useEffect, useRef, useState } from 'react';
 import { ApiError, authorization } from '../../api/client.ts';
+import { streamParts } from '../../api/stream-parts.ts';
 import { isDark } from '../../app/theme.ts';
 import type { FromPlayer, ToPlayer } from '../../player/messages.ts';
 import { Button, Note } from '../../ui/basics.tsx';
@@ -101,7 +102,7 @@ async function watch(sessionId: string, player: PlayerLine, signal: AbortSignal)
     const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string };
     throw new ApiError(response.status, problem.code ?? 'UNKNOWN', problem.detail ?? 'The session cannot be watched.');
   }
-  for await (const line of lines(response.body)) {
+  for await (const line of streamParts(response.body, '\n')) {
     if (line.startsWith('{')) player.say({ type: 'live', size: parseHeader(line).term, dark: isDark() });
     const event = line.startsWith('[') ? parseEvent(line) : null;
     if (event === null) continue;
@@ -109,17 +110,5 @@ async function watch(sessionId: string, player: PlayerLine, signal: AbortSignal)
     if (code === 'o') player.say({ type: 'output', text });
     const size = code === 'r' ? sizeOf(text) : null;
     if (size !== null) player.say({ type: 'resize', size: { cols: size.columns, rows: size.rows } });
-  }
-}
-
-async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
-  let rest = '';
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split('\n');
-    rest = parts.pop() ?? '';
-    yield* parts;
   }
 }
