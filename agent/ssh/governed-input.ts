@@ -36,6 +36,9 @@ const RECORDED_ECHO_MS = 250;
 const ASK_AGAIN_MS = 25;
 /** After a line editor got its line, what was typed ahead waits so long for it to ask for the next. */
 const SETTLE_MS = 300;
+/** A prompt that is not known is there when the host has been silent for so long; one that never is does not wait for it. */
+const PROMPT_MS = 50;
+const PROMPT_MS_MAX = 1000;
 /** To the end, delete to the beginning: clears a line editor's line, and a terminal's own. */
 const CLEAR_LINE = Buffer.of(0x05, 0x15);
 const CLEAR_PLAIN_LINE = Buffer.of(0x15);
@@ -87,6 +90,7 @@ export class GovernedInput {
   #timer: NodeJS.Timeout | null = null;
   #askedAtMs = 0;
   #askedFor = 0;
+  #enteredAtMs = 0;
   /** Where the shell may be; undefined: at home. */
   #directories: ShellAnalysis['directories'] | undefined;
   /** Passwords that the line that runs may still ask for. */
@@ -118,7 +122,10 @@ export class GovernedInput {
   /** The host wrote something, and the follower has seen it. */
   hostWrote(): void {
     if (this.#state === 'waitingForEcho') this.#askForLine();
-    else if (this.#state === 'settling' && this.#options.follower.linesAskedFor !== this.#askedFor) this.#settled();
+    else if (this.#state === 'settling' && this.#options.follower.linesAskedFor !== this.#askedFor) {
+      if (this.#options.follower.promptIsKnown || performance.now() - this.#enteredAtMs > PROMPT_MS_MAX) this.#settled();
+      else this.#later(PROMPT_MS, () => this.#settled());
+    }
   }
 
   close(): void {
@@ -316,6 +323,7 @@ export class GovernedInput {
     const bytes = this.#queue[0] as Buffer;
     const wasEditor = follower.editorReads;
     this.#askedFor = follower.linesAskedFor;
+    this.#enteredAtMs = performance.now();
     follower.entered(how);
     this.#send(bytes.subarray(0, 1));
     if (bytes.length > 1) this.#queue[0] = bytes.subarray(1);

@@ -33,12 +33,14 @@ const BY_ITSELF_MS = 400;
 const SETTLED_MS = 100;
 const LINES_MAX = 200;
 const PROMPT_MAX = 1000;
+/** What a shell asks with for more of a command, as long as nobody changes it (PS2). */
+const CONTINUATION_PROMPT = '> ';
 
 /** Where the line stands that is being typed. */
 type Line =
   | { state: 'none' }
-  /** `prompt`: what stood before the cursor when the line began. `early`: a key came while nobody had asked. */
-  | { state: 'begun'; prompt: string; early: boolean; pasteMode: number };
+  /** `prompt`: what stood before the cursor when the line began. */
+  | { state: 'begun'; prompt: string; pasteMode: number };
 
 export class LineFollower {
   readonly #screen: Screen;
@@ -54,6 +56,8 @@ export class LineFollower {
   #editorSeen = false;
   /** The line was cleared at the host, and no key was pressed since. */
   #cleared = false;
+  /** How often the editor had asked when the last line ended. */
+  #askedAtEnd = -1;
 
   constructor(options: LineFollowerOptions) {
     this.#screen = new Screen(options.columns, options.rows);
@@ -133,6 +137,16 @@ export class LineFollower {
     return this.#screen.pasteModeBegun;
   }
 
+  /**
+   * The editor has asked, and its prompt is one that is known. A host may write the beginning of a prompt long before the rest: a
+   * key that goes up in between would take the rest for what was typed.
+   */
+  get promptIsKnown(): boolean {
+    if (!this.#screen.bracketedPaste || !this.#screen.printedSincePasteMode) return false;
+    const text = this.#beforeCursor();
+    return text === this.#lastPrompt || (this.continues && text === CONTINUATION_PROMPT);
+  }
+
   /** The line goes on in ones that were sent before. */
   get continues(): boolean {
     return this.#continued.length > 0;
@@ -188,6 +202,7 @@ export class LineFollower {
       if (!('text' in line)) this.#continued = [];
     } else this.#continued = [];
     this.#line = { state: 'none' };
+    this.#askedAtEnd = this.#screen.pasteModeBegun;
     this.#cleared = false;
     this.#keys.restart();
     this.#doubt = null;
@@ -196,23 +211,30 @@ export class LineFollower {
 
   #begin(): void {
     if (this.#line.state === 'begun') return;
-    const text = this.#screen.textFrom(this.#screen.firstRow()) ?? '';
-    const before = (this.#screen.y - this.#screen.firstRow()) * this.#screen.columns + this.#screen.x;
-    const early = this.#editorSeen && !this.#screen.bracketedPaste;
-    this.#line = { state: 'begun', prompt: text.slice(0, before).padEnd(before), early, pasteMode: this.#screen.pasteModeBegun };
-    if (before > PROMPT_MAX) this.#doubt ??= 'the prompt is too long';
-    if (this.#screen.bracketedPaste) this.#lastPrompt = this.#line.prompt;
+    const prompt = this.#beforeCursor();
+    const { bracketedPaste, pasteModeBegun } = this.#screen;
+    this.#line = { state: 'begun', prompt, pasteMode: pasteModeBegun };
+    if (prompt.length > PROMPT_MAX) this.#doubt ??= 'the prompt is too long';
+    // A host that is slow has not even ended the line before: what stands there is no prompt.
+    if (bracketedPaste && pasteModeBegun !== this.#askedAtEnd) this.#lastPrompt = prompt;
     // Keys may already have been pressed when an answer of the host made the line end (Control-C): they belong to it.
     if (this.#keys.any) this.#keys.restart();
+  }
+
+  #beforeCursor(): string {
+    const text = this.#screen.textFrom(this.#screen.firstRow()) ?? '';
+    const before = (this.#screen.y - this.#screen.firstRow()) * this.#screen.columns + this.#screen.x;
+    return text.slice(0, before).padEnd(before);
   }
 
   /** What stands behind the prompt. */
   #shown(line: Line & { state: 'begun' }): string | { uncertain: string } {
     const text = this.#screen.textFrom(this.#screen.firstRow());
     if (text === null) return { uncertain: 'the beginning of the line is not on the screen' };
-    // The editor asked only after keys had come: its prompt is known when it is the one from before.
+    // The editor asked only after keys had come: its prompt is known when it is the one from before, or the one for more lines.
     const asked = this.#screen.pasteModeBegun !== line.pasteMode;
-    const prompt = asked ? this.#lastPrompt : line.prompt;
+    const goesOn = this.continues && this.#keys.line !== null && text.startsWith(CONTINUATION_PROMPT);
+    const prompt = !asked ? line.prompt : goesOn ? CONTINUATION_PROMPT : this.#lastPrompt;
     if (prompt === null) return { uncertain: 'keys came before the shell asked for a line' };
     const search = /^\(reverse-i-search\)`(.*?)': (.*)$/s.exec(text);
     if (search !== null && this.#keys.line === null) {
@@ -221,7 +243,7 @@ export class LineFollower {
       return (search[2] ?? '').trimEnd();
     }
     if (!text.padEnd(prompt.length).startsWith(prompt)) return { uncertain: 'the prompt is not where the line began' };
-    if (prompt === '> ' && this.#continued.length === 0 && this.#editorSeen)
+    if (prompt === CONTINUATION_PROMPT && this.#continued.length === 0 && this.#editorSeen)
       return { uncertain: 'the shell goes on with a line that is not known' };
     return text.slice(prompt.length).trimEnd();
   }

@@ -38,6 +38,8 @@ export class Screen {
   bracketedPaste = false;
   /** Counts each time that it began to. */
   pasteModeBegun = 0;
+  /** It has written something since. */
+  printedSincePasteMode = false;
   #lines: Row[];
   #wrap = false; // the next character begins the next row
   #parse: Parse = { at: 'ground' };
@@ -212,6 +214,7 @@ export class Screen {
     cells[this.x] = c;
     if (this.x === this.columns - 1) this.#wrap = true;
     else this.x += 1;
+    this.printedSincePasteMode = true;
   }
 
   #lineFeed(): void {
@@ -406,7 +409,10 @@ export class Screen {
           break;
         case '2004':
           this.bracketedPaste = on;
-          if (on) this.pasteModeBegun += 1;
+          if (on) {
+            this.pasteModeBegun += 1;
+            this.printedSincePasteMode = false;
+          }
           break;
         case '7':
           if (on) this.#modes.delete('wrap');
