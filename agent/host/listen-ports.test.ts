@@ -37,6 +37,33 @@ test('a resource without `listen` gets a free port and keeps it across starts', 
   taken.close();
 });
 
+test('what is chosen is no other’s: not what another was given before, nor what a manifest asks for', async () => {
+  const where = file();
+  const kept = (await (await ListenPorts.open(where)).plan([{ resource: 'a', listen: null }])).listen.a ?? '';
+  assert.ok(splitAddress(kept).port < 32_768, 'nor what the kernel gives to any connection');
+  for (const wanted of [
+    [
+      { resource: 'a', listen: null },
+      { resource: 'b', listen: kept },
+    ],
+    [
+      { resource: 'b', listen: kept },
+      { resource: 'a', listen: '127.0.0.1:0' },
+    ],
+  ]) {
+    const plan = await (await ListenPorts.open(where)).plan(wanted);
+    assert.deepEqual(plan.problems, {});
+    assert.equal(plan.listen.b, kept);
+    assert.notEqual(plan.listen.a, kept);
+    fs.writeFileSync(where, JSON.stringify({ a: kept }), { mode: 0o600 });
+  }
+  const same = file();
+  fs.writeFileSync(same, JSON.stringify({ a: kept, b: kept }), { mode: 0o600 });
+  const apart = await (await ListenPorts.open(same)).plan(['a', 'b'].map(resource => ({ resource, listen: null })));
+  assert.deepEqual(apart.problems, {});
+  assert.notEqual(apart.listen.a, apart.listen.b);
+});
+
 test('an address that another program holds is a problem, even if that program shares ports', async () => {
   for (const options of [{}, { reusePort: true }]) {
     const other = await occupy(options);

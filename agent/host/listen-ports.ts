@@ -5,6 +5,7 @@
  * A port that another program holds is found out here, by binding it alone: workers bind with `reusePort`, which would let two
  * programs of one user share it unnoticed.
  */
+import { randomInt } from 'node:crypto';
 import net from 'node:net';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { readPrivateJson, replacePrivateFile } from '../files.ts';
@@ -21,6 +22,14 @@ export interface ListenPlan {
   /** resource → why it cannot be listened on. */
   problems: Record<string, string>;
 }
+
+/**
+ * Where a port is taken from that nobody asked for: below the range from which the kernel gives every outgoing connection one. From
+ * there it would not be free again after every restart.
+ */
+const ANY_FROM = 20_000;
+const ANY_TO = 32_000;
+const ANY_TRIES = 200;
 
 export class ListenPorts {
   readonly #file: string;
@@ -46,9 +55,13 @@ export class ListenPorts {
   async plan(wanted: readonly WantedListener[]): Promise<ListenPlan> {
     const plan: ListenPlan = { listen: {}, problems: {} };
     const taken = new Set<string>();
+    // What a manifest asks for goes before what is chosen, whoever comes first.
+    const asked = new Set(wanted.map(({ listen }) => listen));
     for (const { resource, listen } of wanted) {
       try {
-        const address = listen === null || portOf(listen) === 0 ? await this.#choose(resource, listen) : listen;
+        const isOthers = (address: string) =>
+          taken.has(address) || asked.has(address) || [...this.#chosen].some(([name, kept]) => kept === address && name !== resource);
+        const address = listen === null || portOf(listen) === 0 ? await this.#choose(resource, listen, isOthers) : listen;
         if (taken.has(address)) throw new GatewayError('PORT_IN_USE', 'conflict', `${address} is given to two resources`);
         if (this.#held.get(resource) !== address && !(await isFree(address))) {
           throw new GatewayError(
@@ -68,12 +81,13 @@ export class ListenPorts {
     return plan;
   }
 
-  /** The address kept from before if it is free, or another free port of the host. */
-  async #choose(resource: string, listen: string | null): Promise<string> {
+  /** The address kept from before if it is free and no other's, or another free port of the host. */
+  async #choose(resource: string, listen: string | null, isOthers: (address: string) => boolean): Promise<string> {
     const host = listen === null ? '127.0.0.1' : splitAddress(listen).host;
     const kept = this.#chosen.get(resource);
-    if (kept !== undefined && splitAddress(kept).host === host && (this.#held.get(resource) === kept || (await isFree(kept)))) return kept;
-    const address = joinAddress(host, await freePort(host));
+    const isOurs = kept !== undefined && splitAddress(kept).host === host && !isOthers(kept);
+    if (isOurs && (this.#held.get(resource) === kept || (await isFree(kept)))) return kept;
+    const address = await freeAddress(host, isOthers);
     this.#chosen.set(resource, address);
     await replacePrivateFile(this.#file, JSON.stringify(Object.fromEntries(this.#chosen)));
     return address;
@@ -119,14 +133,10 @@ async function isFree(address: string): Promise<boolean> {
   }
 }
 
-async function freePort(host: string): Promise<number> {
-  try {
-    const server = await bind(host, 0);
-    const address = server.address();
-    await new Promise(resolve => server.close(resolve));
-    if (address !== null && typeof address === 'object') return address.port;
-  } catch (error) {
-    throw new GatewayError('ADDRESS_UNUSABLE', 'invalid', `nothing can be listened on at ${host}`, { cause: error });
+async function freeAddress(host: string, isOthers: (address: string) => boolean): Promise<string> {
+  for (let tries = 0; tries < ANY_TRIES; tries++) {
+    const address = joinAddress(host, randomInt(ANY_FROM, ANY_TO));
+    if (!isOthers(address) && (await isFree(address))) return address;
   }
-  throw new GatewayError('ADDRESS_UNUSABLE', 'invalid', `nothing can be listened on at ${host}`);
+  throw new GatewayError('PORT_IN_USE', 'conflict', `no port of ${host} between ${ANY_FROM} and ${ANY_TO} is free`);
 }
