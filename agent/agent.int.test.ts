@@ -12,6 +12,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as x509 from '@peculiar/x509';
 import { GatewayError } from '@sallyport/shared/errors.ts';
+import { freePort } from '../e2e/components/postgres.ts';
 import { Agent, type AgentOptions } from './agent.ts';
 import { splitAddress } from './host/listen-ports.ts';
 import type { Log } from './log.ts';
@@ -28,6 +29,7 @@ let plane: { http: string; grpc: string; adminToken: string };
 let issuer: http.Server;
 let issuerUrl = '';
 let issuerRequests = 0;
+let issuerIsDown = false;
 const agents: Agent[] = [];
 const logged: string[] = [];
 const log: Log = {
@@ -108,7 +110,7 @@ async function start(name: string, more: Partial<AgentOptions> = {}): Promise<Ag
     version: '0.0.0',
     log,
     workerProgram: FAKE_WORKER,
-    joinPatienceMs: 2000,
+    joinPatienceMs: 60_000,
     ...more,
   });
   agents.push(agent);
@@ -116,11 +118,11 @@ async function start(name: string, more: Partial<AgentOptions> = {}): Promise<Ag
 }
 
 async function until(what: string, check: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 15_000; Date.now() < end; ) {
+  for (const end = Date.now() + 120_000; Date.now() < end; ) {
     if (await check()) return;
     await new Promise(resolve => setTimeout(resolve, 25));
   }
-  assert.fail(`not within 15 s: ${what}\n${logged.slice(-15).join('\n')}`);
+  assert.fail(`not within two minutes: ${what}\n${logged.slice(-15).join('\n')}`);
 }
 
 class Client {
@@ -170,6 +172,7 @@ const ready = async (agent: Agent): Promise<Record<string, unknown>> =>
 
 before(async () => {
   issuer = http.createServer((request, response) => {
+    if (issuerIsDown) return void request.socket.destroy();
     issuerRequests++;
     response.setHeader('content-type', 'application/json');
     if (request.url === '/.well-known/openid-configuration')
@@ -179,6 +182,8 @@ before(async () => {
   issuer.listen(0, '127.0.0.1');
   await once(issuer, 'listening');
   issuerUrl = `http://127.0.0.1:${(issuer.address() as net.AddressInfo).port}`;
+  // Kept while it is down, though others look for ports then.
+  [grpcPort, httpPort] = [await freePort(), await freePort()];
   await startControlPlane();
   await apply(
     resource('crm'),
@@ -211,10 +216,13 @@ test('joins, gets a lease, listens, serves, reports, ships; the secret is in no 
   await until('the record is in the log', () => recordsInLog() === 1);
   assert.match(await client.ask('heard'), new RegExp(`jwks ${issuerUrl} 1`));
   assert.equal((await ready(agent)).ready, true);
-  const metrics = await (await fetch(`${agent.httpUrl}/metrics`)).text();
+  let metrics = '';
+  // The control plane has the records before the agent knows that it has, and a worker counts in turns.
+  await until('the metrics say so', async () => {
+    metrics = await (await fetch(`${agent.httpUrl}/metrics`)).text();
+    return /^sallyport_agent_records_waiting 0$/m.test(metrics) && /^sallyport_agent_live_sessions 1$/m.test(metrics);
+  });
   assert.match(metrics, /^sallyport_agent_control_plane_connected 1$/m);
-  assert.match(metrics, /^sallyport_agent_live_sessions 1$/m);
-  assert.match(metrics, /^sallyport_agent_records_waiting 0$/m);
   assert.match(metrics, /^sallyport_agent_commands_total\{worker="0"\} \d+$/m);
   assert.equal((await fetch(`${agent.httpUrl}/healthz`)).status, 200);
   assert.equal((await fetch(`${agent.httpUrl}/other`)).status, 404);
@@ -234,8 +242,7 @@ test('joins, gets a lease, listens, serves, reports, ships; the secret is in no 
 
 test('starts with the control plane and the identity provider down, on the kept lease and keys, at the same address', async () => {
   await stopControlPlane('SIGKILL');
-  issuer.close();
-  issuer.closeAllConnections();
+  issuerIsDown = true;
   const agent = await start('one');
   const address = agent.listeners().crm ?? '';
   const client = new Client(address);
@@ -243,13 +250,13 @@ test('starts with the control plane and the identity provider down, on the kept 
   assert.match(await client.ask('heard'), new RegExp(`jwks ${issuerUrl} 1`));
   assert.equal((await ready(agent)).controlPlane, 'not connected');
   assert.equal((await ready(agent)).ready, true);
-  issuer.listen(Number(new URL(issuerUrl).port), '127.0.0.1');
+  issuerIsDown = false;
   await startControlPlane();
   await until('connected again, with the session that went on', async () => (await listed('one'))?.sessions === 1);
   await until('the record of the time without a control plane is in the log', () => recordsInLog() === 2);
   assert.match(await client.ask('still here'), /still here$/);
   await agent.stop();
-  assert.equal(await Promise.race([client.closed.then(() => 'closed'), new Promise(resolve => setTimeout(resolve, 1000))]), 'closed');
+  await client.closed;
 });
 
 test('a change of manifests changes listeners; an address in use is a problem of that resource alone', async () => {
@@ -280,7 +287,9 @@ test('a change of manifests changes listeners; an address in use is a problem of
 test('a worker that dies is started again; its sessions are closed in the records, those of the other go on', async () => {
   const agent = await start('one');
   const address = agent.listeners().crm ?? '';
-  const clients = Array.from({ length: 12 }, () => new Client(address));
+  // The kernel deals connections: that one worker gets all of so many happens never.
+  const many = 40;
+  const clients = Array.from({ length: many }, () => new Client(address));
   const workers = await Promise.all(clients.map(async client => (await client.ask('hello')).split(' ')[0]));
   const victim = clients[0] as Client;
   const survivor = clients[workers.findIndex(worker => worker !== workers[0])];
@@ -293,18 +302,21 @@ test('a worker that dies is started again; its sessions are closed in the record
     (await (await fetch(`${agent.httpUrl}/metrics`)).text()).includes('worker_restarts_total 1\n'),
   );
   await until('the listener is back', () => agent.listeners().crm === address);
-  const fresh = Array.from({ length: 12 }, () => new Client(address));
+  const fresh = Array.from({ length: many }, () => new Client(address));
   const seen = new Set(await Promise.all(fresh.map(async client => (await client.ask('hello')).split(' ')[0])));
   assert.deepEqual(seen, new Set(['0', '1']));
   const lived = workers.filter(worker => worker !== workers[0]).length;
-  await until('the control plane sees those that live', async () => (await listed('one'))?.sessions === lived + 12);
-  await until('all is shipped', async () => (await (await fetch(`${agent.httpUrl}/metrics`)).text()).includes('records_waiting 0'));
+  await until('the control plane sees those that live', async () => (await listed('one'))?.sessions === lived + many);
   const dir = path.join(root, 'plane', 'log', 'sallyport.records');
-  const text = fs
-    .readdirSync(dir)
-    .map(name => fs.readFileSync(path.join(dir, name)).toString('latin1'))
-    .join('');
-  assert.equal(text.split('agent crashed').length - 1, 12 - lived);
+  const closed = () =>
+    fs
+      .readdirSync(dir)
+      .map(name => fs.readFileSync(path.join(dir, name)).toString('latin1'))
+      .join('')
+      .split('agent crashed').length - 1;
+  await until('the others are closed in the records', () => closed() >= many - lived);
+  await until('all is shipped', async () => (await (await fetch(`${agent.httpUrl}/metrics`)).text()).includes('records_waiting 0'));
+  assert.equal(closed(), many - lived);
   for (const client of [...clients, ...fresh]) client.socket.destroy();
   await agent.stop();
 });
@@ -357,10 +369,7 @@ test('joining is refused for a used token, a wrong one, and a server that is not
     (error: unknown) => (error instanceof GatewayError ? error.code : String(error)),
   );
   assert.equal(foreign, 'ENROLMENT_FOREIGN');
-  const closed = net.createServer().listen(0, '127.0.0.1');
-  await once(closed, 'listening');
-  const { port } = closed.address() as net.AddressInfo;
-  closed.close();
+  const port = await freePort();
   assert.equal(
     await codeOf({ joinToken: await invite(), controlPlane: { host: '127.0.0.1', port }, joinPatienceMs: 300 }),
     'CONTROL_PLANE_UNREACHABLE',

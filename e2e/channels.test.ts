@@ -23,7 +23,9 @@ const server = createServer((request, response) => {
     const [, time = '', mac = ''] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(request.headers['sallyport-signature'])) ?? [];
     const wanted = createHmac('sha256', secret).update(`${time}.${body}`).digest();
     const good = mac !== '' && timingSafeEqual(Buffer.from(mac, 'hex'), wanted) && Math.abs(Date.now() / 1000 - Number(time)) < 300;
-    if (good) told.push(JSON.parse(body) as Told);
+    const one = good ? (JSON.parse(body) as Told) : null;
+    // What is told again, because the answer was late, is the same delivery.
+    if (one !== null && told.every(({ delivery }) => delivery !== one.delivery)) told.push(one);
     response.writeHead(good ? 204 : 401).end();
   });
 });
@@ -62,7 +64,7 @@ after(async () => {
 });
 
 async function until(done: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 600 && !done(); i++) await new Promise(resolve => setTimeout(resolve, 50));
+  for (let i = 0; i < 3600 && !done(); i++) await new Promise(resolve => setTimeout(resolve, 50));
   assert.ok(done(), `${what}: ${JSON.stringify(told)}`);
 }
 

@@ -83,11 +83,12 @@ test('kill -9 of any process, the broker included, loses and doubles nothing tha
     }
   }
   const before = acknowledged.length;
-  for (let tries = 0; acknowledged.length === before && tries < 600; tries++) await new Promise(resolve => setTimeout(resolve, 100));
-  assert.ok(acknowledged.length > before, 'clients are served again after the last kill');
+  // There has to be something to lose, too.
+  const isServed = () => acknowledged.length > Math.max(before + 20, 200);
+  for (const deadline = Date.now() + 180_000; !isServed(); await new Promise(resolve => setTimeout(resolve, 100)))
+    assert.ok(Date.now() < deadline, `clients are served again after the last kill: ${before}, then ${acknowledged.length}`);
   await stop();
   t.diagnostic(`killed ${killed.join(', ')}; ${acknowledged.length} commands acknowledged`);
-  assert.ok(acknowledged.length > 200, 'there was something to lose');
   await eachOnce(gateway, mark, acknowledged, counts => t.diagnostic(JSON.stringify({ seed, kills: killed.length, ...counts })));
 });
 
@@ -97,9 +98,10 @@ test('while Kafka is down sessions go on; afterwards the spool drains in order',
   const { acknowledged, stop } = clients(gateway, issuer, mark, 2);
   // Longer than one attempt of the agent to deliver a batch.
   await new Promise(resolve => setTimeout(resolve, 20_000));
+  for (const deadline = Date.now() + 180_000; acknowledged.length <= 200; await new Promise(resolve => setTimeout(resolve, 100)))
+    assert.ok(Date.now() < deadline, `sessions go on: ${acknowledged.length}`);
   await stop();
   t.diagnostic(`${acknowledged.length} commands acknowledged while Kafka was down`);
-  assert.ok(acknowledged.length > 200);
   assert.deepEqual(await gateway.query(`select text from sallyport.commands where text like '%${mark}%'`), []);
   await kafka.revive(1);
   await eachOnce(gateway, mark, acknowledged);

@@ -62,7 +62,6 @@ test('psql through the gateway: masked answers, and the records in ClickHouse by
   const [row] = await gateway.eventually<{ rows: string; session_id: string }>(
     "select rows, session_id from sallyport.commands where text like '%by way of kafka%' and status = 'ok'",
     rows => rows.length === 1,
-    60_000,
   );
   assert.equal(Number(row?.rows), 1);
   // The whole session, in order and in one partition.
@@ -70,7 +69,6 @@ test('psql through the gateway: masked answers, and the records in ClickHouse by
     `select count() as n, max(seq) as last, uniqExact(bitShiftRight(log_offset, 48)) as partitions
      from sallyport.records where session_id = '${row?.session_id}' having countIf(type = 'session_ended') = 1`,
     rows => rows.length === 1,
-    60_000,
   );
   assert.equal(Number(session?.last) + 1, Number(session?.n));
   assert.equal(Number(session?.partitions), 1);
@@ -78,7 +76,6 @@ test('psql through the gateway: masked answers, and the records in ClickHouse by
   const [events] = await gateway.eventually<{ n: string }>(
     "select count() as n from sallyport.control_events where kind = 'resource' and accepted",
     rows => Number(rows[0]?.n) >= 1,
-    60_000,
   );
   assert.ok(Number(events?.n) >= 1);
 });
@@ -123,15 +120,27 @@ test('outputs follow all partitions from a process of their own, which goes on w
   const ids = new Set(second.map(({ metadata }) => metadata.uid));
   for (const text of before) assert.ok(texts(second).filter(each => each === text).length <= 2, text);
   assert.ok(ids.size >= before.length + after.length);
-  assert.notEqual(gateway.endpoints().pids['outputs'], pid);
+  for (const deadline = Date.now() + 180_000; gateway.endpoints().pids['outputs'] === pid; await delay(100))
+    assert.ok(Date.now() < deadline, 'it has another process');
 });
 
 test('other programs find messages as documented: keyed by session, typed, without secrets; and nothing lies in files', async () => {
-  const output = kafka.tool(
-    'org.apache.kafka.tools.consumer.ConsoleConsumer',
-    ...['--bootstrap-server', kafka.brokers.join(','), '--topic', 'sallyport.records', '--from-beginning', '--timeout-ms', '20000'],
-    ...['--formatter-property', 'print.key=true', '--formatter-property', 'print.headers=true', '--formatter-property', 'print.value=true'],
-  );
+  const consumed = () =>
+    kafka.tool(
+      'org.apache.kafka.tools.consumer.ConsoleConsumer',
+      ...['--bootstrap-server', kafka.brokers.join(','), '--topic', 'sallyport.records', '--from-beginning', '--timeout-ms', '20000'],
+      ...[
+        '--formatter-property',
+        'print.key=true',
+        '--formatter-property',
+        'print.headers=true',
+        '--formatter-property',
+        'print.value=true',
+      ],
+    );
+  let output = consumed();
+  // It gives up when nothing comes for a time, and on a busy machine that may be before the first message.
+  for (let attempt = 0; !output.includes('by way of kafka') && attempt < 5; attempt++) output = consumed();
   assert.match(output, /type:sallyport\.records\.v1\.RecordBatch\s+[0-9a-f]{8}-[0-9a-f]{4}-7/);
   assert.match(output, /by way of kafka/);
   for (const secret of Object.values(canaries)) assert.ok(!output.includes(secret), 'values are masked before they are recorded');

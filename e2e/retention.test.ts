@@ -117,8 +117,8 @@ test('what is over goes, what a legal hold is about stays, and both are in the c
   const [first = '', second = '', third = ''] = sessions.map(({ session_id }) => session_id);
   // Each end is in a checkpoint a moment later: until then nothing proves that there was more.
   await gateway.eventually<{ n: number }>(
-    `select countIf(position(encoded, '${third}') > 0) as n from sallyport.record_rows where type = 'checkpoint'`,
-    rows => Number(rows[0]?.n) > 0,
+    `select ${[first, second, third].map(id => `(countIf(position(encoded, '${id}') > 0) > 0)`).join(' + ')} as n from sallyport.record_rows where type = 'checkpoint'`,
+    rows => Number(rows[0]?.n) === 3,
   );
   const nothing = await sallyport('evidence', 'retention', '--json');
   assert.deepEqual(

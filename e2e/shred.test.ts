@@ -4,13 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import pg from 'pg';
+import { filesBelow, holding } from './components/folder.ts';
 import { type Gateway, startGateway } from './components/gateway.ts';
 import { type Issuer, startIssuer } from './components/issuer.ts';
 import { type PostgresServer, startPostgres } from './components/postgres.ts';
@@ -99,13 +100,7 @@ async function details(session: string): Promise<Details[]> {
 }
 
 /** Files of the data folder, but those of the store, which are compressed, that hold a text. */
-function holding(text: string, dir = gateway.data): string[] {
-  return readdirSync(dir, { withFileTypes: true }).flatMap(entry => {
-    const file = path.join(dir, entry.name);
-    if (entry.isDirectory()) return entry.name === 'session-store' ? [] : holding(text, file);
-    return entry.isFile() && readFileSync(file).includes(text) ? [file] : [];
-  });
-}
+const filesWith = (text: string) => holding(filesBelow(gateway.data, ['session-store']), text);
 
 /** How many rows of all tables hold a text. */
 async function rowsWith(text: string): Promise<number> {
@@ -171,10 +166,10 @@ test('contents are readable in no copy, shown on demand, and gone when two have 
   const sessions = await ended(early + 2);
   const [sam, other] = [sessions.at(-2), sessions.at(-1)].map(each => each?.session_id ?? '') as [string, string];
   for (const text of ['canary-', '7000002', 'integer: "item']) {
-    assert.deepEqual(holding(text), []);
+    assert.deepEqual(filesWith(text), []);
     assert.equal(await rowsWith(text), 0);
   }
-  assert.ok(holding('as said, id + 7000000').length > 0, 'what was asked is readable there: contents would be, too');
+  assert.ok(filesWith('as said, id + 7000000').length > 0, 'what was asked is readable there: contents would be, too');
   for (const [session, canary] of [
     [sam, 'canary-of-sam'],
     [other, 'canary-of-ann'],
@@ -256,5 +251,5 @@ test('contents are readable in no copy, shown on demand, and gone when two have 
     assert.deepEqual(first?.parameters, ['canary-later']);
     break;
   }
-  assert.deepEqual(holding('canary-'), []);
+  assert.deepEqual(filesWith('canary-'), []);
 });

@@ -80,7 +80,7 @@ async function setUp(receiver: Receiver, more: { silenceMs?: number; windowBatch
 }
 
 async function until(check: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; Date.now() < end; ) {
+  for (const end = Date.now() + 30_000; Date.now() < end; ) {
     if (check()) return;
     await new Promise(resolve => setTimeout(resolve, 2));
   }

@@ -47,7 +47,7 @@ async function open(more: Partial<JwksCacheOptions>): Promise<{ cache: JwksCache
 }
 
 async function until(check: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; ) {
+  for (const end = Date.now() + 30_000; Date.now() < end; ) {
     if (check()) return;
     await new Promise(resolve => setTimeout(resolve, 1));
   }

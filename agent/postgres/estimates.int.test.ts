@@ -39,7 +39,7 @@ let postgres: PostgresServer;
 let gateway: TestGateway;
 
 before(async () => {
-  postgres = await startPostgres({ sql: SQL });
+  postgres = await startPostgres({ sql: SQL, settings: { autovacuum: 'off' } });
   gateway = await startGateway({
     upstream: { address: `127.0.0.1:${postgres.port}`, database: 'app' },
     credential: { username: postgres.app.user, password: postgres.app.password },

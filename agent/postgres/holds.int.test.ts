@@ -52,12 +52,12 @@ const driver = async () => {
 };
 const requests = () => gateway.messages.flatMap(each => (each.type === 'approvalRequested' ? [each.request] : []));
 async function until<T>(look: () => T | undefined): Promise<T> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 12_000; i++) {
     const found = look();
     if (found !== undefined) return found;
     await new Promise(resolve => setTimeout(resolve, 10));
   }
-  throw new Error('not seen within 5 s');
+  throw new Error('not seen within two minutes');
 }
 /** The next request after `before` of them. */
 const asked = (before: number) => until(() => requests()[before]);

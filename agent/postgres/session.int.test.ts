@@ -306,9 +306,16 @@ describe('what PostgreSQL would do', () => {
     });
     await client.connect();
     const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
-    const slept = client.query('select pg_sleep(20)');
+    const slept = client.query('select pg_sleep(600)');
     const cancelled = assert.rejects(slept, { code: '57014' });
-    await new Promise(resolve => setTimeout(resolve, 200));
+    // What is cancelled before the server runs it is not cancelled.
+    const direct = new pg.Client({
+      ...{ host: 'localhost', port: postgres.port, ...postgres.superuser, database: 'app' },
+      ssl: { rejectUnauthorized: false },
+    });
+    await direct.connect();
+    while ((await direct.query("select 1 from pg_stat_activity where wait_event = 'PgSleep'")).rowCount === 0);
+    await direct.end();
     const { connect: dial } = await import('node:net');
     const socket = dial(gateway.port, gateway.host);
     const packet = Buffer.alloc(16);
@@ -629,7 +636,7 @@ describe('the end', () => {
     gateway.use({ onExpiry: 'drain' });
     const expiry = gateway.gateway.lease?.expiresAtMs ?? 0;
     check(expiry - 1);
-    client.send(message.query("select 'slow' from pg_sleep(1)"));
+    client.send(message.query("select 'slow' from pg_sleep(3)"));
     const session = [...gateway.gateway.sessions.values()].at(-1);
     while (session?.isBusy() !== true) await new Promise(resolve => setTimeout(resolve, 5));
     check(expiry);

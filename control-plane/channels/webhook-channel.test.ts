@@ -54,7 +54,7 @@ const open = (file: string, groups?: string[]) =>
   });
 const deliveries = () => received.map(({ headers }) => headers['sallyport-delivery']);
 async function until(done: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !done(); i++) await new Promise(resolve => setTimeout(resolve, 5));
+  for (let i = 0; i < 6000 && !done(); i++) await new Promise(resolve => setTimeout(resolve, 5));
   assert.ok(done(), JSON.stringify(deliveries()));
 }
 
@@ -89,7 +89,7 @@ test('each standing is told once, signed; what was missed is told after a restar
   const before = received.length;
   await until(() => received.length > before);
   const noted = async () => readFile(path.join(folder, 'a.json'), 'utf8');
-  for (let i = 0; i < 2000 && (await noted()).includes('"1"'); i++) await new Promise(resolve => setTimeout(resolve, 5));
+  for (let i = 0; i < 6000 && (await noted()).includes('"1"'); i++) await new Promise(resolve => setTimeout(resolve, 5));
   await channel.close();
   assert.deepEqual([...new Set(deliveries())], ['1:pending:0', '2:pending:0', '1:pending:1', '1:approved']);
   assert.deepEqual(JSON.parse(await noted()), { told: { '2': 'pending:0' } });

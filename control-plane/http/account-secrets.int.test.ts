@@ -141,25 +141,35 @@ test('a secret ends, its ticket no later, and none comes back with its account',
   );
 });
 
-test('who may make one; bounds; guessing and flooding', () =>
-  withApi(manifests, async api => {
-    const admin = await api.provider.token({ sub: 'z', email: 'zoe@example.com', groups: ['admins'] });
-    const operator = await api.provider.token({ sub: 'o', email: 'oscar@example.com', groups: ['ops'] });
-    assert.equal((await create(api, day, operator)).status, 403);
-    const { secret } = await create(api, day, admin);
-    assert.equal((await list(api))[0]?.createdBy, 'zoe@example.com');
-    for (const expiresInSeconds of [undefined, 0, 59, 367 * day, 1.5, '90d'])
-      assert.equal(
-        (await api.call('POST', path, { body: { account: 'billing-bot', expiresInSeconds } })).status,
-        400,
-        String(expiresInSeconds),
+test('who may make one; bounds; guessing and flooding', () => {
+  // It stands: how quick this machine is decides nothing.
+  const nowMs = Date.now();
+  return withApi(
+    manifests,
+    async api => {
+      const admin = await api.provider.token({ sub: 'z', email: 'zoe@example.com', groups: ['admins'] });
+      const operator = await api.provider.token({ sub: 'o', email: 'oscar@example.com', groups: ['ops'] });
+      assert.equal((await create(api, day, operator)).status, 403);
+      const { secret } = await create(api, day, admin);
+      assert.equal((await list(api))[0]?.createdBy, 'zoe@example.com');
+      for (const expiresInSeconds of [undefined, 0, 59, 367 * day, 1.5, '90d'])
+        assert.equal(
+          (await api.call('POST', path, { body: { account: 'billing-bot', expiresInSeconds } })).status,
+          400,
+          String(expiresInSeconds),
+        );
+      assert.equal((await api.call('POST', path, { body: { account: 'nobody', expiresInSeconds: day } })).status, 404);
+      const statuses = [];
+      for (let i = 0; i < 125; i++) statuses.push((await exchange(api, secret)).status);
+      assert.ok(statuses.slice(0, 120).every(status => status === 200));
+      assert.ok(
+        statuses.slice(120).every(status => status === 429),
+        'a program that asks at each connection does not fill the log',
       );
-    assert.equal((await api.call('POST', path, { body: { account: 'nobody', expiresInSeconds: day } })).status, 404);
-    const statuses = [];
-    for (let i = 0; i < 125; i++) statuses.push((await exchange(api, secret)).status);
-    assert.ok(statuses.slice(0, 120).every(status => status === 200));
-    assert.ok(statuses.includes(429), 'a program that asks at each connection does not fill the log');
-  }));
+    },
+    { clock: () => nowMs },
+  );
+});
 
 test('where changes need two people, nobody makes a secret alone', () =>
   withApi(

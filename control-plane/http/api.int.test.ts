@@ -372,7 +372,7 @@ test('metrics are Prometheus’ text, with counts and no names', () =>
     const { body, headers } = await api.call('GET', '/metrics', { token: null });
     assert.match(headers.get('content-type') ?? '', /^text\/plain/);
     const text = String(body.text);
-    for (const line of text.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"\})? -?[\d.e+]+)$/);
+    for (const line of text.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"\})? -?[\d.e+-]+)$/);
     assert.match(text, /^sallyport_control_log_offset \d+$/m);
     assert.equal(/crm|ann|support/.test(text), false);
   }));

@@ -95,7 +95,7 @@ function follow(topic: MemoryTopic, progress: Record<string, number>, partitions
   });
   const until = async (done: () => boolean) => {
     const running = follower.run(stop.signal);
-    for (let tries = 0; !done() && tries < 2000; tries++) await delay(2);
+    for (let tries = 0; !done() && tries < 15_000; tries++) await delay(2);
     stop.abort();
     await running;
   };

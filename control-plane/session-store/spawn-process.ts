@@ -24,7 +24,7 @@ export async function spawnProcess(script: URL, args: readonly string[], env: Re
     log += chunk.toString();
   });
   const exited = once(child, 'exit').then(([code]) => code as number | null);
-  const deadline = setTimeout(() => child.kill('SIGKILL'), 60_000);
+  const deadline = setTimeout(() => child.kill('SIGKILL'), 240_000);
   const lines = createInterface({ input: child.stdout });
   const first = await Promise.race([once(lines, 'line').then(([line]) => line as string), exited.then(() => null)]);
   clearTimeout(deadline);

@@ -6,7 +6,7 @@ import axe from 'axe-core';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
 const executablePath = '/usr/bin/chromium';
-const waitMs = 90_000;
+const waitMs = 180_000;
 /** Screenshots of the tests: to be looked at, not compared. */
 export const artefacts = path.join(import.meta.dirname, '..', '..', '.cache', 'screenshots');
 

@@ -21,7 +21,7 @@ export interface Demo {
 }
 
 const cli = path.join(import.meta.dirname, '..', '..', 'cli', 'bin', 'sallyport.js');
-const startLimitMs = 180_000;
+const startLimitMs = 300_000;
 
 /** @param variables further ones of its environment. */
 export async function startDemo(variables: Readonly<Record<string, string>> = {}): Promise<Demo> {
@@ -86,7 +86,7 @@ export async function startDemo(variables: Readonly<Record<string, string>> = {}
     api: async <Answer>(url: string) => (await call('GET', url)) as Answer,
     async stop() {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+      const late = setTimeout(() => child.kill('SIGKILL'), 120_000);
       await gone;
       clearTimeout(late);
       rmSync(dir, { recursive: true, force: true });

@@ -35,7 +35,7 @@ export class EventReader {
   }
 
   /** The first event that fits, now or later. */
-  async next(fits: (event: SentEvent) => boolean, limitMs = 60_000): Promise<SentEvent> {
+  async next(fits: (event: SentEvent) => boolean, limitMs = 180_000): Promise<SentEvent> {
     return this.#until(
       () => this.events.find(fits),
       limitMs,
@@ -43,7 +43,7 @@ export class EventReader {
     );
   }
 
-  async end(limitMs = 60_000): Promise<void> {
+  async end(limitMs = 180_000): Promise<void> {
     await this.#until(
       () => (this.ended ? true : undefined),
       limitMs,

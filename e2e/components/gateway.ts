@@ -104,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return { host, port: Number(port) };
     },
     query,
-    async eventually<Row>(sql: string, enough: (rows: Row[]) => boolean, limitMs = 90_000) {
+    async eventually<Row>(sql: string, enough: (rows: Row[]) => boolean, limitMs = 180_000) {
       const deadline = Date.now() + limitMs;
       for (;;) {
         // The store may be restarting: what it says last is what the caller gets to see.
@@ -119,7 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     output: () => output,
     async stop() {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 30_000);
+      const late = setTimeout(() => child.kill('SIGKILL'), 120_000);
       const code = await gone;
       clearTimeout(late);
       if (!options.dir) rmSync(dir, { recursive: true, force: true });

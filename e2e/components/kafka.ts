@@ -36,7 +36,7 @@ interface Node {
   process: ChildProcess | null;
 }
 
-const startMsMax = 90_000;
+const startMsMax = 240_000;
 const user = { name: 'sallyport', password: 'sallyport-kafka-secret' };
 
 /**

@@ -3,6 +3,7 @@
  * scram-sha-256 only, loopback only. The server refuses to run as root: then it runs as the system's unprivileged `nobody`.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import net from 'node:net';
@@ -29,14 +30,28 @@ export interface PostgresServer {
 
 const nobody = 65534;
 
-/** Port that is free now. Another program may take it before it is used; callers then fail with a clear message. */
+/**
+ * A port that is free now, and stays so until it is used: it lies below those of which the kernel gives one to every outgoing
+ * connection and to whoever asks for any, and below those of which `sallyport up` chooses. A server that is stopped for a while finds
+ * it free again, too.
+ */
 export async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
+  for (let attempt = 0; attempt < 1000; attempt++) {
+    const port = randomInt(10_000, 20_000);
+    if (given.has(port) || !(await canListen(port))) continue;
+    given.add(port);
+    return port;
+  }
+  throw new Error('no port is free between 10000 and 20000');
+}
+
+/** Not yet used, maybe: given once in this process. */
+const given = new Set<number>();
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const server = net.createServer().once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 
@@ -176,7 +191,7 @@ export async function startPostgres(
       psql('postgres', '-c', 'select 1');
       break;
     } catch (error) {
-      if (server.exitCode !== null || attempt > 300) throw new Error(`PostgreSQL did not start: ${log}`, { cause: error });
+      if (server.exitCode !== null || attempt > 1200) throw new Error(`PostgreSQL did not start: ${log}`, { cause: error });
       await new Promise(resolve => setTimeout(resolve, 100));
     }
   }

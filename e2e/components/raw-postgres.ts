@@ -150,7 +150,7 @@ export class RawClient {
   }
 
   /** The next frame; an error once the connection is closed and all frames are read, or after `limitMs`. */
-  async next(limitMs = 60_000): Promise<Frame> {
+  async next(limitMs = 180_000): Promise<Frame> {
     const deadline = Date.now() + limitMs;
     for (;;) {
       const frame = this.frames.shift();

@@ -43,7 +43,7 @@ export async function replica(name: string, dir: string, args: readonly string[]
         log = (log + chunk.toString()).slice(-100_000);
       });
       await new Promise<void>((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`${name} was not ready in 90 s:\n${log}`)), 90_000);
+        const late = setTimeout(() => reject(new Error(`${name} was not ready in 240 s:\n${log}`)), 240_000);
         createInterface({ input: started.stdout }).on('line', line => {
           if (!line.startsWith('{')) return;
           clearTimeout(late);

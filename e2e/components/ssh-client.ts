@@ -32,7 +32,7 @@ export function runProgram(program: string, args: readonly string[], options: Ru
   child.stdin.on('error', () => undefined); // it may end without reading all
   child.stdin.end(options.input ?? '');
   options.started?.(child);
-  const late = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 60_000);
+  const late = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 180_000);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', code => {

@@ -33,7 +33,7 @@ export class Terminal {
   }
 
   /** Waits until the output after `from` matches. @returns where the match ends, to go on from. */
-  async until(wanted: RegExp, from = 0, limitMs = 90_000): Promise<number> {
+  async until(wanted: RegExp, from = 0, limitMs = 180_000): Promise<number> {
     const deadline = Date.now() + limitMs;
     for (;;) {
       const match = wanted.exec(this.output.slice(from));
