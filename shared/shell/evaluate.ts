@@ -19,6 +19,7 @@ import { arithmetic, isNumeric } from './arithmetic.ts';
 import { type BuiltinHost, builtinCalled } from './builtins.ts';
 import { applyProgram, applyUnknown, constantOf } from './effects.ts';
 import type { NetworkUse, Privilege, ShellCommand } from './facts.ts';
+import { printedPaths } from './find.ts';
 import { constant, format, type Glob, intersects, literal, parseGlob, startsWith, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type PathUse, shownWords } from './host.ts';
 import { knownOutput } from './outputs.ts';
@@ -27,7 +28,7 @@ import { isRawDevice, isTemporary, placesOf, resolvePath, withDescendants } from
 import { isPortable } from './portable.ts';
 import { onlyTells, programCalled } from './programs.ts';
 import type { FunctionBody, Scope, Variable } from './scope.ts';
-import { printedPaths, specialCalled } from './special.ts';
+import { specialCalled } from './special.ts';
 import { type ParsedScript, parseShell, type WordPart } from './syntax.ts';
 import { crossed, expandParts, expandValue, expandWords, type Field, hereDocumentText, OPEN, type Runner } from './words.ts';
 import { environment, isDangerousVariable, wrapperCalled } from './wrappers.ts';

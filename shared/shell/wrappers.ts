@@ -9,7 +9,7 @@ import { type Context, Effects, type Host, type Special } from './host.ts';
 import { type Arguments, type OptionTable, readArguments } from './options.ts';
 import { isTemporary } from './paths.ts';
 import { destination } from './reach.ts';
-import { isRisky } from './special.ts';
+import { isRisky } from './remote-copies.ts';
 import { type Field, OPEN } from './words.ts';
 
 /** `flags; values; long flags; long options with a value; operands before the command; privileges`. */
