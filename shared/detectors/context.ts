@@ -8,18 +8,59 @@ import { is, LOWER, lower, UPPER } from './bytes.ts';
 import type { ContextWords } from './rule.ts';
 import type { Scan } from './span.ts';
 
-const CONTEXT_BEFORE = 48;
-const CONTEXT_AFTER = 16;
+/** Bytes before and behind a value in which a keyword counts for it. */
+export const CONTEXT_BEFORE = 48;
+export const CONTEXT_AFTER = 16;
 /** Keywords up to this length must be words of their own: `tin` is not in `testing`. */
 const WORD_LENGTH_MAX = 6;
 
 const encoder = new TextEncoder();
 
-/** Five bits of each of three bytes; letters of both cases fall together. */
+/** Byte → five bits: letters of both cases fall together, digits and most signs are 0. */
+export const letterCode: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if (byte >= 128) return 30;
+  if (isLetter(byte)) return byte & 31;
+  const sign = ' _-'.indexOf(String.fromCharCode(byte));
+  if (sign >= 0) return 27 + sign;
+  return ':.=#'.includes(String.fromCharCode(byte)) ? 31 : 0;
+});
+
 const HASHES = 1 << 15;
 
 function hash(a: number, b: number, c: number): number {
-  return ((a & 31) << 10) | ((b & 31) << 5) | (c & 31);
+  return ((letterCode[a] as number) << 10) | ((letterCode[b] as number) << 5) | (letterCode[c] as number);
+}
+
+/** Flags of a ContextFilter: what begins with the three bytes, or (the last) that they are the last three of a long word's first seven. */
+export const SHORT_WORD = 1;
+export const LONG_WORD = 2;
+export const LONG_TAIL = 4;
+
+/** What tells quickly that there is no keyword: both are indexed by the codes of three bytes. */
+export interface ContextFilter {
+  /** A mask over the code of the fourth byte; a keyword of three bytes goes with any. */
+  fourth: Int32Array;
+  flags: Uint8Array;
+}
+
+export const CONTEXT_FILTER_ENTRIES = HASHES;
+
+/** The filter of some sets' keywords. A short one has to begin a word. */
+export function contextFilter(sets: readonly ContextWords[]): ContextFilter {
+  const fourth = new Int32Array(HASHES);
+  const flags = new Uint8Array(HASHES);
+  const flag = (index: number, bit: number): void => {
+    flags[index] = (flags[index] as number) | bit;
+  };
+  for (const word of new Set(sets.flat().flatMap(written))) {
+    const bytes = encoder.encode(word);
+    const at = (k: number): number => bytes[k] as number;
+    const index = hash(at(0), at(1), at(2));
+    fourth[index] = bytes.length === 3 ? -1 : (fourth[index] as number) | (1 << (letterCode[at(3)] as number));
+    flag(index, bytes.length > WORD_LENGTH_MAX ? LONG_WORD : SHORT_WORD);
+    if (bytes.length > WORD_LENGTH_MAX) flag(hash(at(4), at(5), at(6)), LONG_TAIL);
+  }
+  return { fourth, flags };
 }
 
 interface Keyword {
@@ -87,9 +128,9 @@ class Look {
     this.#looks++;
     if (to - from < 3) return false;
     const { bytes } = scan;
-    let index = (((bytes[from] as number) & 31) << 5) | ((bytes[from + 1] as number) & 31);
+    let index = ((letterCode[bytes[from] as number] as number) << 5) | (letterCode[bytes[from + 1] as number] as number);
     for (let i = from + 2; i < to; i++) {
-      index = ((index << 5) | ((bytes[i] as number) & 31)) & (HASHES - 1);
+      index = ((index << 5) | (letterCode[bytes[i] as number] as number)) & (HASHES - 1);
       const list = filter[index] as number;
       if (list !== 0) this.#compare(scan, i - 2, to, keywords[list - 1] as Keyword[]);
     }

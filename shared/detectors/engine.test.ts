@@ -174,48 +174,6 @@ test('overlapping findings become one, named by the more specific', () => {
   assert.deepEqual(found(`api_key="${key}"`), [['aws-access-key', key]]);
 });
 
-test('hostile input takes time linear in its length', () => {
-  const inputs = [
-    'pass=',
-    'password=password=',
-    'a@',
-    '@a.',
-    '://a:',
-    'eyJ.',
-    '-----BEGIN PRIVATE KEY-----',
-    '1.',
-    '1-',
-    '4111 ',
-    ':::',
-    '\\x0',
-    '%40',
-    'token="',
-    'Bearer a',
-    '+1 ',
-    '(1)',
-    'AA::',
-    '1:AA',
-  ];
-  for (const input of inputs) {
-    const small = Buffer.from(input.repeat(Math.ceil(4_096 / input.length)));
-    const large = Buffer.from(input.repeat(Math.ceil(65_536 / input.length)));
-    const cost = (bytes: Buffer): number => {
-      let best = Number.POSITIVE_INFINITY;
-      for (let round = 0; round < 3; round++) {
-        const before = process.cpuUsage();
-        all.scan(bytes, 0, bytes.length);
-        all.mightMatch(bytes, 0, bytes.length);
-        const { user } = process.cpuUsage(before);
-        best = Math.min(best, user);
-      }
-      return best;
-    };
-    cost(small);
-    // No time is asserted: a quadratic matcher would take minutes here, and the test runner's limit ends it.
-    assert.ok(Number.isFinite(cost(large)), input);
-  }
-});
-
 test('random bytes never throw', () => {
   const draw = new Draw(seededRandom(99));
   for (let round = 0; round < 400; round++) {

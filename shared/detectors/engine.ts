@@ -15,7 +15,7 @@ import { buildForms, type FormTable } from './forms.ts';
 import type { KnownCredentials } from './known-credentials.ts';
 import { expandDetectors, isDetectorOrGroup } from './names.ts';
 import { BEFORE_WORD } from './number-automaton.ts';
-import { CHUNK_BYTES, createPass, NUMBER_REPORT, type Pass, REPORT_SHIFT } from './pass.ts';
+import { BEFORE_BYTES, BEHIND_BYTES, CHUNK_BYTES, createPass, IBAN_REPORT, NUMBER_REPORT, type Pass, REPORT_SHIFT } from './pass.ts';
 import { matchColon } from './personal/ip-address.ts';
 import {
   AT_BIT,
@@ -94,6 +94,16 @@ const encoder = new TextEncoder();
 /** Shorter windows are not worth a copy into the pass's memory. */
 const PASS_FROM = 160;
 
+function isBesideColon(bytes: Uint8Array, at: number): boolean {
+  return bytes[at - 1] === 58 || bytes[at + 1] === 58;
+}
+
+/** The next colon within the five bytes behind one; -1 without one, or when `at` is -1. */
+function followingColon(bytes: Uint8Array, at: number): number {
+  if (at >= 0) for (let i = at + 1; i <= at + 5; i++) if (bytes[i] === 58) return i;
+  return -1;
+}
+
 class CompiledDetectors implements DetectorSet {
   readonly names: readonly string[];
   readonly #prefilter: Prefilter;
@@ -158,9 +168,9 @@ class CompiledDetectors implements DetectorSet {
     if (wanted.has('ip-address')) classes |= COLON_BIT;
     this.#buildWirePrefilter = () => buildPrefilter(literals, classes, 'all');
     this.#forms = buildForms(forms, hooks);
-    this.#pass = createPass(this.#forms.numbers.step, this.#forms.numbers.eventsFrom);
+    this.#pass = createPass(this.#forms.numbers, this.#forms.context);
     this.#table = this.#pass.table;
-    this.#prefilter = buildPrefilter(literals, classes, 'prefixed', this.#table);
+    this.#prefilter = buildPrefilter(literals, classes, 'prefixed', this.#table, this.#pass.hashes);
     this.#seesAll = this.#known?.fingerprints !== undefined || this.#custom.some(detector => detector.keywords.length === 0);
   }
 
@@ -257,16 +267,18 @@ class CompiledDetectors implements DetectorSet {
     this.#colonsDone = start;
     let state = BEFORE_WORD;
     let entry = 0;
+    text.fill(0, BEFORE_BYTES - 2, BEFORE_BYTES);
     for (let base = start; base < end; base += CHUNK_BYTES) {
-      const isLast = end - base <= CHUNK_BYTES;
+      const from = Math.max(start, base - BEFORE_BYTES);
+      const to = Math.min(end, base + CHUNK_BYTES + BEHIND_BYTES);
+      text.set(bytes.subarray(from, to), BEFORE_BYTES - (base - from));
       let length = CHUNK_BYTES;
-      if (isLast) {
+      if (end - base <= CHUNK_BYTES) {
         length = end - base;
-        text.set(bytes.subarray(base, end));
-        text.fill(0, length, length + 8);
+        text.fill(0, BEFORE_BYTES + length, BEFORE_BYTES + length + 8);
         // The pair that ends the last word, and one for what the last pair begins.
         length = (length + 7) & ~3;
-      } else text.set(bytes.subarray(base, base + CHUNK_BYTES));
+      }
       const count = run(length, state, entry);
       state = after[0] as number;
       entry = after[1] as number;
@@ -275,6 +287,7 @@ class CompiledDetectors implements DetectorSet {
         const at = base + (report >>> REPORT_SHIFT);
         if ((report & KINDS) !== 0) this.#candidate(scan, at - 2, report & KINDS);
         if ((report & NUMBER_REPORT) !== 0 && at + 1 >= this.#digitsDone) this.#digitsDone = this.#forms.settle(scan, at, this.#digitsDone);
+        if ((report & IBAN_REPORT) !== 0) this.#digitsDone = this.#forms.settleIban(scan, at, this.#digitsDone);
       }
     }
   }
@@ -332,7 +345,11 @@ class CompiledDetectors implements DetectorSet {
       }
       if ((kinds & LITERAL_BITS) !== 0) prefilter.literals(scan, at, kinds);
       if ((kinds & AT_BIT) !== 0) matchEmail(scan, bytes[at] === 64 ? at : at + 1);
-      if ((kinds & COLON_BIT) !== 0 && at >= colonsDone) colonsDone = matchColon(scan, bytes[at] === 58 ? at : at + 1);
+      if ((kinds & COLON_BIT) !== 0 && at >= colonsDone) {
+        const colon = bytes[at] === 58 ? at : at + 1;
+        // A colon of an address is beside another, or two more follow soon.
+        if (isBesideColon(bytes, colon) || followingColon(bytes, followingColon(bytes, colon)) > 0) colonsDone = matchColon(scan, colon);
+      }
       if (scan.hit >= 0) return;
     }
   }

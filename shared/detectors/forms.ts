@@ -7,9 +7,16 @@
  * bounds the work. Values that a form cannot describe (IBAN, `+` numbers, IP addresses) have hooks.
  */
 import { ALNUM, ALPHA, CLASS, DIGIT, HEX_LOWER, HEX_UPPER, is, UPPER } from './bytes.ts';
-import { hasAnyContext, hasContext, registerContext } from './context.ts';
-import { buildNumberAutomaton, type FormSteps, type NumberAutomaton } from './number-automaton.ts';
-import type { FormRule, Phrase } from './rule.ts';
+import { type ContextFilter, contextFilter, hasAnyContext, hasContext, registerContext } from './context.ts';
+import {
+  buildNumberAutomaton,
+  type FormSteps,
+  type NumberAutomaton,
+  STRONG_EVENT,
+  WEAK_EVENT,
+  WEAK_LENGTH_MAX,
+} from './number-automaton.ts';
+import type { ContextWords, FormRule, Phrase } from './rule.ts';
 import type { Scan } from './span.ts';
 
 const SEPARATORS = ' -./';
@@ -118,6 +125,10 @@ export interface WordHook {
   words: 'digits' | 'letters-first';
   /** What number-automaton.ts has to report for it. */
   begins: 'iban' | 'ipv4' | 'phone';
+  /** What an IBAN begins with. */
+  countries?: readonly string[];
+  /** Keywords without which it takes nothing but what number-automaton.ts reports as strong. */
+  context?: ContextWords;
   run(scan: Scan, wordStart: number, wordEnd: number): boolean;
 }
 
@@ -132,8 +143,12 @@ export interface FormTable {
    * value with. Returns the position up to which digits need not be looked at again.
    */
   settle(scan: Scan, at: number, floor: number): number;
+  /** The same where an IBAN may have begun whose fourth byte is one of the two from `at` on. */
+  settleIban(scan: Scan, at: number, floor: number): number;
   /** The automaton that reports where to settle. */
   numbers: NumberAutomaton;
+  /** Filter of the keywords that its weak ends ask for (context.ts). */
+  context: ContextFilter;
 }
 
 /** The phrase under judgement; one object, reused. */
@@ -212,9 +227,17 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
   }
   const moves = Uint16Array.from(next);
   const { step, nodeOf } = buildSteps(moves, rulesOf.length);
+  const lengthOf = (node: number): number =>
+    (formOf[node] as string).replace(/[ad](\d+)/g, (_, length: string) => 'x'.repeat(Number(length))).length;
   const steps: FormSteps = {
     next: (state, kind, separator) => step[(state << INPUT_BITS) | (kind + separator * (kind >> 1))] as number,
-    ends: state => rulesOf[nodeOf[state] as number] !== undefined,
+    ends: state => {
+      const list = rulesOf[nodeOf[state] as number];
+      if (list === undefined) return 0;
+      return list.every(rule => rule.context !== undefined) && lengthOf(nodeOf[state] as number) <= WEAK_LENGTH_MAX
+        ? WEAK_EVENT
+        : STRONG_EVENT;
+    },
     root: ROOT_STATE,
     states: nodeOf.length,
   };
@@ -226,7 +249,7 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
   const phrase = new CurrentPhrase();
   const numbers = buildNumberAutomaton({
     forms: steps,
-    iban: hooks.some(hook => hook.begins === 'iban'),
+    iban: hooks.flatMap(hook => hook.countries ?? []),
     ipv4: hooks.some(hook => hook.begins === 'ipv4'),
     phone: hooks.some(hook => hook.begins === 'phone'),
   });
@@ -383,13 +406,26 @@ export function buildForms(rules: readonly FormRule[], hooks: readonly WordHook[
 
   return {
     run,
+    settleIban,
     numbers,
+    context: contextFilter([...rules, ...hooks].flatMap(rule => (rule.context === undefined ? [] : [rule.context]))),
     settle(scan, at, floor) {
       const inWord = is(scan.byte(at), ALNUM);
       const done = settleWord(scan, inWord ? at : at - 1, floor);
       return !inWord && is(scan.byte(at + 1), ALNUM) ? settleWord(scan, at + 1, done) : done;
     },
   };
+
+  /** Tries the hooks of words that begin with letters on the word around the byte before `at`. */
+  function settleIban(scan: Scan, at: number, floor: number): number {
+    const { bytes } = scan;
+    for (let start = Math.max(at - 3, floor); start <= at - 2; start++) {
+      if (!isOpening(bytes, start) || is(scan.byte(start - 1), ALNUM)) continue;
+      const end = wordLimit(scan, start);
+      for (let i = 0; i < letterHooks.length; i++) if ((letterHooks[i] as WordHook).run(scan, start, end)) return end;
+    }
+    return floor;
+  }
 
   /** Handles the word around `at` and the words before it that it may be one value with. */
   function settleWord(scan: Scan, at: number, floor: number): number {
@@ -449,6 +485,11 @@ function longKnown(scan: Scan, at: number): number {
 function isDigitAt(bytes: Uint8Array, at: number): boolean {
   const byte = bytes[at] as number;
   return byte >= 48 && byte <= 57;
+}
+
+/** Two letters and two digits. */
+function isOpening(bytes: Uint8Array, at: number): boolean {
+  return is(bytes[at] as number, ALPHA) && is(bytes[at + 1] as number, ALPHA) && isDigitAt(bytes, at + 2) && isDigitAt(bytes, at + 3);
 }
 
 /** Short words before a word may begin the phrase: `1 85 05 …`, `AB 12 34 56 C`, `X-1234567-L`. */

@@ -7,12 +7,12 @@
  * or four. Literals share a few bits; each is put where it makes least candidates in common text. No literal can be missed; what
  * the table lets through is compared byte by byte.
  */
-import { ascii, CLASS, HEX_LOWER, HEX_UPPER, lower } from './bytes.ts';
+import { ascii, lower } from './bytes.ts';
 import { numberClass } from './number-automaton.ts';
 import type { LiteralRule, Matcher } from './rule.ts';
 import type { Scan } from './span.ts';
 
-/** Kinds of candidates: digits in a row, `@`, colons between hexadecimal digits, and literals in groups by length. */
+/** Kinds of candidates: digits in a row, `@`, colons, and literals in groups by length. */
 export const DIGITS_BIT = 1;
 /** In place of digits in a row, where the numbers' automaton runs beside the table: a digit behind `+` or `(`. */
 export const PREFIX_BIT = 1;
@@ -22,15 +22,22 @@ export const COLON_BIT = 4;
 const QUAD_BITS: readonly number[] = [8, 16, 32, 64];
 const LATE_BITS: readonly number[] = [128, 256, 512];
 const EARLY_BITS: readonly number[] = [1024, 2048];
-const QUAD_MASK = 8 | 16 | 32 | 64;
-const LATE_MASK = 128 | 256 | 512;
-const EARLY_MASK = 1024 | 2048;
+export const QUAD_MASK = 8 | 16 | 32 | 64;
+export const LATE_MASK = 128 | 256 | 512;
+export const EARLY_MASK = 1024 | 2048;
 export const LITERAL_BITS = QUAD_MASK | LATE_MASK | EARLY_MASK;
 
 /** Layout of an entry of the table: kinds that the pair may begin, kinds that it may follow in, classes for the numbers' automaton. */
 export const KINDS = 0xfff;
 export const FOLLOW_SHIFT = 12;
 export const CLASSES_SHIFT = 25;
+
+/** Literals' sampled bytes by hash: that four bytes are a pair of pairs of one, or three bytes of each of the shorter kinds. */
+export const HASH_BITS = 14;
+export const HASH_FACTOR = 0x9e3779b1 | 0;
+export const HASH_QUAD = 1;
+export const HASH_LATE = 2;
+export const HASH_EARLY = 4;
 
 interface Entry {
   literal: Uint8Array;
@@ -46,6 +53,8 @@ export interface Prefilter {
    * may follow in; from CLASSES_SHIFT on the two bytes' classes for the numbers' automaton.
    */
   table: Int32Array;
+  /** Hash of sampled bytes → HASH_QUAD, HASH_LATE, HASH_EARLY. */
+  hashes: Uint8Array;
   /** Runs the matchers of every literal of which the pair at `at` is the sampled one; `kinds` are the candidate's bits. */
   literals(scan: Scan, at: number, kinds: number): void;
 }
@@ -126,16 +135,12 @@ const separatorBytes: ReadonlySet<number> = new Set(SEPARATORS);
 const isDigit = (byte: number): boolean => byte >= 48 && byte <= 57;
 const isPrefix = (byte: number): boolean => byte === 43 || byte === 40;
 
-/** Bytes of IPv6 addresses: 2 the colon, 1 a hexadecimal digit. */
-const inAddress: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte === 58 ? 2 : ((CLASS[byte] as number) & (HEX_LOWER | HEX_UPPER)) !== 0 ? 1 : 0,
-);
-
 /**
  * @param rules literals of three bytes or more.
  * @param kinds what else the table marks: DIGITS_BIT, AT_BIT, COLON_BIT.
  * @param digits whether that is digits in a row or, where the numbers' automaton runs as well, only those behind a `+` or `(`.
  * @param table where the table is put: 65,536 zeros.
+ * @param hashes where the hashes are put: as many zeros as HASH_BITS can name.
  * @throws {RangeError} for a literal shorter than three bytes: the stride could step over it.
  */
 export function buildPrefilter(
@@ -143,7 +148,11 @@ export function buildPrefilter(
   kinds: number,
   digits: 'all' | 'prefixed',
   table: Int32Array = new Int32Array(65_536),
+  hashes: Uint8Array = new Uint8Array(1 << HASH_BITS),
 ): Prefilter {
+  const flag = (hash: number, bit: number): void => {
+    hashes[hash] = (hashes[hash] as number) | bit;
+  };
   const mark = (a: number, b: number, bits: number): void => {
     const index = a | (b << 8);
     table[index] = (table[index] as number) | bits;
@@ -164,11 +173,9 @@ export function buildPrefilter(
     const at = (k: number): readonly number[] => cases(bytes[k] as number, fold);
     const quad = (offset: number): void => {
       const entry = { literal: bytes, fold, offset, match };
-      put(
-        quads,
-        quadHash(bytes[offset] as number, bytes[offset + 1] as number, bytes[offset + 2] as number, bytes[offset + 3] as number),
-        entry,
-      );
+      const hash = quadHash(bytes[offset] as number, bytes[offset + 1] as number, bytes[offset + 2] as number, bytes[offset + 3] as number);
+      put(quads, hash, entry);
+      flag(hash, HASH_QUAD);
       samples.push({ bits: QUAD_BITS, first: pairs(at(offset), at(offset + 1)), second: pairs(at(offset + 2), at(offset + 3)) });
     };
     if (bytes.length >= 5) {
@@ -177,6 +184,9 @@ export function buildPrefilter(
       quad(window + 1);
       continue;
     }
+    const short = tripleHash(bytes[0] as number, bytes[1] as number, bytes[2] as number);
+    flag(short, HASH_LATE);
+    flag(short, HASH_EARLY);
     if (bytes.length === 4) quad(0);
     else {
       for (const pair of pairs(at(0), at(1))) put(early, pair, { literal: bytes, fold, offset: 0, match });
@@ -196,6 +206,7 @@ export function buildPrefilter(
     }
     followsAny(AT_BIT);
   }
+  if (kinds & COLON_BIT) followsAny(COLON_BIT);
   for (const a of EVERY_BYTE) {
     for (const b of EVERY_BYTE) {
       const index = a | (b << 8);
@@ -209,17 +220,15 @@ export function buildPrefilter(
         begins(a, b, DIGITS_BIT);
         follows(a, b, DIGITS_BIT);
       }
-      if (kinds & COLON_BIT && (inAddress[a] as number) > 0 && (inAddress[b] as number) > 0) {
-        if (a === 58 || b === 58) begins(a, b, COLON_BIT);
-        follows(a, b, COLON_BIT);
-      }
+      if (kinds & COLON_BIT && (a === 58 || b === 58)) begins(a, b, COLON_BIT);
     }
   }
-  const [quadOf, quadLists] = indexed(quads, QUAD_HASHES);
+  const [quadOf, quadLists] = indexed(quads, 1 << HASH_BITS);
   const [lateOf, lateLists] = indexed(late, 65536);
   const [earlyOf, earlyLists] = indexed(early, 65536);
   return {
     table,
+    hashes,
     literals(scan, at, kinds) {
       const { bytes } = scan;
       const a = bytes[at] as number;
@@ -321,11 +330,13 @@ function compareAll(scan: Scan, at: number, entries: readonly Entry[]): void {
   }
 }
 
-const QUAD_HASHES = 1 << 14;
-
 /** Letters of both cases fall together. */
 function quadHash(a: number, b: number, c: number, d: number): number {
-  return Math.imul((a << 24) | (b << 16) | (c << 8) | d | 0x20202020, 0x9e3779b1) >>> 18;
+  return Math.imul(a | (b << 8) | (c << 16) | (d << 24) | 0x20202020, HASH_FACTOR) >>> (32 - HASH_BITS);
+}
+
+function tripleHash(a: number, b: number, c: number): number {
+  return Math.imul(a | (b << 8) | (c << 16) | 0x202020, HASH_FACTOR) >>> (32 - HASH_BITS);
 }
 
 function put(buckets: Map<number, Entry[]>, index: number, entry: Entry): void {

@@ -17,7 +17,7 @@ const LENGTHS: ReadonlyMap<string, number> = new Map(
 );
 
 /** Looks at a word that begins with two letters and two digits; groups may be separated by single spaces or hyphens. */
-export const ibanWord: WordHook = { words: 'letters-first', begins: 'iban', run: matchIban };
+export const ibanWord: WordHook = { words: 'letters-first', begins: 'iban', countries: [...LENGTHS.keys()], run: matchIban };
 
 function matchIban(scan: Scan, start: number): boolean {
   const { bytes } = scan;

@@ -65,10 +65,9 @@ export const paymentCard: readonly FormRule[] = [
   {
     detector: 'payment-card',
     forms: [
-      ...[13, 14, 15, 16, 17, 18, 19].map(length => `d${length}`),
+      ...[14, 15, 16].map(length => `d${length}`),
       'd4 d4 d4 d4',
       'd4-d4-d4-d4',
-      'd4.d4.d4.d4',
       'd4/d4/d4/d4',
       'd4 d6 d5',
       'd4-d6-d5',
@@ -77,6 +76,20 @@ export const paymentCard: readonly FormRule[] = [
       'd4 d4 d4 d2',
       'd4 d4 d4 d3',
       'd4-d4-d4-d3',
+    ],
+    check: phrase => {
+      const issued = isIssued(phrase.digits);
+      if (issued === 'no' || !isCard(phrase.digits)) return false;
+      return issued === 'yes' || hasContext(phrase.scan, phrase.start, phrase.end, CONTEXT);
+    },
+    priority: PRIORITY.checked,
+  },
+  {
+    // Rare lengths, and forms that other numbers have as well.
+    detector: 'payment-card',
+    forms: [
+      ...[13, 17, 18, 19].map(length => `d${length}`),
+      'd4.d4.d4.d4',
       'd4 d4 d4 d1',
       'd4 d3 d3 d3',
       'd4 d4 d4 d4 d3',
@@ -84,12 +97,8 @@ export const paymentCard: readonly FormRule[] = [
       'd6 d13',
       'd8 d8',
     ],
-    check: phrase => {
-      const issued = isIssued(phrase.digits);
-      if (issued === 'no' || !isCard(phrase.digits)) return false;
-      if (issued === 'yes' && phrase.form !== 'd8 d8' && phrase.form !== 'd4.d4.d4.d4') return true;
-      return hasContext(phrase.scan, phrase.start, phrase.end, CONTEXT);
-    },
+    context: CONTEXT,
+    check: phrase => isIssued(phrase.digits) !== 'no' && isCard(phrase.digits),
     priority: PRIORITY.checked,
   },
 ];

@@ -200,7 +200,7 @@ function isNorthAmerican(scan: Scan, start: number, end: number, last: number): 
 
 const DATE = /^(?:4[-/.]2[-/.]2|2[-/.]2[-/.]4|8$|4-2$)/;
 
-export const phoneWord: WordHook = { words: 'digits', begins: 'phone', run: matchPhone };
+export const phoneWord: WordHook = { words: 'digits', begins: 'phone', context: CONTEXT, run: matchPhone };
 
 function matchPhone(scan: Scan, start: number, end: number): boolean {
   const { bytes } = scan;
