@@ -17,13 +17,21 @@ export interface WorkerData {
   stateDir: string;
 }
 
+export interface LeasedCredential {
+  username: string;
+  /** Empty where there is none. */
+  password: string;
+  privateKey?: string;
+  authorityKey?: string;
+  dynamic?: { grants: string[] };
+  /** In place of the password: tokens are made with these keys, or with the agent's own. */
+  awsRdsIam?: { region: string; keys?: { accessKeyId: string; secretAccessKey: string } };
+}
+
 /** A lease with its secrets opened. */
 export interface OpenedLease {
   bundle: LeaseBundle;
-  credentials: Record<
-    string,
-    { username: string; password: string; privateKey?: string; authorityKey?: string; dynamic?: { grants: string[] } }
-  >;
+  credentials: Record<string, LeasedCredential>;
   maskKeys: Record<string, Uint8Array>; // 32 bytes each
   /** resource → PEM chain and key that clients see; `*` is the agent's own from the control plane's CA. */
   serving: Record<string, { certificate: string; key: string }>;

@@ -94,10 +94,11 @@ export async function checkManifests(files: readonly ManifestFile[]): Promise<Pa
 export function checkSecrets(manifests: readonly Manifest[], env: Readonly<Record<string, string | undefined>>): void {
   for (const manifest of manifests) {
     if (manifest.kind !== 'Credential') continue;
-    const { password, privateKey } = (manifest as Manifest<'Credential'>).spec;
+    const { password, privateKey, awsRdsIam } = (manifest as Manifest<'Credential'>).spec;
     for (const [what, source] of [
       ['password', password],
       ['private key', privateKey],
+      ['secret access key', awsRdsIam?.keys?.secretAccessKey],
     ] as const) {
       if (source === undefined || !('env' in source) || env[source.env]) continue;
       throw new GatewayError(

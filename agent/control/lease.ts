@@ -7,7 +7,7 @@ import { open } from '@sallyport/shared/crypto/seal.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { LeaseBundle } from '@sallyport/shared/policy/bundle.ts';
 import { replacePrivateFile } from '../files.ts';
-import type { OpenedLease } from '../worker-messages.ts';
+import type { LeasedCredential, OpenedLease } from '../worker-messages.ts';
 import { type EnrolmentState, trustedLeaseKeys } from './enrolment.ts';
 import type { AgentKeys } from './keys.ts';
 
@@ -151,7 +151,7 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     // Not repeated in an error: it is the secret.
   }
   bytes.fill(0);
-  const { username, password, privateKey, authorityKey, dynamic } = (value ?? {}) as Record<string, unknown>;
+  const { username, password, privateKey, authorityKey, dynamic, awsRdsIam } = (value ?? {}) as Record<string, unknown>;
   if (typeof username !== 'string' || typeof password !== 'string') {
     throw new GatewayError('CREDENTIAL_MALFORMED', 'unavailable', `the credential ${name} in the lease cannot be read`);
   }
@@ -161,5 +161,6 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     ...(typeof privateKey === 'string' ? { privateKey } : {}),
     ...(typeof authorityKey === 'string' ? { authorityKey } : {}),
     ...(dynamic === undefined ? {} : { dynamic: { grants: (dynamic as { grants: string[] }).grants } }),
+    ...(awsRdsIam === undefined ? {} : { awsRdsIam: awsRdsIam as NonNullable<LeasedCredential['awsRdsIam']> }),
   };
 }

@@ -10,7 +10,9 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { ResourceSpec } from '@sallyport/shared/policy/model.ts';
 import { readInt32 } from '@sallyport/shared/wire/bytes.ts';
+import { rdsToken } from '../aws/rds-token.ts';
 import { splitHostPort } from '../session/listener.ts';
+import type { LeasedCredential } from '../worker-messages.ts';
 import {
   Backend,
   decodeAuthentication,
@@ -31,11 +33,13 @@ import { UpstreamSocket } from './upstream-socket.ts';
 
 const CONNECT_MS = 10_000;
 const HANDSHAKE_FRAME_MAX = 64 * 1024;
+const IAM_REFUSED =
+  ': it takes no token of IAM as the credential makes it. The user needs rds_iam, the AWS identity rds-db:connect on it, `region` and the address must be those of the database, and the agent\u2019s clock right';
 
 export interface UpstreamTarget {
   address: string;
   tls: ResourceSpec['upstream']['tls'];
-  credential: { readonly username: string; readonly password: string };
+  credential: Readonly<Pick<LeasedCredential, 'username' | 'password' | 'awsRdsIam'>>;
 }
 
 export interface Upstream {
@@ -54,8 +58,8 @@ function unavailable(code: string, message: string, cause?: unknown): GatewayErr
 /** A failed login as the database reported it. */
 export class UpstreamRefused extends GatewayError {
   readonly sqlState: string;
-  constructor(sqlState: string) {
-    super('PG_UPSTREAM_REFUSED', 'unavailable', `the database refused the gateway\u2019s own session (SQLSTATE ${sqlState})`);
+  constructor(sqlState: string, hint = '') {
+    super('PG_UPSTREAM_REFUSED', 'unavailable', `the database refused the gateway\u2019s own session (SQLSTATE ${sqlState})${hint}`);
     this.sqlState = sqlState;
   }
 }
@@ -230,7 +234,7 @@ async function logIn(
   startup: Iterable<readonly [string, string]>,
   binding: Buffer | null,
 ): Promise<Upstream> {
-  const { username, password } = target.credential;
+  const { username, password, awsRdsIam } = target.credential;
   const reader = new HandshakeReader(socket);
   socket.write(encodeStartup(PROTOCOL_3_0, [['user', username], ...startup]));
   const parameters = new Map<string, string>();
@@ -240,7 +244,10 @@ async function logIn(
   let authenticated = false;
   for (;;) {
     const { type, buffer, start, end } = await reader.frame();
-    if (type === Backend.ErrorResponse) throw new UpstreamRefused(errorField(decodeErrorFields(buffer, start, end), 'C'));
+    if (type === Backend.ErrorResponse) {
+      const sqlState = errorField(decodeErrorFields(buffer, start, end), 'C');
+      throw new UpstreamRefused(sqlState, awsRdsIam !== undefined && sqlState.startsWith('28') ? IAM_REFUSED : '');
+    }
     if (type === Backend.NoticeResponse) {
       if (notices.length < 16) notices.push(Buffer.from(buffer.subarray(0, end)));
       continue;
@@ -249,6 +256,11 @@ async function logIn(
       if (type !== Backend.Authentication)
         throw unavailable('PG_UPSTREAM_PROTOCOL', 'the database sent an unexpected message instead of an authentication request');
       const request = decodeAuthentication(buffer, start, end);
+      if (awsRdsIam !== undefined && request.kind !== 'ok' && request.kind !== 'cleartext')
+        throw unavailable(
+          'PG_UPSTREAM_IAM_OFF',
+          'the database asks for a password and no token of IAM: enable IAM authentication for it, and GRANT rds_iam to the user of the credential',
+        );
       switch (request.kind) {
         case 'ok':
           // A server that skips the last step of SCRAM has not proved that it knows the password.
@@ -261,7 +273,7 @@ async function logIn(
               'PG_UPSTREAM_CLEARTEXT',
               'the database asks for a cleartext password without TLS; the credential is not sent',
             );
-          socket.write(encodePassword(password));
+          socket.write(encodePassword(awsRdsIam === undefined ? password : await rdsToken(target.address, username, awsRdsIam)));
           break;
         case 'md5':
           socket.write(encodePassword(md5Password(username, password, request.salt)));

@@ -167,11 +167,11 @@ export class LeaseState {
   }
 }
 
-/** Passwords and private keys; a key also as terminals print it. */
+/** Passwords, keys of AWS and private keys; a key also as terminals print it. */
 function heldValues({ credentials }: OpenedLease): string[] {
-  const values = Object.values(credentials).flatMap(({ password, privateKey }) => {
+  const values = Object.values(credentials).flatMap(({ password, privateKey, awsRdsIam }) => {
     const key = privateKey?.trim() ?? '';
-    return [password, key, key.replaceAll(/\r?\n/g, '\r\n')];
+    return [password, awsRdsIam?.keys?.secretAccessKey ?? '', key, key.replaceAll(/\r?\n/g, '\r\n')];
   });
   return [...new Set(values.filter(value => value !== ''))];
 }

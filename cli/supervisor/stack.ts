@@ -92,7 +92,7 @@ export function stackPlans(options: StackOptions): Record<'controlPlane' | 'agen
             ...(options.agentWorkers === undefined ? [] : ['--workers', String(options.agentWorkers)]),
             ...(options.agentRelay ? [] : options.kafkaArguments),
           ],
-          { ...plainEnvironment(options.env, options.agentRelay ? {} : kafkaPassword(options.env)), ...LEAN },
+          { ...plainEnvironment(options.env, options.agentRelay ? {} : kafkaPassword(options.env)), ...ownAwsRole(options.env), ...LEAN },
           // What it makes is either short-lived or small: more room for new objects is memory without speed.
           ['--max-semi-space-size=2'],
         );
@@ -176,6 +176,19 @@ const PLAIN = /^(PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LC_\w+|NODE_\w+|SSL_CERT_
 function kafkaPassword(env: StackOptions['env']): Record<string, string> {
   const password = env['SALLYPORT_KAFKA_PASSWORD'];
   return password === undefined ? {} : { SALLYPORT_KAFKA_PASSWORD: password };
+}
+
+/** By which the agent has keys of AWS of its own (agent/aws/own-keys.ts): a Credential may say `awsRdsIam` without any. */
+const AWS_ROLE = [
+  ...['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'],
+  ...['AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ROLE_ARN', 'AWS_ROLE_SESSION_NAME', 'AWS_ENDPOINT_URL_STS'],
+  ...['AWS_CONTAINER_CREDENTIALS_FULL_URI', 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'],
+  ...['AWS_CONTAINER_AUTHORIZATION_TOKEN', 'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'],
+  ...['AWS_EC2_METADATA_DISABLED', 'AWS_EC2_METADATA_SERVICE_ENDPOINT'],
+];
+
+function ownAwsRole(env: StackOptions['env']): Record<string, string> {
+  return Object.fromEntries(AWS_ROLE.flatMap(name => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
 
 function plainEnvironment(env: StackOptions['env'], more: Record<string, string>): Launch['env'] {

@@ -4,8 +4,9 @@
  *
  * @see https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html
  */
+
+import { signedHeaders } from '@sallyport/shared/crypto/aws-signature.ts';
 import { awsKeys } from './aws-secrets-manager.ts';
-import { signedHeaders } from './aws-signature.ts';
 import { fetchJson, member, secretMissing } from './fetch-secret.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

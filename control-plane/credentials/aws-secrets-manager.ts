@@ -8,9 +8,9 @@
  * @see https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
  */
 import { readFile } from 'node:fs/promises';
+import { type AwsKeys, signedHeaders } from '@sallyport/shared/crypto/aws-signature.ts';
 import { errorText } from '@sallyport/shared/errors.ts';
 import type { AwsSecretSource } from '@sallyport/shared/policy/model.ts';
-import { type AwsKeys, signedHeaders } from './aws-signature.ts';
 import { fetchJson, member, secretMissing } from './fetch-secret.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;

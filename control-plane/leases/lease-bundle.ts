@@ -7,7 +7,7 @@ import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/sh
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
 import type { LeaseBundle, Named } from '@sallyport/shared/policy/bundle.ts';
 import type { OwnContent, SharedContent } from '@sallyport/shared/policy/lease-parts.ts';
-import type { Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
+import type { AwsRdsIam, Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
 import { splitAddress } from '@sallyport/shared/policy/values.ts';
 import type { AgentState } from '../aggregates/agent.ts';
@@ -15,6 +15,7 @@ import type { ContentKeyState } from '../aggregates/content-key.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { type SigningKeyState, signingKeyAggregate } from '../aggregates/signing-key.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
+import { awsSecretKeyPath } from '../manifests/secrets-of.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { SigningKeys } from '../pki/signing-keys.ts';
 import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
@@ -144,9 +145,12 @@ export class LeaseBuilder {
       const credential = state.manifest('Credential', manifest.spec.credential) as Stored<'Credential'> | undefined;
       if (credential !== undefined) {
         const { password, privateKey } = credential.secrets;
-        const { username, certificate, dynamic } = credential.manifest.spec;
+        const { username, certificate, dynamic, awsRdsIam } = credential.manifest.spec;
+        const awsSecretKey = credential.secrets[awsSecretKeyPath];
+        const iam =
+          awsRdsIam === undefined ? '' : `${awsRdsIam.region} ${awsRdsIam.keys?.accessKeyId ?? ''} ${awsSecretKey?.fingerprint ?? ''}`;
         const credentialName = credential.manifest.name;
-        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}\0${JSON.stringify(dynamic?.grants)}`;
+        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}\0${JSON.stringify(dynamic?.grants)}${iam === '' ? '' : `\0${iam}`}`;
         const open = (path: string, sealed: string) => this.#open('Credential', credentialName, path, sealed).toString('utf8');
         credentials[credentialName] = sealedOnce(`credential:${credentialName}`, of, () =>
           Buffer.from(
@@ -156,6 +160,9 @@ export class LeaseBuilder {
               ...(privateKey === undefined ? {} : { privateKey: open('privateKey', privateKey.sealed) }),
               ...(certificate === true ? { authorityKey: credentialAuthority(this.#keys, credentialName).pem } : {}),
               ...(dynamic === undefined ? {} : { dynamic }),
+              ...(awsRdsIam === undefined
+                ? {}
+                : { awsRdsIam: leasedIam(awsRdsIam, awsSecretKey && open(awsSecretKeyPath, awsSecretKey.sealed)) }),
             }),
           ),
         );
@@ -251,4 +258,8 @@ function hostNames(resource: Manifest<'Resource'>, hostnames: readonly string[])
 /** Where the key came from is nothing to the agent, which has it sealed. */
 function withoutServingKey(spec: SpecOf['Resource']): SpecOf['Resource'] {
   return spec.tls === undefined ? spec : { ...spec, tls: { certificate: spec.tls.certificate, key: { value: '' } } };
+}
+
+function leasedIam({ region, keys }: AwsRdsIam, secretAccessKey: string | undefined) {
+  return { region, ...(keys === undefined ? {} : { keys: { accessKeyId: keys.accessKeyId, secretAccessKey: secretAccessKey ?? '' } }) };
 }

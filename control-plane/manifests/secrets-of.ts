@@ -4,12 +4,17 @@ import type { Manifest, SecretSource } from '@sallyport/shared/policy/model.ts';
 /** Stands in an applied manifest where a secret's value was given in the manifest itself. */
 export const sealedPlaceholder = '(sealed)';
 
+/** Of a Credential. */
+export const awsSecretKeyPath = 'awsRdsIam.keys.secretAccessKey';
+
 /** The manifest's secrets by their path in the spec. */
 export function secretsOf(manifest: Manifest): { path: string; source: SecretSource }[] {
   if (isKind(manifest, 'Credential')) {
-    const { password, privateKey } = manifest.spec;
+    const { password, privateKey, awsRdsIam } = manifest.spec;
+    const secretAccessKey = awsRdsIam?.keys?.secretAccessKey;
     return [
       ...(password === undefined ? [] : [{ path: 'password', source: password }]),
+      ...(secretAccessKey === undefined ? [] : [{ path: awsSecretKeyPath, source: secretAccessKey }]),
       ...(privateKey === undefined ? [] : [{ path: 'privateKey', source: privateKey }]),
     ];
   }
@@ -42,6 +47,8 @@ export function withoutSecrets(manifest: Manifest): Manifest {
   if (isKind(copy, 'Credential')) {
     if (copy.spec.password !== undefined) copy.spec.password = shown(copy.spec.password);
     if (copy.spec.privateKey !== undefined) copy.spec.privateKey = shown(copy.spec.privateKey);
+    const keys = copy.spec.awsRdsIam?.keys;
+    if (keys !== undefined) keys.secretAccessKey = shown(keys.secretAccessKey);
   }
   if (isKind(copy, 'Resource') && copy.spec.tls !== undefined) copy.spec.tls.key = shown(copy.spec.tls.key);
   if (isKind(copy, 'IdentityProvider')) {

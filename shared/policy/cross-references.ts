@@ -67,16 +67,28 @@ function checkPasswords(located: readonly Located[], all: readonly Manifest[], p
     if (!isA(resource, 'Resource')) continue;
     const credential = all.find(each => each.kind === 'Credential' && each.name === resource.spec.credential);
     if (credential === undefined || !isA(credential, 'Credential')) continue;
-    const { protocol } = resource.spec;
-    const wrong =
-      protocol === 'postgres'
-        ? credential.spec.password === undefined && `has no \`password\`, which Resource ${shown(resource.name)} (postgres) needs`
-        : credential.spec.dynamic !== undefined && `is \`dynamic\`, which Resource ${shown(resource.name)} (${protocol}) cannot be`;
-    if (wrong === false) continue;
+    const wrong = unfit(resource, credential);
+    if (wrong === null) continue;
     const at = position(resource, 'spec', 'credential') ?? position(credential, 'spec');
     // Where both are in force already, this change has nothing to do with it.
     if (at !== null) problems.push({ ...at, message: `Credential ${shown(credential.name)} ${wrong}` });
   }
+}
+
+/** Why the resource cannot be logged in to with the credential, to follow its name; null when it can. */
+function unfit({ name, spec: { protocol, upstream } }: Manifest<'Resource'>, { spec }: Manifest<'Credential'>): string | null {
+  const resource = `Resource ${shown(name)} (${protocol})`;
+  if (protocol === 'postgres') {
+    if (spec.awsRdsIam !== undefined) {
+      return upstream.tls.mode === 'verify-full'
+        ? null
+        : `is for tokens of IAM (\`awsRdsIam\`), which go over the wire as they are: ${resource} needs \`tls.mode: verify-full\``;
+    }
+    return spec.password === undefined ? `has no \`password\`, which ${resource} needs` : null;
+  }
+  for (const field of ['dynamic', 'awsRdsIam'] as const)
+    if (spec[field] !== undefined) return `is \`${field}\`, which ${resource} cannot be`;
+  return null;
 }
 
 function isA<K extends Kind>(manifest: Manifest, kind: K): manifest is Manifest<K> {

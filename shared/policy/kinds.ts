@@ -48,6 +48,7 @@ import { DEFAULT_AUDIT, DURABILITIES, MASK_KINDS, PREDICATE_ACTIONS, RESPONSE_CA
 import {
   address,
   approval,
+  awsRegion,
   certificate,
   condition,
   destination,
@@ -160,6 +161,19 @@ const credential: Type<CredentialSpec> = mapped(
   object({
     username: required(line(256), 'The user name at the resource.'),
     password: optional(secret(), 'Where its password comes from.'),
+    awsRdsIam: optional(
+      object({
+        region: required(awsRegion(), 'The region of the database.'),
+        keys: optional(
+          object({
+            accessKeyId: required(line(128), 'The id of the access key of an IAM user.'),
+            secretAccessKey: required(secret(), 'Its secret.'),
+          }),
+          'Keys of an IAM user to make tokens with; absent: those of the agent’s own role (environment, container, web identity, EC2 instance).',
+        ),
+      }),
+      'postgres on AWS RDS or Aurora: the agent makes a token of IAM for each login, in place of a password. Needs `tls.mode: verify-full`.',
+    ),
     privateKey: optional(secret(), 'ssh: a private key without a passphrase, PEM or OpenSSH’s own format.'),
     certificate: optional(flag(), 'ssh: the agent issues itself a certificate for each session; `sallyport ssh authority` prints whose.'),
     dynamic: optional(
@@ -167,10 +181,16 @@ const credential: Type<CredentialSpec> = mapped(
       'postgres: each session gets a role of its own, dropped when it ends; `username` needs CREATEROLE and may grant these.',
     ),
   }),
-  (spec, node, reading) =>
-    spec.password === undefined && spec.privateKey === undefined && spec.certificate !== true
-      ? reading.problem(node, 'the credential has no `password` (for ssh: `password`, `privateKey` or `certificate: true`)')
-      : spec,
+  (spec, node, reading) => {
+    if (spec.password !== undefined && spec.awsRdsIam !== undefined)
+      return reading.problem(node, 'the credential has both `password` and `awsRdsIam`, which is in place of one');
+    return spec.password === undefined && spec.awsRdsIam === undefined && spec.privateKey === undefined && spec.certificate !== true
+      ? reading.problem(
+          node,
+          'the credential has no `password` (for RDS: `password` or `awsRdsIam`; for ssh: `password`, `privateKey` or `certificate: true`)',
+        )
+      : spec;
+  },
 );
 
 /** Names of claims are the issuer's to choose; only what no name can be is refused. */

@@ -87,9 +87,19 @@ const wrong: [string, string, string[]][] = [
     ['3:24: unknown field `passwrd`; did you mean `password`?'],
   ],
   [
+    'unknown field of IAM, nearest name',
+    'kind: Credential\nmetadata: { name: app }\nspec: { username: app, awsRdsIam: { regoin: eu-central-1 } }\n',
+    ['3:35: `awsRdsIam` has no `region`', '3:37: unknown field `regoin`; did you mean `region`?'],
+  ],
+  [
+    'a password beside IAM',
+    'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, awsRdsIam: { region: eu-central-1 } }\n',
+    ['3:7: the credential has both `password` and `awsRdsIam`, which is in place of one'],
+  ],
+  [
     'unknown field, nothing near',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, zzz: 1 }\n',
-    ['3:46: unknown field `zzz`; known here: `username`, `password`, `privateKey`, `certificate`, `dynamic`'],
+    ['3:46: unknown field `zzz`; known here: `username`, `password`, `awsRdsIam`, `privateKey`, `certificate`, `dynamic`'],
   ],
   [
     'unknown top-level field',
@@ -470,6 +480,17 @@ test('a postgres resource needs a credential with a password, whichever of the t
   );
 });
 
+test('tokens of IAM are for postgres, over a connection that knows who answers', () => {
+  const iam = 'kind: Credential\nmetadata: { name: c }\nspec: { username: u, awsRdsIam: { region: eu-central-1 } }\n';
+  const on = (protocol: string, mode: string) =>
+    problemsOf(
+      `kind: Resource\nmetadata: { name: crm }\nspec: { protocol: ${protocol}, upstream: { address: "127.0.0.1:5432", tls: { mode: ${mode} } }, credential: c }\n---\n${iam}`,
+    ).join();
+  assert.equal(on('postgres', 'verify-full'), '');
+  for (const mode of ['disable', 'require']) assert.match(on('postgres', mode), /`c` is for tokens of IAM .*`tls\.mode: verify-full`/);
+  assert.match(on('ssh', 'verify-full'), /`c` is `awsRdsIam`, which Resource `crm` \(ssh\) cannot be/);
+});
+
 test('an http issuer on loopback is fine', () => {
   for (const host of ['127.0.0.1:8080', 'localhost', '[::1]:9000']) {
     assert.deepEqual(problemsOf(provider(`issuer: "http://${host}/realm", audiences: [a]`)), []);
@@ -527,7 +548,7 @@ test('aliases are followed, with the positions of what they stand for', () => {
 test('the table of fields comes from the same schema', () => {
   const names = (fields: readonly FieldDescription[] | undefined): string[] => (fields ?? []).map(field => field.name);
   const spec = (kind: Parameters<typeof manifestFields>[0]) => manifestFields(kind).find(field => field.name === 'spec')?.value.fields;
-  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'privateKey', 'certificate', 'dynamic']);
+  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'awsRdsIam', 'privateKey', 'certificate', 'dynamic']);
   const [, password] = spec('Credential') ?? [];
   assert.deepEqual(names(password?.value.fields), ['env', 'file', 'value', 'vault', 'awsSecret']);
   const rules = spec('Guard')?.find(field => field.name === 'rules')?.value.items?.fields;

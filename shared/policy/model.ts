@@ -85,10 +85,19 @@ export interface AwsSecretSource {
   region?: string; // absent: the control plane's
 }
 
+/** What the agent makes tokens for RDS's IAM authentication with. */
+export interface AwsRdsIam {
+  region: string;
+  /** Absent: those of the agent's own machine, container or workload. */
+  keys?: { accessKeyId: string; secretAccessKey: SecretSource };
+}
+
 /** How the agent logs in: by password, and for ssh by private key or by certificates that it issues for each session. */
 export interface CredentialSpec {
   username: string;
   password?: SecretSource;
+  /** postgres on RDS or Aurora: a token of IAM for each login, in place of a password. */
+  awsRdsIam?: AwsRdsIam;
   /** PEM or OpenSSH's own format, without a passphrase. */
   privateKey?: SecretSource;
   /** Certificates of five minutes by an authority of this credential's own. */

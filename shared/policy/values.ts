@@ -180,6 +180,10 @@ function vaultPath(): Type<string> {
   );
 }
 
+export function awsRegion(): Type<string> {
+  return text(value => (/^[a-z0-9-]{1,32}$/.test(value) ? null : 'is no region'));
+}
+
 export function secret(): Type<SecretSource> {
   const forms = object({
     env: optional(
@@ -204,10 +208,7 @@ export function secret(): Type<SecretSource> {
       object({
         secretId: required(line(2048), 'Its name or ARN.'),
         field: optional(line(256), 'Which field, where the secret is JSON; absent: the whole text.'),
-        region: optional(
-          text(value => (/^[a-z0-9-]{1,32}$/.test(value) ? null : 'is no region')),
-          'Where it is; absent: the control plane’s own region.',
-        ),
+        region: optional(awsRegion(), 'Where it is; absent: the control plane’s own region.'),
       }),
       'A secret of AWS Secrets Manager, which the control plane asks with its own keys.',
     ),
