@@ -48,7 +48,7 @@ export interface VerifyOptions {
   now?: () => number;
   /** A token names a key that is not cached: somebody should fetch, and call `useKeys` in any case. */
   onKeysMissing?: (issuer: string) => void;
-  /** How long a token waits for keys that are missing; default 2 s. */
+  /** How long a token waits for keys that are missing; default 5 s: as long as the provider is waited for. */
   keysWaitMs?: number;
 }
 
@@ -85,7 +85,7 @@ export class VerifyContext {
   constructor(options: VerifyOptions = {}) {
     this.now = options.now ?? Date.now;
     this.#onKeysMissing = options.onKeysMissing ?? (() => {});
-    this.#keysWaitMs = options.keysWaitMs ?? 2000;
+    this.#keysWaitMs = options.keysWaitMs ?? 5000;
   }
 
   /** Takes providers, accounts, ticket keys and revocations of a lease. Keys of providers stay. */
