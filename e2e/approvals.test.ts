@@ -82,7 +82,7 @@ async function approvals(who: Person | null, ...args: string[]): Promise<Ended> 
   );
 }
 
-async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string, limitMs = 90_000): Promise<T> {
+async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string, limitMs = 180_000): Promise<T> {
   const deadline = Date.now() + limitMs;
   for (;;) {
     const found = await look();
@@ -303,6 +303,7 @@ test('a preview is shown by the CLI, with parameters, masked; what an agent take
   await assert.rejects(run);
   await until(async () => ((await stateOf(id)) === 'withdrawn' ? true : undefined), 'the approval ends with who asked for it');
   assert.equal(await count('(select count(*) from notes) > 0'), 0);
+  await until(async () => ((await (await psql('select 1')).ended).code === 0 ? true : undefined), 'the agent serves again');
 });
 
 test('unknown: hold lets people release what cannot be resolved', async () => {

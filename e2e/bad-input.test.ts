@@ -74,7 +74,7 @@ async function plain(...bytes: Buffer[]): Promise<Buffer> {
     const late = setTimeout(() => {
       socket.destroy();
       reject(new Error(`still open; so far ${Buffer.concat(chunks).toString('latin1')}`));
-    }, 25_000);
+    }, 120_000);
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -97,7 +97,7 @@ async function secure(...bytes: Buffer[]): Promise<Buffer> {
     const late = setTimeout(() => {
       socket.destroy();
       reject(new Error(`still open; so far ${Buffer.concat(chunks).toString('latin1')}`));
-    }, 25_000);
+    }, 120_000);
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -209,7 +209,7 @@ describe('after authentication', () => {
     try {
       client.send(...bytes);
       for (;;) {
-        const next = await client.next(20_000).catch(() => null);
+        const next = await client.next(120_000).catch(() => null);
         if (next === null) return null;
         if (next.type === 'E') {
           const error = fields(next.body);
@@ -272,7 +272,7 @@ describe('after authentication', () => {
     process.kill(Number(pid), 'SIGTERM');
     let error: Record<string, string> | null = null;
     for (;;) {
-      const next = await client.next(20_000).catch(() => null);
+      const next = await client.next(120_000).catch(() => null);
       if (!next) break;
       if (next.type === 'E') error = fields(next.body);
       if (next.type === 'Z') break;

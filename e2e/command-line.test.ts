@@ -59,7 +59,7 @@ function follow(...args: string[]): Following {
     process: child,
     out: () => out,
     async until(fits) {
-      const deadline = Date.now() + 60_000;
+      const deadline = Date.now() + 180_000;
       while (!fits(out)) {
         assert.ok(Date.now() < deadline && child.exitCode === null, `not seen in:\n${out}\n${err}`);
         await new Promise(resolve => setTimeout(resolve, 100));
@@ -107,11 +107,12 @@ test('sessions tail shows sessions and commands as they happen, as lines and as 
   );
   assert.match(lines.out(), /^\d\d:\d\d:\d\d crm sam@example\.com deny \(refused.*sql-safety\/no-ddl\) drop table customers$/m);
   assert.equal(lines.out().includes('\u001b'), false, 'neither colours nor what a client sent, when it is no terminal');
-  await json.until(out => out.includes('drop table'));
+  await json.until(out => /drop table.*\n/.test(out));
+  // What is behind the last end of a line is still coming.
   const events = json
     .out()
-    .trim()
     .split('\n')
+    .slice(0, -1)
     .map(line => JSON.parse(line) as Record<string, unknown>);
   assert.ok(events.some(({ event, decision, rule }) => event === 'command' && decision === 'deny' && rule === 'sql-safety/no-ddl'));
   assert.deepEqual(await Promise.all([lines.stop(), json.stop()]), [0, 0]);
@@ -119,17 +120,19 @@ test('sessions tail shows sessions and commands as they happen, as lines and as 
 
 test('--watch prints a listing again when it changes', async () => {
   const watched = follow('sessions', 'list', '--live', '--watch', '--json');
-  await watched.until(out => out.includes('\n'));
+  const counts = (out: string) =>
+    out
+      .split('\n')
+      .slice(0, -1)
+      .map(line => (JSON.parse(line) as { sessions: unknown[] }).sessions.length);
+  // The session of the test before may be there for a moment still.
+  await watched.until(out => counts(out).at(-1) === 0);
+  const before = counts(watched.out()).length;
   const client = await connect();
-  await watched.until(out => out.trim().split('\n').length >= 2);
+  await watched.until(out => counts(out).at(-1) === 1);
   await client.end();
-  await watched.until(out => out.trim().split('\n').length >= 3);
-  const counts = watched
-    .out()
-    .trim()
-    .split('\n')
-    .map(line => (JSON.parse(line) as { sessions: unknown[] }).sessions.length);
-  assert.deepEqual(counts.slice(0, 3), [0, 1, 0]);
+  await watched.until(out => counts(out).at(-1) === 0);
+  assert.deepEqual(counts(watched.out()).slice(before), [1, 0]);
   assert.equal(await watched.stop(), 0);
   const agents = follow('agents', 'list', '--watch');
   const invited = await sallyport(['agents', 'invite', '--json']);
@@ -146,8 +149,16 @@ test('following ends with an error when it is refused, and when nothing answers 
   assert.match(nobody.stderr, /^error: the control plane at http:\/\/127\.0\.0\.1:9 cannot be reached/m);
 });
 
+/** Completion waits for the control plane two seconds and no longer: on a busy machine the key is pressed again. */
+async function patiently(press: () => Promise<string[]>): Promise<string[]> {
+  for (let attempt = 0; ; attempt++) {
+    const words = await press();
+    if (words.join('') !== '' || attempt >= 20) return words;
+  }
+}
+
 test('a real bash completes commands and the names of what is there; profiles name installations', async () => {
-  const complete = (...words: string[]) =>
+  const once = (...words: string[]) =>
     new Promise<string[]>((resolve, reject) => {
       const script = `sallyport() { "$NODE" "$COMMAND" "$@"; }
         source <(sallyport completion bash)
@@ -159,6 +170,7 @@ test('a real bash completes commands and the names of what is there; profiles na
         error === null && stderr === '' ? resolve(stdout.trim().split('\n')) : reject(new Error(`${stderr} ${error?.message ?? ''}`)),
       );
     });
+  const complete = (...words: string[]) => patiently(() => once(...words));
   assert.deepEqual(await complete('connect', ''), ['crm']);
   assert.deepEqual(await complete('history', 'role', 's'), ['support']);
   assert.deepEqual(await complete('approvals', 'a'), ['approve']);
@@ -190,13 +202,13 @@ test('a real fish and a real zsh complete as bash does', async () => {
   const shell = (program: string, args: string[]) =>
     new Promise<string>((resolve, reject) => {
       const env = environment({ NODE: process.execPath, COMMAND: command });
-      execFile(program, args, { env, cwd: gateway.dir, timeout: 120_000 }, (error, stdout, stderr) =>
+      execFile(program, args, { env, cwd: gateway.dir, timeout: 60_000 }, (error, stdout, stderr) =>
         error === null ? resolve(stdout) : reject(new Error(`${stdout}${stderr}${error.message}`)),
       );
     });
-  const fish = async (line: string) => {
+  const fish = (line: string) => {
     const script = `function sallyport; $NODE $COMMAND $argv; end; sallyport completion fish | source; complete -C '${line}'`;
-    return (await shell('fish', ['--no-config', '-c', script])).trim().split('\n');
+    return patiently(async () => (await shell('fish', ['--no-config', '-c', script])).trim().split('\n'));
   };
   assert.deepEqual(await fish('sallyport connect '), ['crm']);
   assert.deepEqual(await fish('sallyport history role s'), ['support']);
@@ -212,16 +224,33 @@ test('a real fish and a real zsh complete as bash does', async () => {
       zpty -w -n at ${JSON.stringify(line)}$'\\t\\n'
       zpty -r at out ${JSON.stringify(`*${wanted}*`)}
       print -r -- "$out"`;
-    return shell('zsh', ['-f', '-c', script]);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await shell('zsh', ['-f', '-c', script]);
+      } catch (error) {
+        if (attempt >= 3) throw error;
+      }
+    }
   };
   assert.match(await zsh('sallyport approvals a', 'approve'), /approve/);
   assert.match(await zsh('sallyport history role s', 'support'), /support/);
 });
 
 test('the doctor finds nothing wrong with a sound installation, and says what is wrong with a broken one', async () => {
-  const sound = await sallyport(['doctor', '--json']);
-  const { findings } = JSON.parse(sound.stdout) as { findings: { check: string; outcome: string; detail: string; mend?: string }[] };
-  const wrong = findings.filter(({ outcome, check }) => outcome === 'wrong' && check !== 'disk');
+  interface Finding {
+    check: string;
+    outcome: string;
+    detail: string;
+    mend?: string;
+  }
+  const look = async () => {
+    const said = await sallyport(['doctor', '--json']);
+    const { findings: all } = JSON.parse(said.stdout) as { findings: Finding[] };
+    return { sound: said, findings: all, wrong: all.filter(({ outcome, check }) => outcome === 'wrong' && check !== 'disk') };
+  };
+  let { sound, findings, wrong } = await look();
+  // Ingest may be behind for a while on a busy machine, and is said to be.
+  for (const end = Date.now() + 180_000; wrong.length > 0 && Date.now() < end; ) ({ sound, findings, wrong } = await look());
   assert.deepEqual(wrong, []);
   for (const check of ['control plane', 'clock', 'access', 'CA', 'session store', 'identity provider corp', 'ingest']) {
     assert.equal(findings.find(each => each.check === check)?.outcome, 'fine', `${check} in ${sound.stdout}`);
@@ -233,7 +262,7 @@ test('the doctor finds nothing wrong with a sound installation, and says what is
   process.kill(gateway.endpoints().pids['control-plane'] ?? 0, 'SIGKILL');
   try {
     // The agent cannot come back to the control plane's next process.
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + 180_000;
     let broken = await sallyport(['doctor']);
     while (!/agent \S+ +is not connected/.test(broken.stdout) && Date.now() < deadline) broken = await sallyport(['doctor']);
     assert.equal(broken.code, 1);

@@ -123,7 +123,7 @@ test('protecting a column is proposed from the data map where a second person is
   await bob.open('/data?show=unlabelled');
   const row = bob.page.locator('tr', { hasText: 'public.app_secrets.value' }).first();
   for (let attempt = 0; (await row.count()) === 0; attempt++) {
-    assert.ok(attempt < 100, 'the finding did not arrive');
+    assert.ok(attempt < 600, 'the finding did not arrive');
     await new Promise(resolve => setTimeout(resolve, 300));
     await bob.open('/data?show=unlabelled');
     await bob.page.getByText('The last seven days').waitFor();

@@ -19,7 +19,7 @@ before(async () => {
   for (let attempt = 0; ; attempt++) {
     const { commands } = await demo.api<{ commands: unknown[] }>('/v1/search/commands');
     if (commands.length >= 3) break;
-    assert.ok(attempt < 150, 'records did not arrive');
+    assert.ok(attempt < 900, 'records did not arrive');
     await new Promise(resolve => setTimeout(resolve, 200));
   }
 });

@@ -35,7 +35,6 @@ spec: { members: { groups: [sales] }, resources: { names: [web] }, ssh: { shell:
   const [row] = await bastion.gateway.eventually<{ session_id: string }>(
     `select session_id from sallyport.commands where kind = 'ssh-shell' and tag != ''`,
     rows => rows.length > 0,
-    60_000,
   );
   session = row?.session_id ?? '';
 });
@@ -104,7 +103,6 @@ test('a session that runs before four eyes alone begins when somebody watches it
   const [open] = await bastion.gateway.eventually<{ session_id: string }>(
     `select session_id from sallyport.sessions where principal = 'sid@example.com' and status = 'open'`,
     rows => rows.length === 1,
-    60_000,
   );
   const visitor = await visit(browser, console, null);
   const { page } = visitor;
@@ -117,7 +115,7 @@ test('a session that runs before four eyes alone begins when somebody watches it
   terminal.type('echo seen by two\r');
   await terminal.until(PROMPT, at + 'echo seen by two'.length);
   const player = page.frameLocator('iframe');
-  await player.getByText('seen by two').last().waitFor({ timeout: 60_000 });
+  await player.getByText('seen by two').last().waitFor();
   assert.deepEqual(await visitor.violations(), []);
   await visitor.screenshot('terminal-live');
   await page.keyboard.press('Escape');

@@ -29,7 +29,7 @@ before(async () => {
   for (let attempt = 0; ; attempt++) {
     const { sessions } = await demo.api<{ sessions: { commands: number; status: string }[] }>('/v1/search/sessions');
     if (sessions.length === 2 && sessions.every(each => each.commands > 2 && each.status === 'ended')) break;
-    assert.ok(attempt < 150, JSON.stringify(sessions));
+    assert.ok(attempt < 900, JSON.stringify(sessions));
     await new Promise(resolve => setTimeout(resolve, 200));
   }
 });
@@ -234,7 +234,7 @@ describe('one session', () => {
         await page.getByRole('button', { name: 'Verify now' }).click();
         await evidence.locator('.badge').waitFor();
         if ((await evidence.locator('.badge').textContent()) === 'verified') break;
-        assert.ok(attempt < 60, String(await evidence.textContent()));
+        assert.ok(attempt < 180, String(await evidence.textContent()));
         await new Promise(resolve => setTimeout(resolve, 1000));
       }
       assert.match(String(await evidence.textContent()), /\d+ records, none missing, none changed/);

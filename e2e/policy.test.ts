@@ -210,7 +210,7 @@ test('simulate: recorded traffic under proposed manifests', async () => {
   await Promise.all([sam, pia, bot].map(client => client.end()));
   const since = `at >= parseDateTime64BestEffort('${started}', 6)`;
   await gateway.eventually<{ n: number }>(
-    `select count() as n from sallyport.commands where ${since} and status != ''`,
+    `select count() as n from sallyport.commands where ${since} and status not in ('', 'running')`,
     rows => Number(rows[0]?.n) >= 14,
   );
   const dir = mkdtempSync(path.join(os.tmpdir(), 'sallyport-proposed-'));

@@ -31,7 +31,6 @@ let direct: PostgresServer;
 let behind: PostgresServer;
 let issuer: Issuer;
 let gateway: Gateway;
-let token: string;
 
 /** Nothing is refused that can be understood, and what cannot be is allowed by name. */
 function manifests(): string {
@@ -65,7 +64,6 @@ before(async () => {
     startIssuer(),
   ]);
   gateway = await startGateway({ manifests: { 'db.yaml': manifests() }, env: { DB_PASSWORD: behind.app.password } });
-  token = await issuer.token(people.support);
 });
 after(async () => {
   await gateway?.stop();
@@ -117,6 +115,7 @@ async function psql(target: Target, script: string): Promise<string> {
 for (const script of scripts) {
   test(`${script}: the same through the gateway`, async () => {
     const { host, port } = gateway.address('db');
+    const token = await issuer.token(people.support);
     const straight = await psql({ host: 'localhost', port: direct.port, ...direct.app, ca: direct.ca }, script);
     const through = await psql(
       { host: host === '127.0.0.1' ? 'localhost' : host, port, user: 'app', password: token, ca: gateway.endpoints().ca },

@@ -102,10 +102,10 @@ async function ask(
 async function persistently(...request: Parameters<typeof ask>): Promise<Answer> {
   for (let tries = 0; ; tries++) {
     const answer = await ask(...request).catch((error: unknown) => {
-      if (tries > 100) throw error;
+      if (tries > 600) throw error;
       return null;
     });
-    if (answer !== null && (answer.status < 500 || tries > 100)) return answer;
+    if (answer !== null && (answer.status < 500 || tries > 600)) return answer;
     await new Promise(resolve => setTimeout(resolve, 200));
   }
 }
@@ -169,6 +169,7 @@ test('kill -9 of replicas: no acknowledged change is lost, and no client sees le
   const acknowledged = new Map<string, number>();
   let stopping = false;
   let seenLess = 0;
+  let newest = 0n;
   const writers = ['w-a', 'w-b', 'w-c'].map(async name => {
     let seen = '0';
     for (let round = 1; !stopping; round++) {
@@ -183,6 +184,7 @@ test('kill -9 of replicas: no acknowledged change is lost, and no client sees le
       if (found < round) seenLess++;
       if (BigInt(read.offset) < BigInt(seen)) seenLess++;
       seen = read.offset;
+      if (BigInt(seen) > newest) newest = BigInt(seen);
     }
   });
   const kills: string[] = [];
@@ -196,15 +198,19 @@ test('kill -9 of replicas: no acknowledged change is lost, and no client sees le
     await new Promise(resolve => setTimeout(resolve, 500));
     await victim.start();
   }
+  const enough = () => acknowledged.size === 3 && [...acknowledged.values()].every(rounds => rounds > 10);
+  for (const deadline = Date.now() + 180_000; !enough() && Date.now() < deadline; ) await new Promise(resolve => setTimeout(resolve, 100));
   stopping = true;
   await Promise.all(writers);
   t.diagnostic(
     `killed ${kills.join(', ')} (one with its folder); acknowledged ${[...acknowledged].map(entry => entry.join(': ')).join(', ')}`,
   );
   assert.equal(seenLess, 0);
-  assert.ok([...acknowledged.values()].every(rounds => rounds > 3));
-  const last = await ask('GET', '/v1/status');
-  const states = await Promise.all(replicas.map(each => ask('GET', '/v1/manifests/Role', undefined, { at: each.http, seen: last.offset })));
+  assert.ok(enough());
+  // As far as anybody has seen; a replica that is behind says so.
+  const states = await Promise.all(
+    replicas.map(each => persistently('GET', '/v1/manifests/Role', undefined, { at: each.http, seen: String(newest) })),
+  );
   for (const state of states) assert.deepEqual(state.body, states[0]?.body);
   for (const [name, rounds] of acknowledged) assert.match(JSON.stringify(states[0]?.body), new RegExp(`"g${rounds}"`), name);
 });
@@ -230,7 +236,14 @@ test('a held command outlives the replica that its agent was connected to, and i
   const holder = await until(connected, () => 'a replica with the agent');
   await holder.kill();
   const token = await issuer.token(dan);
-  const released = await persistently('POST', `/v1/approvals/${id}/approve`, { reason: 'checked' }, { token });
+  // The client hears of the question before the log has it: if the replica took it along, the agent asks anew by way of another.
+  const released = await until(
+    async () => {
+      const answer = await persistently('POST', `/v1/approvals/${id}/approve`, { reason: 'checked' }, { token });
+      return answer.status === 404 ? undefined : answer;
+    },
+    () => `the approval ${id}`,
+  );
   assert.equal(released.status, 200, JSON.stringify(released.body));
   assert.equal(await ended, 0, told);
   assert.match(printed, /DELETE 1/);
@@ -250,7 +263,7 @@ test('a backup of the log in Kafka is restored into files, and from there into o
   const brokers = kafka.brokers.join(',');
   const [first, second] = [path.join(dir, 'first.jsonl'), path.join(dir, 'second.jsonl')];
   const taken = await sallyport('backup', first, '--data', path.join(dir, 'two'), '--kafka', brokers);
-  assert.ok(taken.entries > 100);
+  assert.ok(taken.entries > 30);
   const inFiles = path.join(dir, 'in-files');
   assert.equal((await sallyport('restore', first, '--data', inFiles, '--kek', kek)).entries, taken.entries);
   assert.equal((await sallyport('backup', second, '--data', inFiles)).entries, taken.entries);
@@ -274,7 +287,7 @@ async function until<T>(look: () => T | undefined | Promise<T | undefined>, what
   for (let tries = 0; ; tries++) {
     const found = await look();
     if (found !== undefined) return found;
-    if (tries > 600) throw new Error(`not seen: ${what()}`);
+    if (tries > 1800) throw new Error(`not seen: ${what()}`);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
 }

@@ -64,11 +64,11 @@ async function connect(who: Person): Promise<{ client: pg.Client; ended: Promise
 
 /** The lease reaches the agent a moment later. */
 async function connectSoon(who: Person) {
-  for (let i = 0; ; i++) {
+  for (const deadline = Date.now() + 180_000; ; ) {
     try {
       return await connect(who);
     } catch (error) {
-      if (i > 60) throw error;
+      if (Date.now() > deadline) throw error;
       await new Promise(resolve => setTimeout(resolve, 250));
     }
   }

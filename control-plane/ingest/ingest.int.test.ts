@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/control_pb.js';
 import { RecordSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { freePort } from '../../e2e/components/postgres.ts';
 import type { EventLog } from '../log/event-log.ts';
 import { openFileLog } from '../log/file-log.ts';
 import { type Spawned, spawnProcess, spawnStore, writer, writerEnv } from '../session-store/spawn-process.ts';
@@ -71,7 +72,8 @@ const arrived = (topic: string, log: EventLog) =>
 before(async () => {
   records = await openFileLog({ dir: join(logDir, 'sallyport.records') });
   control = await openFileLog({ dir: join(logDir, 'sallyport.control') });
-  storeProcess = await spawnStore(join(root, 'store'));
+  // On a port that is still free when it starts again.
+  storeProcess = await spawnStore(join(root, 'store'), `127.0.0.1:${await freePort()}`);
   store = openSessionStore({ url: storeProcess.url, username: writer.name, password: writer.password });
   ingest = await spawnIngest();
 });

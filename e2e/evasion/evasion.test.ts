@@ -26,7 +26,10 @@ let issuer: Issuer;
 let gateway: Gateway;
 
 before(async () => {
-  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql + evasionSql + cornersSql }), startIssuer()]);
+  [postgres, issuer] = await Promise.all([
+    startPostgres({ sql: shopSql + evasionSql + cornersSql, settings: { autovacuum: 'off' } }),
+    startIssuer(),
+  ]);
   // No detectors and no guard: they would hide what the flow of information lets through.
   const manifests = shopManifests(postgres, { issuer: issuer.url })
     .replace(/statements: \[.*?\]/, 'statements: [cluster]')

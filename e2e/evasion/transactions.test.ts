@@ -23,7 +23,10 @@ let issuer: Issuer;
 let gateway: Gateway;
 
 before(async () => {
-  [postgres, issuer] = await Promise.all([startPostgres({ sql: shopSql + evasionSql + cornersSql }), startIssuer()]);
+  [postgres, issuer] = await Promise.all([
+    startPostgres({ sql: shopSql + evasionSql + cornersSql, settings: { autovacuum: 'off' } }),
+    startIssuer(),
+  ]);
   const manifests = shopManifests(postgres, { issuer: issuer.url })
     .replace(/statements: \[.*?\]/, 'statements: [cluster]')
     .replace(/ {2}detectors: \[.*\]\n/, '  detectors: []\n')

@@ -23,7 +23,7 @@ let client: pg.Client;
 let analyser: FlowAnalyser;
 
 before(async () => {
-  postgres = await startPostgres({});
+  postgres = await startPostgres({ settings: { autovacuum: 'off' } });
   client = new pg.Client({
     host: postgres.host,
     port: postgres.port,
@@ -41,7 +41,7 @@ before(async () => {
     const { rows } = await client.query<string[]>({ text: sql, rowMode: 'array' });
     texts[name as CatalogQueryName] = rows[0]?.[0] ?? '';
   }
-  await client.query("commit; set statement_timeout = '2s'");
+  await client.query("commit; set statement_timeout = '20s'");
   await loadParser();
   analyser = new FlowAnalyser(buildCatalog(version, texts as Record<CatalogQueryName, string>), (s, t, column) =>
     PROTECTED.has(`${s}.${t}.${column}`),

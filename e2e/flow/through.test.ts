@@ -58,7 +58,10 @@ spec:
 
 before(async () => {
   await loadParser();
-  [postgres, issuer] = await Promise.all([startPostgres({ sql: `${schemaSql()}\n${ROWS}\n${GRANTS}` }), startIssuer()]);
+  [postgres, issuer] = await Promise.all([
+    startPostgres({ sql: `${schemaSql()}\n${ROWS}\n${GRANTS}`, settings: { autovacuum: 'off' } }),
+    startIssuer(),
+  ]);
   gateway = await startGateway({ manifests: { 'db.yaml': manifests() }, env: { DB_PASSWORD: postgres.app.password } });
   const ca = readFileSync(postgres.ca, 'utf8');
   const { host, port } = gateway.address('db');
@@ -76,7 +79,7 @@ before(async () => {
       const through = new pg.Client({ host, port, user: 'x', database: 'app', password, ssl });
       for (const client of [direct, through]) {
         await client.connect();
-        await client.query("set statement_timeout = '60s'");
+        await client.query("set statement_timeout = '180s'");
       }
       return { direct, through };
     }),

@@ -58,7 +58,7 @@ async function connected(port: number): Promise<net.Socket> {
       });
     } catch (error) {
       const isEarly = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
-      if (!isEarly || attempt > 300) throw error;
+      if (!isEarly || attempt > 1800) throw error;
       await new Promise(resolve => setTimeout(resolve, 100));
     }
   }

@@ -49,7 +49,7 @@ async function answer(id: string, how: 'approve' | 'deny', reason: string): Prom
       body: JSON.stringify({ reason }),
     });
     if (response.ok) return;
-    if (response.status !== 404 || attempt > 100) assert.fail(`${url}: ${response.status} ${await response.text()}`);
+    if (response.status !== 404 || attempt > 600) assert.fail(`${url}: ${response.status} ${await response.text()}`);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
 }

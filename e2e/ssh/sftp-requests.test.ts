@@ -163,7 +163,7 @@ async function approved(id: string): Promise<void> {
     });
     if (response.ok) return;
     // Records reach the session store before the control plane has folded the question.
-    if (response.status !== 404 || attempt > 100) assert.fail(`${response.status} ${await response.text()}`);
+    if (response.status !== 404 || attempt > 600) assert.fail(`${response.status} ${await response.text()}`);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
 }

@@ -66,7 +66,7 @@ async function view(sessionId: string, token: string): Promise<View> {
     text: () => text,
     until: async wanted => {
       for (let attempt = 0; !wanted.test(text); attempt++) {
-        assert.ok(attempt < 600, `the view never showed ${wanted}: ${text}`);
+        assert.ok(attempt < 1800, `the view never showed ${wanted}: ${text}`);
         await new Promise(resolve => setTimeout(resolve, 100));
       }
     },
@@ -82,7 +82,7 @@ const liveSession = async (principal: string): Promise<string> => {
     const { sessions } = (await response.json()) as { sessions: { sessionId: string; principal: string; live: boolean }[] };
     const found = sessions.find(each => each.live && each.principal === principal);
     if (found !== undefined) return found.sessionId;
-    assert.ok(attempt < 300, 'no session');
+    assert.ok(attempt < 1800, 'no session');
     await new Promise(resolve => setTimeout(resolve, 100));
   }
 };
@@ -137,7 +137,7 @@ test('`sallyport sessions watch` shows the terminal in this one, and says why no
   const watching = await watch('approver', id);
   terminal.type('echo seen from $((40 + 2)) places\r');
   for (let attempt = 0; !watching.stdout().includes('seen from 42 places'); attempt++) {
-    assert.ok(attempt < 900, `${watching.stdout()} ${watching.stderr()}`);
+    assert.ok(attempt < 1800, `${watching.stdout()} ${watching.stderr()}`);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
   const refused = await watch('operator', id);
@@ -170,7 +170,7 @@ test('a role of four eyes runs nothing unobserved, and no longer than it is obse
   });
   const id = await liveSession('sid@example.com');
   for (let attempt = 0; !told.includes('waiting for an observer'); attempt++) {
-    assert.ok(attempt < 300, told);
+    assert.ok(attempt < 1800, told);
     await new Promise(resolve => setTimeout(resolve, 100));
   }
   assert.match(told, new RegExp(`sallyport sessions watch ${id}`));

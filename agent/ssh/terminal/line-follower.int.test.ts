@@ -70,7 +70,7 @@ class Terminal {
   }
 
   async until(text: RegExp): Promise<void> {
-    for (let i = 0; i < 600; i += 1) {
+    for (let i = 0; i < 6000; i += 1) {
       if (text.test(this.output)) {
         await this.quiet();
         return;
@@ -91,7 +91,7 @@ class Terminal {
       if (!this.hurried) await this.quiet();
       if (end < 0) return;
       let line = this.follower.lineAtEnter();
-      for (let i = 0; i < 40 && 'waiting' in line; i += 1) {
+      for (let i = 0; i < 250 && 'waiting' in line; i += 1) {
         await sleep(20);
         line = this.follower.lineAtEnter();
       }
