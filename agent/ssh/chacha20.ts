@@ -9,6 +9,7 @@
  */
 import { createCipheriv, createDecipheriv, createMac, timingSafeEqual } from 'node:crypto';
 import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
+import { packetSpace } from './packet-space.ts';
 
 declare module 'node:crypto' {
   /** Not in the types of Node.js yet. @see https://nodejs.org/api/crypto.html */
@@ -55,7 +56,11 @@ function numbered(seqno: number): Buffer {
   return iv;
 }
 
-/** @param packet in the clear: length, padding length, payload, padding. */
+function allocPacket(payloadBytes: number): Buffer {
+  return packetSpace(payloadBytes, 8);
+}
+
+/** @param packet in the clear: length, padding length, payload, padding. Nothing of it is kept. */
 function encrypt(this: Enciphering, packet: Buffer): void {
   if (this._dead) return;
   const nonce = numbered(this.outSeqno);
@@ -63,10 +68,10 @@ function encrypt(this: Enciphering, packet: Buffer): void {
   const stream = createCipheriv('chacha20', this._encKeyMain, nonce);
   const macKey = stream.update(FIRST_BLOCK).subarray(0, MAC_KEY_BYTES);
   const rest = stream.update(packet.subarray(LENGTH_BYTES));
+  this.outSeqno = (this.outSeqno + 1) >>> 0;
   this._onWrite(length);
   this._onWrite(rest);
   this._onWrite(createMac('poly1305', macKey).update(length).update(rest).final());
-  this.outSeqno = (this.outSeqno + 1) >>> 0;
 }
 
 /** @returns where in `data` reading stopped when it was told to; undefined: all of it was taken. @throws what breaks the connection. */
@@ -123,7 +128,7 @@ function decrypt(this: Deciphering, data: Buffer, from: number, dataLength: numb
 }
 
 /** The prototypes of ssh2's two kinds of object. @throws when they are not what they were: the version is pinned. */
-export function chachaPrototypes(): { cipher: { encrypt: unknown }; decipher: { decrypt: unknown } } {
+export function chachaPrototypes(): { cipher: { encrypt: unknown; allocPacket: unknown }; decipher: { decrypt: unknown } } {
   const cipherInfo = ssh2Crypto.CIPHER_INFO[NAME];
   const key = Buffer.alloc(64);
   const common = { seqno: 0, cipherInfo, macInfo: null, forceNative: true };
@@ -132,7 +137,7 @@ export function chachaPrototypes(): { cipher: { encrypt: unknown }; decipher: { 
     inbound: { ...common, onPayload: () => undefined, decipherInfo: cipherInfo, decipherKey: key, decipherIV: null },
   });
   const prototypes = {
-    cipher: Object.getPrototypeOf(cipher) as { encrypt: unknown },
+    cipher: Object.getPrototypeOf(cipher) as { encrypt: unknown; allocPacket: unknown },
     decipher: Object.getPrototypeOf(decipher) as { decrypt: unknown },
   };
   for (const [object, fields] of [
@@ -151,6 +156,7 @@ export function installChacha20(): void {
   if (ssh2Crypto.bindingAvailable) return;
   const { cipher, decipher } = chachaPrototypes();
   cipher.encrypt = encrypt;
+  cipher.allocPacket = allocPacket;
   decipher.decrypt = decrypt;
 }
 

@@ -17,6 +17,7 @@ import handlers from 'ssh2/lib/protocol/handlers.js';
 import kex from 'ssh2/lib/protocol/kex.js';
 import Protocol, { type NegotiatedAlgorithms } from 'ssh2/lib/protocol/Protocol.js';
 import ssh2Utils from 'ssh2/lib/protocol/utils.js';
+import { installAesGcm } from './aes-gcm.ts';
 import { installChacha20 } from './chacha20.ts';
 import { Message } from './messages.ts';
 
@@ -56,7 +57,7 @@ const READ_PAUSE_BYTES = 4 * HIGH_WATER_BYTES;
 const REKEY_QUEUE_MAX = 4096;
 /** Questions that wait for an answer. */
 const REPLIES_MAX = 1024;
-/** New keys at the latest after this much in either direction (RFC 4253, 9); peers usually ask before. */
+/** New keys at the latest after this much in both directions together (RFC 4253, 9). */
 const REKEY_BYTES = 1024 * 1024 * 1024;
 
 export interface HostKey {
@@ -88,6 +89,7 @@ export type TransportRole =
   | { type: 'client'; hostKeyAlgorithms: readonly string[]; acceptHostKey: (blob: Buffer) => boolean };
 
 installRawHandlers();
+installAesGcm();
 installChacha20();
 
 /** Hands every message of authentication and channels over as bytes. The table is the module's, hence every connection's. */
@@ -113,6 +115,7 @@ export class Transport {
   #wasBackedUp = false;
   #readPaused = false;
   #bytesSinceKeys = 0;
+  readonly #rekeyBytes: number;
   #keepalive: NodeJS.Timeout | null = null;
   #heard = true;
   #unanswered = 0;
@@ -120,8 +123,10 @@ export class Transport {
   bytesIn = 0;
   bytesOut = 0;
 
-  constructor(socket: Socket, role: TransportRole, events: TransportEvents) {
+  /** @param rekeyBytes new keys at the latest after this much in both directions. */
+  constructor(socket: Socket, role: TransportRole, events: TransportEvents, rekeyBytes: number = REKEY_BYTES) {
     this.#socket = socket;
+    this.#rekeyBytes = rekeyBytes;
     this.events = events;
     const isServer = role.type === 'server';
     const cipherSide = { cipher: CIPHERS, mac: MACS, compress: COMPRESSION, lang: [] };
@@ -201,8 +206,9 @@ export class Transport {
     this.bytesIn += chunk.length;
     this.#heard = true;
     this.#unanswered = 0;
+    this.#bytesSinceKeys += chunk.length;
     this.#guarded(() => this.#protocol.parse(chunk, 0, chunk.length));
-    this.#countKeys(chunk.length);
+    this.#renewKeys();
   }
 
   #message(payload: Buffer): void {
@@ -237,9 +243,9 @@ export class Transport {
     }
   }
 
-  #countKeys(bytes: number): void {
-    this.#bytesSinceKeys += bytes;
-    if (this.#bytesSinceKeys < REKEY_BYTES || this.#closed || !this.#isReady || this.#protocol._kexinit !== undefined) return;
+  /** Only between packets: within one, its bytes would be torn apart by those of the key exchange. */
+  #renewKeys(): void {
+    if (this.#bytesSinceKeys < this.#rekeyBytes || this.#closed || !this.#isReady || this.#protocol._kexinit !== undefined) return;
     this.#bytesSinceKeys = 0;
     this.#protocol.rekey();
   }
@@ -258,12 +264,12 @@ export class Transport {
     }
     socket.write(data);
     this.bytesOut += data.length;
+    this.#bytesSinceKeys += data.length;
     const waiting = socket.writableLength;
     if (waiting > READ_PAUSE_BYTES && !this.#readPaused) {
       this.#readPaused = true;
       socket.pause();
     }
-    this.#countKeys(data.length);
   }
 
   /** Whoever feeds this connection should wait for `onDrain`. */
@@ -313,6 +319,7 @@ export class Transport {
     ssh2Utils.sendPacket(this.#protocol, this.#protocol._packetRW.write.finalize(packet));
     if ((this.#protocol._queue?.length ?? 0) > REKEY_QUEUE_MAX)
       this.#fail(new GatewayError('SSH_REKEY_STALLED', 'protocol', 'the other side does not finish a key exchange'));
+    this.#renewKeys();
   }
 
   service(name: string): void {
