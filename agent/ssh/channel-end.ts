@@ -104,8 +104,11 @@ export class ChannelEnd {
     this.flush();
   }
 
-  /** @param sent called when all of it has been handed to the connection. The bytes must not change before. */
-  sendData(data: Buffer, kind: number | null, sent: (() => void) | null = null): void {
+  /**
+   * @param sent called when all of it has been handed to the connection. The bytes must not change before.
+   * @param lent the bytes may change when the call has returned: what has to wait is copied.
+   */
+  sendData(data: Buffer, kind: number | null, sent: (() => void) | null = null, lent = false): void {
     if (this.#sentClose) {
       sent?.();
       return;
@@ -121,7 +124,7 @@ export class ChannelEnd {
       sent?.();
       return;
     }
-    this.#enqueue({ type: 'data', data, kind, sent });
+    this.#enqueue({ type: 'data', data: lent ? Buffer.from(data) : data, kind, sent });
   }
 
   #sendPiece(data: Buffer, kind: number | null): void {

@@ -133,7 +133,7 @@ export class HostOutput {
                 host.consumed(credit);
               }),
             );
-    client.sendData(data, kind, consumed);
+    client.sendData(data, kind, consumed, true);
     if (taken === all.length) return;
     this.#isOver = true;
     this.#options.overBudget();

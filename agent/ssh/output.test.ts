@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileDetectors } from '@sallyport/shared/detectors/engine.ts';
+import { knownCredentialsFromValues } from '@sallyport/shared/detectors/known-credentials.ts';
 import { escapeEnd, MaskingStream, maskWhole } from './output.ts';
 
 const detectors = compileDetectors(['email', 'aws-access-key']);
@@ -121,4 +122,53 @@ test('where escape sequences end', () => {
 test('texts as a whole', () => {
   assert.equal(maskWhole(`send ${key} home`, options), 'send [redacted] home');
   assert.equal(maskWhole('nothing', options), 'nothing');
+});
+
+test('values longer than what is held back are found however they are cut', () => {
+  const set = compileDetectors(['jwt', 'known-credentials', 'private-key'], {
+    known: knownCredentialsFromValues([Array.from({ length: 400 }, (_, i) => `word ${i}`).join(' ')]),
+  });
+  const header = Buffer.from('{"alg":"RS256","typ":"JWT"}').toString('base64url');
+  const token = [header, 'a'.repeat(6000), 'c'.repeat(342)].join('.');
+  const credential = Array.from({ length: 400 }, (_, i) => `word ${i}`).join(' ');
+  const keyText = `-----BEGIN PRIVATE KEY-----\n${'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n'.repeat(1500)}-----END PRIVATE KEY-----`;
+  for (const value of [token, credential, keyText])
+    for (const size of [700, 5000, 32_768]) {
+      const input = Buffer.from(`before ${'x '.repeat(300)}${value}\nbehind it\n${'y '.repeat(2000)}`);
+      let out = '';
+      const stream = new MaskingStream(
+        { ...options, detectors: set },
+        bytes => {
+          out += bytes.toString();
+        },
+        () => undefined,
+      );
+      for (let at = 0; at < input.length; at += size) stream.push(input.subarray(at, at + size));
+      stream.end();
+      assert.match(out, /^before (x )+(\[redacted\])+\nbehind it\n(y )+$/, `${value.slice(0, 20)} in pieces of ${size}`);
+    }
+});
+
+test('a value that stops for a while is masked to its end, and nothing behind it', t => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const set = compileDetectors(['github-token', 'private-key']);
+  const block = `-----BEGIN PRIVATE KEY-----\n${'MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n'.repeat(30)}-----END PRIVATE KEY-----`;
+  const pieces = [block.slice(0, 120), block.slice(120, 600), block.slice(600), '\nplain words', '\nand more\n'];
+  let out = '';
+  const found: string[] = [];
+  const stream = new MaskingStream(
+    { ...options, detectors: set },
+    bytes => {
+      out += bytes.toString();
+    },
+    detector => found.push(detector),
+  );
+  for (const piece of pieces) {
+    stream.push(Buffer.from(piece));
+    t.mock.timers.tick(1000);
+    t.mock.timers.tick(1000);
+  }
+  stream.end();
+  assert.match(out, /^(\[redacted\]\n?)+\nplain words\nand more\n$/);
+  assert.deepEqual(found, ['private-key']);
 });

@@ -3,9 +3,11 @@
  * the result is recorded, and then released.
  *
  * While nothing is looked for, pieces pass as they came. Otherwise the end of what has come is held back, for 50 ms at most, in
- * case a finding goes on in the next piece. A mask never stands inside of an escape sequence or a UTF-8 character.
+ * case a finding goes on in the next piece; one that had to be let go before its end is masked on in what comes. A mask never stands
+ * inside of an escape sequence or a UTF-8 character.
  */
 import type { DetectorSet, Span } from '@sallyport/shared/detectors/engine.ts';
+import { blockEnd } from '@sallyport/shared/detectors/secrets/private-key.ts';
 import { replaceSpans } from '@sallyport/shared/masking/mask.ts';
 import type { MaskKind } from '@sallyport/shared/policy/model.ts';
 
@@ -14,18 +16,28 @@ const HOLD_MS = 50;
 const HOLD_FEW_MS = 10;
 /** For records, which nobody waits for: until nothing has come for so long. */
 const QUIET_MS = 300;
-/** Bytes held back: a finding that is cut is no longer than this, as a rule. */
+/** Bytes held back at least; for known credentials that are longer, more, and the whole of a word that goes over the place. */
 const HOLD_BYTES = 1024;
-/** A finding that reaches the end is held as a whole up to this length. */
+const HOLD_KNOWN_BYTES_MAX = 8 * 1024;
+/** Bytes held back at most: a finding or a word that reaches the end is held as a whole up to this length. */
 const HELD_BYTES_MAX = 32 * 1024;
+/** What a finding that was released before its end goes on for, at most. */
+const OPEN_BYTES_MAX = 64 * 1024;
 /** Bytes that were released, in front of what is looked at: words that findings need beside them. */
 const CONTEXT_BYTES = 256;
 const ESC = 0x1b;
+const NOTHING = Buffer.alloc(0);
 
 export interface MaskOptions {
   detectors: DetectorSet;
   kind: MaskKind;
   key: Uint8Array;
+}
+
+/** A finding that goes on: its detector, and how much of what comes may still be its. */
+interface Open {
+  readonly detector: string;
+  readonly bytesMax: number;
 }
 
 /** Text without escape sequences, and where each of its bytes stood. */
@@ -35,19 +47,26 @@ interface Stripped {
   offsets: Uint32Array | null;
 }
 
+/** Where what is held and what comes are put beside each other: one space for all streams, which nothing of them stays in. */
+const space = Buffer.allocUnsafeSlow(64 * 1024);
+
 export class MaskingStream {
   readonly #options: MaskOptions;
   readonly #release: (bytes: Buffer, credit: number) => void;
   readonly #classify: (detector: string) => void;
-  #held: Buffer = Buffer.alloc(0);
-  #context: Buffer = Buffer.alloc(0);
+  /** Context, which has been released, and behind it what is held. */
+  #tail: Buffer = NOTHING;
+  #contextLength = 0;
   #credit = 0;
   #timer: NodeJS.Timeout | null = null;
   readonly #holdMs: number;
   readonly #untilQuiet: boolean;
+  readonly #holdBytes: number;
+  /** The finding that was released up to where it had come. */
+  #open: Open | null = null;
 
   /**
-   * @param release takes what may go on, and how many of the bytes that came are done with.
+   * @param release takes what may go on, and how many of the bytes that came are done with. The bytes are good for the call alone.
    * @param classify takes each finding's detector.
    * @param untilQuiet for records of terminals: what is typed letter by letter is looked at as a whole.
    */
@@ -60,16 +79,25 @@ export class MaskingStream {
     this.#untilQuiet = untilQuiet;
     const isFew = options.detectors.names.every(name => name === 'known-credentials');
     this.#holdMs = untilQuiet ? QUIET_MS : isFew ? HOLD_FEW_MS : HOLD_MS;
+    this.#holdBytes = Math.max(HOLD_BYTES, Math.min(HOLD_KNOWN_BYTES_MAX, options.detectors.reachBytes));
     this.#options = options;
     this.#release = release;
     this.#classify = classify;
   }
 
+  get #holds(): boolean {
+    return this.#tail.length > this.#contextLength;
+  }
+
+  /** @param chunk the caller's again when this returns. */
   push(chunk: Buffer): void {
     this.#credit += chunk.length;
-    this.#held = this.#held.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#held, chunk]);
-    this.#pass(false);
-    if (this.#held.length === 0) return;
+    const length = this.#tail.length + chunk.length;
+    const joined = length <= space.length ? space.subarray(0, length) : Buffer.allocUnsafe(length);
+    joined.set(this.#tail, 0);
+    joined.set(chunk, this.#tail.length);
+    this.#pass(joined, false);
+    if (!this.#holds) return;
     if (this.#untilQuiet && this.#timer !== null) this.#timer.refresh();
     else this.#timer ??= setTimeout(() => this.#late(), this.#holdMs);
   }
@@ -79,20 +107,21 @@ export class MaskingStream {
    * @returns false: something is held in front of it, and it has to wait there.
    */
   passEcho(chunk: Buffer): boolean {
-    if (this.#held.length > 0) return false;
-    this.#context = Buffer.concat([this.#context, chunk]).subarray(-CONTEXT_BYTES);
+    if (this.#holds) return false;
+    this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-CONTEXT_BYTES);
+    this.#contextLength = this.#tail.length;
     this.#release(chunk, chunk.length);
     return true;
   }
 
   #late(): void {
     this.#timer = null;
-    this.#pass(true);
+    this.#pass(this.#tail, true);
     // What is left looks like the beginning of a character or a sequence; if nothing more comes of it, it is none.
-    if (this.#held.length > 0)
+    if (this.#holds)
       this.#timer = setTimeout(() => {
         this.#timer = null;
-        this.#pass(true, true);
+        this.#pass(this.#tail, true, true);
       }, this.#holdMs);
   }
 
@@ -100,39 +129,45 @@ export class MaskingStream {
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#pass(true, true);
+    this.#pass(this.#tail, true, true);
   }
 
-  /** @param last nothing comes behind it: what looks like the beginning of something is all there is of it. */
-  #pass(all: boolean, last = false): void {
-    const held = this.#held;
-    if (held.length === 0) {
+  /**
+   * @param joined context, what was held, and what has come; this stream's tail itself, or memory that is not kept.
+   * @param last nothing comes behind it: what looks like the beginning of something is all there is of it.
+   */
+  #pass(joined: Buffer, all: boolean, last = false): void {
+    const from = this.#contextLength;
+    if (joined.length === from) {
       this.#settle();
       return;
     }
-    const joined = this.#context.length === 0 ? held : Buffer.concat([this.#context, held]);
-    const from = this.#context.length;
-    const spans = this.#find(joined).filter(span => span.end > from);
-    let cut = all ? joined.length : Math.max(from, joined.length - HOLD_BYTES);
+    const found = this.#find(joined).filter(span => span.end > from);
+    const rest = this.#open === null ? null : openRest(joined, from, this.#open);
+    const spans = rest === null ? found : [rest, ...found.filter(span => span.end > rest.end)];
+    let cut = all ? joined.length : Math.max(from, joined.length - this.#holdBytes);
     if (!all) {
       for (const span of spans) if (span.start < cut && span.end > cut) cut = Math.max(from, span.start);
+      cut = Math.max(from, wordStart(joined, cut));
       // A line that has ended, and that nothing was found to go on from, is not waited with.
       if (joined.length - cut > HELD_BYTES_MAX) cut = joined.length;
     }
     if (!last) cut = Math.max(from, beforePartial(joined, cut));
+    const context = cut > from ? Math.max(0, cut - CONTEXT_BYTES) : 0;
+    if (context > 0 || joined !== this.#tail) this.#tail = Buffer.from(joined.subarray(context));
+    this.#contextLength = cut - context;
     if (cut > from) {
       const inside = spans
         .filter(span => span.start < cut)
         .map(span => ({ ...span, start: Math.max(span.start, from), end: Math.min(span.end, cut) }));
-      for (const span of inside) this.#classify(span.detector);
+      for (const span of inside) if (span !== inside[0] || rest === null) this.#classify(span.detector);
+      this.#open = cut < joined.length ? null : openAfter(joined, inside, rest, this.#open);
       const bytes = inside.length === 0 ? joined.subarray(from, cut) : this.#masked(joined, from, cut, inside);
-      this.#context = joined.subarray(Math.max(0, cut - CONTEXT_BYTES), cut);
-      this.#held = joined.subarray(cut);
-      const credit = this.#credit - this.#held.length;
+      const credit = this.#credit - (joined.length - cut);
       this.#credit -= credit;
       this.#release(bytes, credit);
     }
-    if (this.#held.length === 0) this.#settle();
+    if (!this.#holds) this.#settle();
   }
 
   #settle(): void {
@@ -169,6 +204,62 @@ export class MaskingStream {
     parts.push(bytes.subarray(at, to));
     return Buffer.concat(parts);
   }
+}
+
+/** Token bytes, of which values without a space in them are made. */
+function isOfWord(byte: number): boolean {
+  return (
+    (byte >= 0x30 && byte <= 0x39) ||
+    (byte >= 0x41 && byte <= 0x5a) ||
+    (byte >= 0x61 && byte <= 0x7a) ||
+    byte === 0x2b || // +
+    (byte >= 0x2d && byte <= 0x2f) || // - . /
+    byte === 0x3d || // =
+    byte === 0x5f // _
+  );
+}
+
+/** Where the word begins that goes over `cut`, unless it is too long to be held; otherwise `cut`. */
+function wordStart(bytes: Uint8Array, cut: number): number {
+  const next = bytes[cut];
+  if (next === undefined || !isOfWord(next)) return cut;
+  const earliest = Math.max(0, bytes.length - HELD_BYTES_MAX);
+  let start = cut;
+  while (start > earliest && isOfWord(bytes[start - 1] as number)) start--;
+  return start === earliest && earliest > 0 ? cut : start;
+}
+
+const BLOCK_BEGIN = Buffer.from('-----BEGIN ');
+const BLOCK_END = Buffer.from('-----END ');
+const DASHES = Buffer.from('-----');
+
+/** Is the finding a block of a private key whose last line is not there? */
+function isOpenBlock(bytes: Buffer, { start, end }: Span): boolean {
+  return bytes.subarray(start, start + BLOCK_BEGIN.length).equals(BLOCK_BEGIN) && !bytes.subarray(end - DASHES.length, end).equals(DASHES);
+}
+
+/** What of the bytes from `from` on belongs to a finding that was released before its end; null: nothing. */
+function openRest(bytes: Buffer, from: number, open: Open): Span | null {
+  const limit = Math.min(bytes.length, from + open.bytesMax);
+  let end = from;
+  if (open.detector === 'private-key') end = blockEnd(bytes, from, limit);
+  else while (end < limit && isOfWord(bytes[end] as number)) end++;
+  return end > from ? { start: from, end, detector: open.detector } : null;
+}
+
+/** What goes on behind all of the bytes, which are released. @param inside their findings. @param rest what was open before them. */
+function openAfter(bytes: Buffer, inside: readonly Span[], rest: Span | null, before: Open | null): Open | null {
+  const span = inside.at(-1);
+  if (span === undefined) return null;
+  const { detector } = span;
+  const isBlock = detector === 'private-key';
+  if (rest !== null && before !== null && inside.length === 1) {
+    const piece = bytes.subarray(span.start, span.end);
+    const isEnded = span.end < bytes.length || (isBlock && piece.includes(BLOCK_END));
+    return isEnded || before.bytesMax <= piece.length ? null : { detector, bytesMax: before.bytesMax - piece.length };
+  }
+  const goesOn = isBlock ? isOpenBlock(bytes, span) && blockEnd(bytes, span.end, bytes.length) === bytes.length : span.end === bytes.length;
+  return goesOn ? { detector, bytesMax: OPEN_BYTES_MAX } : null;
 }
 
 /** The same for a whole text, such as a command's. */

@@ -45,6 +45,8 @@ export interface DetectorOptions {
 /** A compiled choice of detectors. Not to be shared between threads; every call is synchronous. */
 export interface DetectorSet {
   readonly names: readonly string[];
+  /** Bytes of the longest value that is looked for as it is: known credentials in their forms. */
+  readonly reachBytes: number;
   /**
    * Findings in one value: bytes [start, end) and nothing outside of them.
    * @returns byte offsets into `bytes`, sorted, without overlap; the same empty array whenever there are none.
@@ -106,6 +108,7 @@ function followingColon(bytes: Uint8Array, at: number): number {
 
 class CompiledDetectors implements DetectorSet {
   readonly names: readonly string[];
+  readonly reachBytes: number;
   readonly #prefilter: Prefilter;
   readonly #table: Int32Array;
   readonly #pass: Pass;
@@ -138,6 +141,10 @@ class CompiledDetectors implements DetectorSet {
     this.#isNested = isNested;
     const wanted = new Set(names);
     this.#known = wanted.has('known-credentials') ? options.known : undefined;
+    this.reachBytes = (this.#known?.literals ?? []).reduce(
+      (longest, { bytes, before, after }) => Math.max(longest, before + bytes.length + after),
+      this.#known?.fingerprints?.reachBytes ?? 0,
+    );
     const literals: (Omit<LiteralRule, 'literal'> & { literal: string | Uint8Array })[] = builtinLiterals.filter(rule =>
       wanted.has(rule.detector),
     );

@@ -147,10 +147,13 @@ export class FingerprintIndex {
   /** 2^18 bits over the upper bits of the hash: 32 KiB, so that it stays in the first-level cache. */
   readonly #bits = new Uint8Array(1 << 15);
   readonly #byHash = new Map<number, { length: number; before: number; after: number; proof: Buffer }[]>();
+  /** Of the longest form. */
+  readonly reachBytes: number;
 
   constructor(key: Uint8Array, forms: readonly FormFingerprint[]) {
     this.#key = key;
     this.#filter = filterKey(key);
+    this.reachBytes = forms.reduce((longest, form) => Math.max(longest, form.before + form.length + form.after), 0);
     for (const form of forms) {
       const bit = form.filter >>> 6;
       this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] as number) | (1 << (bit & 7));
