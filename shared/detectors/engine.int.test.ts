@@ -9,6 +9,7 @@ import { CLASS, DIGIT } from './bytes.ts';
 import { type Decoded, decodeEscapes, decodeHex, ESCAPE_MARKS } from './decoded.ts';
 import { matchEmail } from './email.ts';
 import { compileDetectors } from './engine.ts';
+import { fieldLines } from './field-lines.ts';
 import { buildForms } from './forms.ts';
 import { hardLines } from './hard-lines.ts';
 import { labelledSet } from './labelled-set.ts';
@@ -91,7 +92,7 @@ function agree(bytes: Uint8Array, start = 0, end = bytes.length): void {
   assert.deepEqual(fast, slow, `at ${start} of ${bytes.length}: ${JSON.stringify(shown.slice(0, 600))}`);
 }
 
-const lines = [...labelledSet(1_500, 411).map(line => line.text), ...hardLines(7).map(line => line.text)];
+const lines = [...labelledSet(1_500, 411).map(line => line.text), ...[...hardLines(7), ...fieldLines(7)].map(line => line.text)];
 
 test('the same is found in every labelled line, at every alignment and beside anything', () => {
   const fillers = [32, 0, 65, 48, 58, 10, 45, 0x40];

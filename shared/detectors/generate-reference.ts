@@ -88,7 +88,9 @@ Offsets of \`--jsonl\` count Unicode code points. The values themselves are neve
 Scored by \`node shared/detectors/score.ts\` on ${lines.length} lines made from a seed, ${lines.filter(line => line.spans.length === 0).length} of them without anything to find: log lines, JSON,
 env files, SQL rows, chat and code, with near misses (UUIDs, hashes, base64 images, versions, timestamps, order numbers, wrong check
 digits, placeholders). Precision counts findings of the right name that overlap a label; the last column those with its very span. The
-set is synthetic: expect less on text that is nothing like it.
+set is synthetic: expect less on text that is nothing like it. 506 lines as files, logs and dumps have them (field-lines.ts) were written
+from public documentation without a look at the rules: 294 of their 297 values were found, with 4 wrong findings, before the rules were
+mended by what they showed.
 
 ${table(score(lines))}
 `;

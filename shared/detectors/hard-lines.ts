@@ -6,7 +6,7 @@ import type { LabelledLine } from './labelled-set.ts';
 import { Draw, iban, jwt, NATIONAL, privateKeyBlock, seededRandom, ssn, TOKENS } from './labelled-values.ts';
 
 /** What is to be found stands in `«detector:value»`. */
-function marked(text: string, id: string): LabelledLine {
+export function marked(text: string, id: string): LabelledLine {
   const spans: [number, number, string][] = [];
   let out = '';
   let last = 0;

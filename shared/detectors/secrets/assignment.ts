@@ -4,7 +4,7 @@
  * From the keyword's end: the rest of the identifier (48 bytes at most), quotes, an operator, a quote, the value (512 bytes at most).
  * Everything is a greedy run; nothing is tried twice.
  */
-import { ALNUM, CLASS, DIGIT, is, lower } from '../bytes.ts';
+import { ALNUM, ALPHA, CLASS, DIGIT, is, lower } from '../bytes.ts';
 import type { Scan } from '../span.ts';
 
 export interface Assignment {
@@ -56,13 +56,28 @@ export function readAssignment(scan: Scan, at: number, words = 0): Assignment | 
   const first = i < end ? (bytes[i] as number) : -1;
   let operator = '';
   const attribute = i > nameEnd ? valueAttribute(bytes, i, end) : 0;
+  const entry = valueEntry(bytes, i, end);
   if (attribute > 0) {
     operator = '=';
     i += attribute;
+  } else if (entry > 0) {
+    operator = ':';
+    i += entry;
   } else if (first === 61 || first === 58) {
     operator = first === 61 ? '=' : ':';
     i++;
     while (i < end && (bytes[i] === 61 || bytes[i] === 62 || bytes[i] === 58)) i++;
+    if (first === 58) {
+      i += declaredType(bytes, i, end);
+      const before = scan.wire ? '' : precedingSigns(scan, at);
+      // `https://x-access-token:…@host` belongs to the rules of addresses.
+      if (before === '//') return undefined;
+      if (before === '${') {
+        // A shell's `${NAME:-default}` has a value, `${NAME:?message}` and `${NAME:+instead}` have none.
+        if (bytes[i] !== 45) return undefined;
+        i++;
+      }
+    }
   } else if (first === 62 && (nameEnd === i || bytes[i - 1] === 34)) {
     operator = '>';
     i++;
@@ -132,6 +147,42 @@ function valueAttribute(bytes: Uint8Array, at: number, end: number): number {
   let i = at + word.length;
   while (i < end && bytes[i] === 32 && i < at + 8) i++;
   return bytes[i] === 61 ? i + 1 - at : 0;
+}
+
+/**
+ * Length of what leads to the value where a list names things and gives their values apart, up to the colon: `name: DB_PASS` and on the
+ * next line `value: …`, or `"name":"DB_PASS","value":"…"`; 0 when it is not there.
+ */
+function valueEntry(bytes: Uint8Array, at: number, end: number): number {
+  let i = at;
+  const limit = Math.min(end, at + 32);
+  while (i < limit && ' \t\r\n,"'.includes(String.fromCharCode(bytes[i] as number))) i++;
+  if (i === at) return 0;
+  const word = 'value';
+  for (let k = 0; k < word.length; k++) if (i + k >= end || lower(bytes[i + k] as number) !== word.charCodeAt(k)) return 0;
+  i += word.length;
+  if (bytes[i] === 34) i++;
+  i = skipBlanks(bytes, i, end, 4);
+  return i < end && bytes[i] === 58 ? i + 1 - at : 0;
+}
+
+/** Length of a type and the `=` behind it, with a quote after that: `token: &str = "…"`, `password: string = '…'`; else 0. */
+function declaredType(bytes: Uint8Array, at: number, end: number): number {
+  let i = skipBlanks(bytes, at, end, 2);
+  const limit = Math.min(end, at + 40);
+  if (!is(bytes[i] as number, ALPHA) && bytes[i] !== 38) return 0;
+  while (i < limit && (is(bytes[i] as number, ALNUM) || "_&<>[]'?|. ".includes(String.fromCharCode(bytes[i] as number)))) i++;
+  if (i >= limit || bytes[i] !== 61) return 0;
+  const quote = bytes[skipBlanks(bytes, i + 1, end, 4)];
+  return quote === 34 || quote === 39 || quote === 96 ? i + 1 - at : 0;
+}
+
+/** The two bytes before the name that `at` is in. */
+function precedingSigns(scan: Scan, at: number): string {
+  let i = at - 1;
+  const floor = Math.max(scan.start, at - TAIL_BYTES_MAX);
+  while (i >= floor && (is(scan.bytes[i] as number, ALNUM) || scan.bytes[i] === 45 || scan.bytes[i] === 95)) i--;
+  return i > scan.start ? String.fromCharCode(scan.bytes[i - 1] as number, scan.bytes[i] as number) : '';
 }
 
 /** The word `is`, which is an operator. */

@@ -416,7 +416,8 @@ function matchKeyworded(rule: Keyworded, keyword: string): (scan: Scan, at: numb
       : (rule.lengths as readonly number[]).includes(length);
   return (scan, at) => {
     const { bytes } = scan;
-    const assignment = readAssignment(scan, at + keyword.length, 3);
+    const section = inSection(scan, at + keyword.length);
+    const assignment = section > 0 ? readAssignment(scan, section) : readAssignment(scan, at + keyword.length, 3);
     if (assignment === undefined) return;
     const { start } = assignment;
     const end = runEnd(bytes, start, Math.min(scan.end, start + 2_048), rule.mask);
@@ -433,6 +434,21 @@ function matchKeyworded(rule: Keyworded, keyword: string): (scan: Scan, at: numb
     }
     scan.add(start, end, rule.detector, PRIORITY.vendor - 2);
   };
+}
+
+/** End of the first name in the section that a vendor's name heads, if it is a key's: `datadog:` or `[datadog]`, then `api_key`; else 0. */
+function inSection(scan: Scan, at: number): number {
+  const { bytes, end } = scan;
+  let i = at;
+  let lines = 0;
+  const limit = Math.min(end, at + 24);
+  while (i < limit && '":]{ \t\r\n'.includes(String.fromCharCode(bytes[i] as number))) {
+    if (bytes[i] === 10) lines++;
+    i++;
+  }
+  if (lines !== 1) return 0;
+  const nameEnd = runEnd(bytes, i, Math.min(end, i + 32), BASE64URL);
+  return /key|token|secret/.test(lowered(scan, i, nameEnd)) ? nameEnd : 0;
 }
 
 /** Names of keys; `token`, `secret` and the others stand at the end of the name or before a harmless tail. */
