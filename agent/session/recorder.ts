@@ -62,8 +62,8 @@ export class SessionRecorder {
   }
 
   /** @returns the record's index in the sink. @throws what the sink throws; then nothing was recorded. */
-  #append(record: Uint8Array): number {
-    const index = this.sink.append(record);
+  #append(record: Uint8Array, isAwaited = true): number {
+    const index = this.sink.append(record, isAwaited);
     // Hashed after it was taken: a record that was refused is not in the chain.
     sha256Into(record, this.lastHash);
     this.#head.previousHash = this.lastHash;
@@ -92,13 +92,14 @@ export class SessionRecorder {
     return this.#append(encodeCommand(this.#next(), { ...rest, sealed }, fixed));
   }
 
+  /** Nothing is released by it: what the answer waits for is its command's record. */
   response(body: ResponseBody, fixed: Uint8Array | undefined): number {
-    if (this.#contents === 'readable') return this.#append(encodeResponse(this.#next(), body, fixed));
+    if (this.#contents === 'readable') return this.#append(encodeResponse(this.#next(), body, fixed), false);
     // The digest goes with the contents: from it, short contents could be guessed back.
     const { head, sha256, errorText, ...rest } = body;
     const sealed = this.#seal(() => responsePart({ head, sha256, errorText }));
     const isCut = rest.headTruncated === true || (sealed === undefined && head !== undefined && head.length > 0);
-    return this.#append(encodeResponse(this.#next(), { ...rest, headTruncated: isCut, sealed }, fixed));
+    return this.#append(encodeResponse(this.#next(), { ...rest, headTruncated: isCut, sealed }, fixed), false);
   }
 
   cancelRequested(commandSeq: number, by: 'client' | 'console' | 'policy'): number {

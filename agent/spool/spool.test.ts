@@ -576,3 +576,44 @@ test('a callback that throws does not keep others from being called', async () =
   await spool.durable(3);
   await spool.close();
 });
+
+test('a record that nobody waits for starts no write of its own: the next one takes it along', async () => {
+  const disk = new MemoryDisk();
+  let writes = 0;
+  disk.fault = operation => {
+    if (operation === 'write') writes++;
+  };
+  const spool = await open(disk, { lingerMs: 3_600_000 });
+  await spool.durable(spool.append(record(0)));
+  const before = writes;
+  const turns = async (count: number) => {
+    for (let i = 0; i < count; i++) await new Promise(resolve => setImmediate(resolve));
+  };
+  for (let i = 0; i < 3; i++) {
+    spool.append(record(1), false);
+    await turns(5);
+    assert.equal(writes, before + i);
+    await spool.durable(spool.append(record(2)));
+    assert.equal(writes, before + i + 1);
+  }
+  const late = spool.append(record(3), false);
+  await spool.durable(late);
+  assert.equal(writes, before + 4, 'whoever waits hastens it');
+  spool.append(record(4), false);
+  await spool.close();
+  assert.equal((await readAll(disk, 0, 9)).records.length, 9, 'an orderly end writes what is left');
+});
+
+test('a record that nobody waits for is on disk by itself after a moment', async () => {
+  const spool = await open(new MemoryDisk(), { lingerMs: 0 });
+  const index = spool.append(record(0), false);
+  while (spool.durableIndex <= index) await settled(1);
+  await spool.close();
+});
+
+test('of records that nobody waits for, no more than a frame waits', async () => {
+  const spool = await open(new MemoryDisk(), { lingerMs: 3_600_000 });
+  for (let i = 0; i < 100; i++) spool.append(record(i, 1000), false);
+  while (spool.durableIndex === 0) await settled(1);
+  await spool.close();
+});

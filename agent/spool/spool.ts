@@ -3,6 +3,7 @@
  *
  * - One write is in flight at a time, to a preallocated file opened with O_DSYNC. Whatever is appended meanwhile goes into the
  *   next write: one sync serves every session that waits (group commit).
+ * - A record that nobody waits for starts no write of its own for a moment: the next one takes it along.
  * - Where a record will lie is settled when it is appended, so that a full spool is refused then, before the session forwards.
  * - Segments go when their records are acknowledged (`shipped`); what they said about open sessions is kept in the checkpoint.
  * - After a disk error nothing is known of what is on disk: the spool is broken until it is opened again.
@@ -38,6 +39,8 @@ export interface SpoolOptions {
   /** Called with `durableIndex` once the spool is open, and after it rose, at most every `durableNoticeMs` (default 25). */
   onDurable?: (nextIndex: number) => void;
   durableNoticeMs?: number;
+  /** How long a record that nobody waits for lies in memory so that another's write takes it along; default 10. */
+  lingerMs?: number;
   disk?: SpoolDisk;
   /** Microseconds since 1970 UTC, for the records that recovery writes. */
   nowUnixUs?: () => number;
@@ -70,6 +73,7 @@ const RECORD_BYTES_MAX = 2 * 1024 * 1024;
 const PENDING_BYTES_MAX = 16 * 1024 * 1024;
 /** How long after a failed preparation of a file the next one is tried. */
 const RETRY_MS = 1000;
+const LINGER_MS = 10;
 const BUFFER_BYTES = 64 * 1024;
 const BUFFER_KEEP_BYTES = 2 * 1024 * 1024;
 
@@ -158,6 +162,9 @@ export class Spool implements RecordSink {
   #pendingBytes = 0;
   #writing = false;
   #scheduled = false;
+  /** Records below this are waited for, or may be. */
+  #awaited = 0;
+  #lingerTimer: NodeJS.Timeout | null = null;
   #free: Buffer[] = [];
 
   #waitIndex: number[] = [];
@@ -218,7 +225,7 @@ export class Spool implements RecordSink {
     return this.#nextIndex;
   }
 
-  append(record: Uint8Array): number {
+  append(record: Uint8Array, isAwaited = true): number {
     if (this.#broken !== null) throw this.#broken;
     if (this.#closed) throw new GatewayError('SPOOL_BROKEN', 'unavailable', 'the spool is closed');
     const need = recordHeaderBytes(record.length) + record.length;
@@ -244,12 +251,26 @@ export class Spool implements RecordSink {
     this.#pendingBytes += need;
     const index = this.#nextIndex++;
     frame.segment.nextIndex = this.#nextIndex;
-    if (!this.#writing && !this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(this.#flush);
-    }
+    if (isAwaited) this.#awaited = this.#nextIndex;
+    this.#schedule();
     return index;
   }
+
+  /** Sees to it that what lies in the queue is written: at once if somebody waits for it, else soon. */
+  #schedule(): void {
+    if (this.#writing || this.#scheduled) return;
+    if (this.#awaited > this.durableIndex || this.#queue.length > 1) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    } else if (this.#lingerTimer === null) {
+      this.#lingerTimer = setTimeout(this.#lingered, this.#options.lingerMs ?? LINGER_MS);
+    }
+  }
+
+  readonly #lingered = (): void => {
+    this.#lingerTimer = null;
+    if (!this.#scheduled) this.#flush();
+  };
 
   whenDurable(index: number, done: (error: Error | null) => void): void {
     if (index < this.durableIndex) {
@@ -263,6 +284,10 @@ export class Spool implements RecordSink {
     if (index >= this.#nextIndex) {
       done(new GatewayError('SPOOL_INDEX_UNKNOWN', 'internal', `record ${index} was never appended`));
       return;
+    }
+    if (index >= this.#awaited) {
+      this.#awaited = index + 1;
+      this.#schedule();
     }
     const indexes = this.#waitIndex;
     let at = indexes.length;
@@ -316,6 +341,7 @@ export class Spool implements RecordSink {
       await this.#preparations;
       if (this.#broken !== null) throw this.#broken;
     } finally {
+      if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
       if (this.#noticeTimer !== null) {
         clearTimeout(this.#noticeTimer);
         this.#notice();
@@ -495,8 +521,9 @@ export class Spool implements RecordSink {
     this.#pendingBytes -= frame.used - frame.start - FRAME_HEADER_BYTES;
     if (frame.buffer.length <= BUFFER_KEEP_BYTES && this.#free.length < 3) this.#free.push(frame.buffer);
     this.durableIndex = frame.firstIndex + frame.count;
-    // The disk goes on with what already waits while the sessions are told.
-    this.#flush();
+    // The disk goes on with what is waited for already while the sessions are told.
+    if (this.#awaited > this.durableIndex || this.#queue.length > 1) this.#flush();
+    else if (this.#queue.length > 0) this.#schedule();
     if (frame.segment.end > frame.segment.bytes / 2) this.#prepareSpare();
     if (this.#options.onDurable !== undefined && this.#noticeTimer === null) {
       this.#noticeTimer = setTimeout(this.#notice, this.#options.durableNoticeMs ?? 25);

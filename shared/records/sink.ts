@@ -4,10 +4,12 @@
 export interface RecordSink {
   /**
    * Takes one encoded `Record`. Order of calls is order on disk. The bytes are copied before it returns.
+   *
+   * @param isAwaited false: nothing is released by this record, so it need not be on disk at once; `whenDurable` hastens it. Default true.
    * @returns the record's index in the spool.
    * @throws {GatewayError} SPOOL_FULL, SPOOL_BROKEN (kind `unavailable`): nothing was taken, and the session must not forward.
    */
-  append(record: Uint8Array): number;
+  append(record: Uint8Array, isAwaited?: boolean): number;
   /** Records with an index below this are on disk (fdatasync or O_DSYNC done). */
   readonly durableIndex: number;
   /**
