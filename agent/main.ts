@@ -10,6 +10,7 @@ import { kafkaConfig, kafkaFlags, kafkaUsage } from '@sallyport/kafka/config.ts'
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { Agent, type AgentOptions } from './agent.ts';
+import { defaultWorkers } from './host/default-workers.ts';
 import { splitAddress } from './host/listen-ports.ts';
 import { TimedLogLevel } from './log-level.ts';
 
@@ -23,7 +24,7 @@ const USAGE = `usage: sallyport agent --control-plane HOST:PORT --data DIR [--jo
   --hostname NAME          name or address that clients connect to, for the certificate they see; may be repeated
                            (default: localhost, 127.0.0.1, ::1 and this machine's name)
   --http HOST:PORT         where /healthz, /readyz and /metrics are (default 127.0.0.1:0, any free port)
-  --workers N              threads of the data path (default 2, or the number of cores if that is 1)
+  --workers N              threads of the data path (default 2, or 1 on a machine with fewer than four cores)
   --spool-bytes N          bound of each worker's spool (default 1 GiB)
   --drain-seconds N        how long sessions may go on after SIGTERM (default 3)
 
@@ -113,7 +114,6 @@ function readOptions(argv: string[]): AgentOptions {
   }
   const log = pino({ base: { part: 'agent', pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
   const levels = new TimedLogLevel(log, level => log.warn({ level }, 'the log says as much as before again'));
-  const cores = os.availableParallelism();
   const joinToken = values.join ?? process.env.SALLYPORT_JOIN_TOKEN ?? null;
   return {
     dataDir: path.resolve(values.data),
@@ -124,7 +124,7 @@ function readOptions(argv: string[]): AgentOptions {
     hostnames: values.hostname.length > 0 ? values.hostname : [...new Set(['localhost', '127.0.0.1', '::1', machine])],
     http: splitAddress(values.http),
     kafka: kafkaConfig(values, process.env, 'agent'),
-    workers: wholeNumber('--workers', values.workers, 1, 64) ?? Math.min(2, cores),
+    workers: wholeNumber('--workers', values.workers, 1, 64) ?? defaultWorkers(os.availableParallelism()),
     spoolBytesMax: wholeNumber('--spool-bytes', values['spool-bytes'], 1024 * 1024, 2 ** 45) ?? 1024 ** 3,
     drainMs: (wholeNumber('--drain-seconds', values['drain-seconds'], 0, 3600) ?? 3) * 1000,
     version: version(),

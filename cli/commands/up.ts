@@ -14,7 +14,11 @@ export function define(terminal: Terminal, exit: (code: number) => void): Comman
     .option('--console-port <N>', 'port of the console and API (preferred: 8420)', port)
     .option('--grpc-port <N>', 'port that agents dial (preferred: 8421)', port)
     .option('--clickhouse-port <N>', 'port of the session store (preferred: 8123)', port)
-    .option('--agent-workers <N>', 'threads that the agent serves connections with (default: 2, or 1 on a machine with one core)', workers)
+    .option(
+      '--agent-workers <N>',
+      'threads that the agent serves connections with (default: 2, or 1 on a machine with fewer than four cores)',
+      workers,
+    )
     .option('--outputs <FILE>', 'send evidence on as this file says (docs/reference/outputs.md), from a process of its own')
     .option('--agent-relay', 'with --kafka: the agent sends records through the control plane, as from a network without a way to Kafka')
     .action(async (options: Omit<UpFlags, 'kafka'> & Record<string, unknown>) => {
