@@ -46,6 +46,7 @@ function catalogOf(tables: Readonly<Record<string, string>>): CatalogSnapshot {
     children: new Map(),
     functions: new Map(),
     functionsByName: new Map(),
+    functionNames: new Set(),
     systemColumns: new Map(),
     systemTypes: new Map(),
     types: new Map(),

@@ -10,7 +10,7 @@ import { renamed, scrubFields } from './backend/error-fields.ts';
 import { ResultPlans } from './backend/result-plans.ts';
 import { applyEffects } from './backend/statement-effects.ts';
 import type { CommandRun } from './command-run.ts';
-import { CopyRows } from './copy-out.ts';
+import { CopyRows, EMBEDS_ASCII } from './copy-out.ts';
 import { errorResponse, reducedText, SqlState } from './errors.ts';
 import { giveFrameMemory, takeFrameMemory } from './frame-budget.ts';
 import { verdictOf } from './judge.ts';
@@ -840,7 +840,10 @@ export class BackendStream {
   #notification(buffer: Buffer, start: number, end: number): Outcome {
     const relay = this.#relay;
     const { pid, channel, payload } = decodeNotification(buffer, start + 5, end);
-    const cleanPayload = relay.cleanText(payload);
+    // Who listens learns what others' triggers say, whatever it asked for itself.
+    const { flow, session } = relay;
+    const tells = session.inForce.policy.hasColumnRules && flow?.notificationsTell(session.inForce) === true;
+    const cleanPayload = tells && payload !== '' ? '[redacted]' : relay.cleanText(payload);
     const cleanChannel = relay.cleanText(channel);
     // Clients tell their own notifications by the process id that they were given: ours.
     const own = pid === relay.upstream.key?.pid;
@@ -877,6 +880,13 @@ export class BackendStream {
       );
     }
     if (run !== null) run.columns = copy.rows.names;
+    const { clientEncoding } = this.#relay.judge.settings;
+    if (!copy.rows.untouched && copy.format !== 'binary' && EMBEDS_ASCII.has(clientEncoding))
+      throw new GatewayError(
+        'PG_COPY_ENCODING',
+        'denied',
+        `the rows of this COPY cannot be taken apart under client_encoding ${clientEncoding}`,
+      );
     this.#copyRows = copy.rows.untouched ? null : new CopyRows(copy);
     return 'pass';
   }

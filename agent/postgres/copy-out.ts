@@ -32,6 +32,9 @@ export interface CopyPlan extends CopyTarget {
   rows: RowPlan;
 }
 
+/** Client encodings in which the second byte of a character may be that of a letter or separator. */
+export const EMBEDS_ASCII: ReadonlySet<string> = new Set(['SJIS', 'SHIFT_JIS_2004', 'BIG5', 'GBK', 'GB18030', 'UHC', 'JOHAB']);
+
 export type CopyTargetOutcome = { ok: true; target: CopyTarget } | { ok: false; reason: string };
 
 type Tree = Record<string, unknown>;

@@ -9,7 +9,6 @@
  * changing, a setting that changes how text is read, the columns of a COPY.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import { copyTarget } from './copy-out.ts';
 import { SqlState } from './errors.ts';
 import { Admission } from './frontend/admission.ts';
 import { Estimates } from './frontend/estimates.ts';
@@ -315,7 +314,7 @@ export class FrontendStream implements FrameHandler {
       mustProbe: missing === null && this.#touchesDenied(judged),
     };
     if (missing === null && judged.copiesOut && this.#needsPlans()) {
-      const target = copyTarget(buffer.subarray(parse.textStart, parse.textEnd));
+      const target = this.#probes.copyTarget(judged, buffer.subarray(parse.textStart, parse.textEnd));
       if (!target.ok) {
         const refusal = relay.judge.refusal(target.reason, 'protocol/copy', session.inForce);
         const replacement = this.#admission.admit(refusal, entry, 'parse', text, undefined, parse.statement);

@@ -507,6 +507,7 @@ export class Relay {
     if (judge.flow === null && catalog !== null) {
       judge.flow = new SessionFlow(catalog);
       if (this.#unfollowed) judge.flow.forget();
+      judge.flow.standardConformingStrings = () => judge.settings.standardConformingStrings;
       judge.flow.preparedText = name => this.pipeline.statements.get(Buffer.from(name).toString('latin1'))?.raw ?? null;
     }
     return judge.flow;
@@ -531,6 +532,7 @@ export class Relay {
     if (name === 'standard_conforming_strings') {
       this.judge.settings.standardConformingStrings = value === 'on';
       this.judge.reset();
+      this.judge.flow?.readingChanged();
     } else if (name === 'client_encoding') this.judge.settings.clientEncoding = value.toUpperCase();
   }
 

@@ -49,6 +49,8 @@ export class SessionFlow {
   readonly catalog: Catalog;
   /** The statement behind a prepared name: its text. */
   preparedText: (name: string) => Buffer | null = () => null;
+  /** How the text of a function is read that is called now. */
+  standardConformingStrings: () => boolean = () => true;
   readonly #names: SessionNames;
   readonly #cursors = new Map<string, FlowResult>();
   #scope: FlowScope | null = null;
@@ -162,6 +164,7 @@ export class SessionFlow {
     const session: FlowSession = {
       searchPath: this.scope.searchPath,
       user: this.#user,
+      standardConformingStrings: this.standardConformingStrings(),
       temporary: this.#names.temporary,
       changed: this.#names.inDoubt,
       prepared: name => this.#prepared(name),
@@ -220,6 +223,16 @@ export class SessionFlow {
   /** An error has come: what its transaction did may be undone. */
   failed(): void {
     this.#names.failed();
+  }
+
+  /** May notifications that reach this session hold protected values? */
+  notificationsTell(inForce: PolicyInForce): boolean {
+    return (this.#names.own?.analyser(inForce) ?? analyserFor(this.catalog, inForce)).notificationsTell;
+  }
+
+  /** Text of functions is read in another way from here on. */
+  readingChanged(): void {
+    this.#renew();
   }
 
   /** Judgements made so far hold no longer. */

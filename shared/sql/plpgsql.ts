@@ -12,13 +12,13 @@ const MODE_STATEMENT = 0;
 /**
  * @param body the text between the dollar quotes.
  * @param parameters names of the function's parameters, to which the body may assign.
- * @returns each piece as a statement (`SELECT …` around an expression), and whether any text is built at run time; undefined
- *   when the body does not parse.
+ * @returns each piece as a statement (`SELECT …` around an expression), whether any text is built at run time, and whether it shows
+ *   values elsewhere than in its result (RAISE, an open cursor); undefined when the body does not parse.
  */
 export function plpgsqlStatements(
   body: string,
   parameters: readonly string[] = [],
-): { statements: string[]; dynamic: boolean } | undefined {
+): { statements: string[]; dynamic: boolean; tells: boolean } | undefined {
   let tag = '$sallyport$';
   while (body.includes(tag)) tag = `$s${tag.slice(1)}`;
   // An INOUT parameter is there twice.
@@ -27,15 +27,20 @@ export function plpgsqlStatements(
   for (const result of ['void', 'int', 'SETOF int', 'trigger', 'event_trigger']) {
     const tree = parsePlpgsql(`CREATE FUNCTION f(${declared.join(', ')}) RETURNS ${result} LANGUAGE plpgsql AS ${tag}${body}${tag}`);
     if (tree === undefined) continue;
-    const found = { statements: [] as string[], dynamic: false };
+    const found = { statements: [] as string[], dynamic: false, tells: false };
     walk(tree, found);
     return found;
   }
   return undefined;
 }
 
+/** What shows values elsewhere than in the result, or leaves something open or decided behind it. */
+const TELLS: ReadonlySet<string> = new Set(
+  ['raise', 'assert', 'open', 'forc', 'call', 'commit', 'rollback'].map(name => `PLpgSQL_stmt_${name}`),
+);
+
 /** A cursor's name is data: FETCH reads what anybody in the session has opened under it, as text that is run reads anything. */
-function walk(value: unknown, found: { statements: string[]; dynamic: boolean }): void {
+function walk(value: unknown, found: { statements: string[]; dynamic: boolean; tells: boolean }): void {
   if (Array.isArray(value)) {
     for (const item of value) walk(item, found);
     return;
@@ -44,6 +49,7 @@ function walk(value: unknown, found: { statements: string[]; dynamic: boolean })
   for (const key in value) {
     if (key === 'PLpgSQL_stmt_dynexecute' || key === 'PLpgSQL_stmt_dynfors' || key === 'dynquery' || key === 'PLpgSQL_stmt_fetch')
       found.dynamic = true;
+    if (TELLS.has(key)) found.tells = true;
     if (key === 'PLpgSQL_expr') {
       const expr = value[key];
       if (!isTree(expr) || typeof expr.query !== 'string') continue;

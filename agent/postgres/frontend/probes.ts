@@ -2,7 +2,7 @@
  * What only the server can say of a statement before it runs: whether it knows a text that the grammar or the catalog does not, and
  * which columns its rows come from. Asked by Parse and Describe under names that nobody can use, unseen by the client.
  */
-import { type CopyTarget, copyTarget } from '../copy-out.ts';
+import { type CopyTarget, type CopyTargetOutcome, copyTarget, EMBEDS_ASCII } from '../copy-out.ts';
 import { SqlState } from '../errors.ts';
 import type { ResultVerdict } from '../flow.ts';
 import { type Judged, verdictOf } from '../judge.ts';
@@ -31,6 +31,18 @@ export class Probes {
     this.#frames = frames;
     this.#admission = admission;
     this.#awaitFlow = awaitFlow;
+  }
+
+  /** @see copyTarget; refused, too, where rows would have to be taken apart whose separators may be parts of characters. */
+  copyTarget(judged: Judged, text: Buffer): CopyTargetOutcome {
+    const target = copyTarget(text);
+    const { settings } = this.#relay.judge;
+    if (!target.ok || target.target.format === 'binary' || !EMBEDS_ASCII.has(settings.clientEncoding)) return target;
+    const verdict = verdictOf(judged, 0);
+    const isPlain =
+      verdict.kind === 'columns' && verdict.rest === null && verdict.columns.every(({ mask }) => 'mask' in mask && mask.mask === null);
+    if (isPlain && this.#relay.session.inForce.detectors === null) return target;
+    return { ok: false, reason: `COPY under client_encoding ${settings.clientEncoding} cannot be checked; use UTF8 or the binary format` };
   }
 
   /**
@@ -77,7 +89,7 @@ export class Probes {
     let text = this.#frames.buffer.toString('utf8', start, textEnd);
     let format: 0 | 1 | null = null;
     if (judged.copiesOut) {
-      const target = copyTarget(this.#frames.buffer.subarray(start, textEnd));
+      const target = this.copyTarget(judged, this.#frames.buffer.subarray(start, textEnd));
       if (!target.ok) return refuse(target.reason, 'protocol/copy');
       this.#probeTarget = target.target;
       text = target.target.probe;

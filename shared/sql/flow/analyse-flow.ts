@@ -22,6 +22,7 @@
  * Pure: no I/O, no clock. Whatever is not understood is reported as unknown; nothing is guessed.
  */
 import type { Node } from 'libpg-query';
+import { behindMark, notificationsTell } from './behind.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { catalogChange, changesCatalog, intoOf, usesAny } from './catalog-changes.ts';
 import { insert, merge, remove, update } from './change.ts';
@@ -31,7 +32,7 @@ import { predicate } from './predicates.ts';
 import { query, select } from './query.ts';
 import type { FlowColumn, FlowResult } from './result.ts';
 import { EMPTY_ENV, type Env } from './scope.ts';
-import { effectiveSearchPath, type FlowSession } from './session.ts';
+import { effectiveSearchPath, type FlowSession, NO_SESSION } from './session.ts';
 import { storeInto, utility } from './utility.ts';
 import { NO_LABELS, unionLabels } from './value.ts';
 
@@ -57,6 +58,7 @@ export { temporaryMade } from './catalog-changes.ts';
 
 export class FlowAnalyser {
   private readonly shared: Shared;
+  #notificationsTell: boolean | undefined;
 
   /**
    * @param protects whether policy protects a column, by schema, table and column. Asked for every column of a relation
@@ -70,6 +72,10 @@ export class FlowAnalyser {
       harmlessFunctions: new Map(),
       relationUnknowns: new Map(),
       protectedNames: undefined,
+      behind: undefined,
+      stored: undefined,
+      backslashes: undefined,
+      pureFunctions: new Map(),
     };
   }
 
@@ -88,7 +94,19 @@ export class FlowAnalyser {
       found.unknown('catalog-stale', 'an earlier statement of this transaction changed what this one uses; commit first');
     }
     const result = resultOf(output, found, changesCatalog(node));
-    return { ...result, change: catalogChange(node, result, session) };
+    const change = catalogChange(node, result, session);
+    return {
+      ...result,
+      change: result.changesCatalog ? { ...change, names: [...change.names, ...[...found.runsBehind].map(behindMark)] } : change,
+    };
+  }
+
+  /** May a notification of this database hold a protected value? */
+  get notificationsTell(): boolean {
+    this.#notificationsTell ??= notificationsTell(
+      new Context({ shared: this.shared, session: NO_SESSION, engine, searchPath: ['public'] }),
+    );
+    return this.#notificationsTell;
   }
 
   /**
@@ -96,6 +114,13 @@ export class FlowAnalyser {
    * the later ones; what an earlier one made is known by its columns, and what it changed is unknown.
    */
   analyseCommand(nodes: readonly Node[], session: FlowSession): FlowResult[] {
+    const results = this.#inOrder(nodes, session);
+    const isUnsure =
+      session.standardConformingStrings !== false && nodes.some((node, i) => changesLexing(node, results[i], nodes.length > 1));
+    return isUnsure ? this.#inOrder(nodes, { ...session, standardConformingStrings: false }) : results;
+  }
+
+  #inOrder(nodes: readonly Node[], session: FlowSession): FlowResult[] {
     const results: FlowResult[] = [];
     const made = new Map(session.temporary);
     const changed = [...(session.changed ?? [])];
@@ -108,6 +133,8 @@ export class FlowAnalyser {
         otherPaths,
         temporary: made,
         changed,
+        ...(session.user === undefined ? {} : { user: session.user }),
+        ...(session.standardConformingStrings === undefined ? {} : { standardConformingStrings: session.standardConformingStrings }),
         prepared: name => prepared.get(name) ?? session.prepared(name),
         cursor: name => cursors.get(name) ?? session.cursor(name),
       });
@@ -126,6 +153,16 @@ export class FlowAnalyser {
     }
     return results;
   }
+}
+
+/** May text that later statements run be read by another setting than this text was? */
+function changesLexing(node: Node, result: FlowResult | undefined, isOneOfMany: boolean): boolean {
+  if (result?.effects.some(effect => effect.type === 'set' && effect.name === 'standard_conforming_strings') === true) return true;
+  if (!isOneOfMany) return false;
+  if ('TransactionStmt' in node) return /COMMIT|ROLLBACK/.test(node.TransactionStmt.kind ?? '');
+  if ('DiscardStmt' in node) return true;
+  if (!('VariableSetStmt' in node)) return false;
+  return node.VariableSetStmt.kind === 'VAR_RESET_ALL' || node.VariableSetStmt.name?.toLowerCase() === 'standard_conforming_strings';
 }
 
 function resultOf(output: QueryOutput | null, found: Found, changes: boolean): Omit<FlowResult, 'change'> {
@@ -150,6 +187,7 @@ function resultOf(output: QueryOutput | null, found: Found, changes: boolean): O
     inferences: found.inferenceList(),
     reads: [...found.reads],
     touched: found.touched,
+    rewrites: [...found.rewrites],
     unknown: [...found.unknowns.values()],
     effects: found.effects,
     literalSensitive: found.literalSensitive,

@@ -46,6 +46,8 @@ type FunctionRow = [
   string | null,
   [number, string, string][],
   (string | null)?,
+  ('v' | 'r' | null)?,
+  (string | null)?,
 ];
 
 /**
@@ -171,6 +173,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
     children,
     functions,
     functionsByName,
+    functionNames: new Set([...functions.values()].filter(({ schema }) => schema !== 'information_schema').map(({ name }) => name)),
     systemColumns,
     systemTypes,
     types,
@@ -209,6 +212,8 @@ function functionOf(row: FunctionRow): CatalogFunction {
     extension,
     parts,
     defaultValues = null,
+    behind = null,
+    definer = null,
   ] = row;
   const argumentNames: string[] = [];
   const columns: { name: string; type: number }[] = [];
@@ -240,6 +245,8 @@ function functionOf(row: FunctionRow): CatalogFunction {
     sqlBody,
     searchPath,
     extension,
+    behind: behind === null ? null : behind === 'v' ? 'values' : 'rows',
+    definer,
     parts: parts.map(([partOid, partSchema, partName]) => ({ oid: partOid, schema: partSchema, name: partName })),
   };
 }

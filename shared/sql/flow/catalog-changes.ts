@@ -4,6 +4,7 @@
  */
 import type { Node, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
+import { PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
 import type { CatalogColumn, CatalogRelation } from './catalog.ts';
 import type { CatalogChange, FlowResult } from './result.ts';
 import type { FlowSession } from './session.ts';
@@ -38,14 +39,9 @@ const KEEPS_CATALOG: ReadonlySet<string> = new Set([
   'CommentStmt',
   'SecLabelStmt',
   'RefreshMatViewStmt',
-  'IndexStmt',
   'AlterDefaultPrivilegesStmt',
   'CreateRoleStmt',
   'DropRoleStmt',
-  'CreatePolicyStmt',
-  'AlterPolicyStmt',
-  'CreateTrigStmt',
-  'CreateStatsStmt',
   'AlterStatsStmt',
   'AlterSeqStmt',
   'CreateEnumStmt',
@@ -62,7 +58,26 @@ export function changesCatalog(node: Node): boolean {
   // What was prepared becomes visible, whatever it was.
   if ('TransactionStmt' in node) return node.TransactionStmt.kind === 'TRANS_STMT_COMMIT_PREPARED';
   if ('GrantStmt' in node) return node.GrantStmt.objtype === 'OBJECT_SCHEMA';
+  // Functions of its own are run behind statements from now on.
+  if (USES_FUNCTIONS.has(tag)) return functionsNamed(node).length > 0;
   return !KEEPS_CATALOG.has(tag); // EXECUTE and CALL may do anything
+}
+
+const USES_FUNCTIONS: ReadonlySet<string> = new Set([
+  'CreateTrigStmt',
+  'IndexStmt',
+  'CreatePolicyStmt',
+  'AlterPolicyStmt',
+  'CreateStatsStmt',
+]);
+
+/** Functions that a definition names, but for PostgreSQL's own that compute. */
+function functionsNamed(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(functionsNamed);
+  if (!isTree(value)) return [];
+  const name = Array.isArray(value.funcname) ? nameParts(value.funcname as Node[]).at(-1) : undefined;
+  const own = name === undefined || PROPAGATING_FUNCTIONS.has(name) ? [] : [name];
+  return [...own, ...Object.values(value).flatMap(functionsNamed)];
 }
 
 const NO_CHANGE: CatalogChange = { made: undefined, names: [], temporary: false };
@@ -85,6 +100,7 @@ export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, se
     return result.unknown.length === 0 ? NO_CHANGE : { made: undefined, names: ['*'], temporary: true };
   }
   const tag = tagOf(node);
+  if (USES_FUNCTIONS.has(tag)) return { made: undefined, names: functionsNamed(node), temporary };
   if (tag === 'AlterExtensionStmt' || tag === 'CreateExtensionStmt' || tag === 'DropOwnedStmt' || tag === 'ImportForeignSchemaStmt')
     return { made: undefined, names: ['*'], temporary: true };
   if (tag === 'CreateSchemaStmt' && !Array.isArray(fieldsOf(node).schemaElts)) return NO_CHANGE;

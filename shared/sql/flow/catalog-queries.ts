@@ -62,7 +62,8 @@ export function catalogQueries(serverVersion: number, own = false): Record<Catal
         p.oid::bigint, ${schema}, p.proname, p.prokind, pg_catalog.array_to_json(p.proargtypes::pg_catalog.oid[]::bigint[]),
         pg_catalog.array_to_json(p.proargnames), pg_catalog.array_to_json(p.proargmodes), pg_catalog.array_to_json(p.proallargtypes::bigint[]),
         p.pronargdefaults, p.provariadic <> 0, l.lanname, p.provolatile, p.prorettype::bigint, p.proretset,
-        case when l.lanname in ('sql', 'plpgsql', 'internal') then p.prosrc end,
+        case when l.lanname in ('sql', 'plpgsql', 'internal') and (pg_catalog.strpos(p.prosrc, '\\') = 0 or not exists (
+          select 1 from pg_catalog.unnest(p.proconfig) s where s like 'standard\\_conforming\\_strings=%')) then p.prosrc end,
         case when l.lanname = 'sql' then ${sqlBody} end,
         (select pg_catalog.substr(s, 13) from pg_catalog.unnest(p.proconfig) s where s like 'search\\_path=%'),
         (select e.extname from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
@@ -74,7 +75,16 @@ export function catalogQueries(serverVersion: number, own = false): Record<Catal
             g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn)
           join pg_catalog.pg_namespace qn on qn.oid = q.pronamespace
           where g.aggfnoid = p.oid),
-        case when p.pronargdefaults > 0 then pg_catalog.pg_get_expr(p.proargdefaults, 0) end
+        case when p.pronargdefaults > 0 then pg_catalog.pg_get_expr(p.proargdefaults, 0) end,
+        (select pg_catalog.max(case when d.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass then 'r' else 'v' end)
+          from pg_catalog.pg_depend d where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = p.oid
+            and d.classid in ('pg_catalog.pg_trigger'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
+              'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass,
+              'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_attrdef'::pg_catalog.regclass,
+              'pg_catalog.pg_policy'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass)
+            and p.prolang <> 12 and p.prolang <> 13),
+        coalesce((select pg_catalog.substr(s, 6) from pg_catalog.unnest(p.proconfig) s where s like 'role=%'),
+          case when p.prosecdef then pg_catalog.pg_get_userbyid(p.proowner)::pg_catalog.text end)
       )), '[]')::text
       from pg_catalog.pg_proc p
       join pg_catalog.pg_namespace n on n.oid = p.pronamespace

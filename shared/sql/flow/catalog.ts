@@ -8,6 +8,8 @@
  * statement is judged.
  */
 
+import type { Node } from 'libpg-query';
+
 export interface CatalogColumn {
   name: string;
   attnum: number; // from 1; dropped columns are not listed, so numbers may have gaps
@@ -69,6 +71,15 @@ export interface CatalogFunction {
   searchPath: string | null;
   /** The extension that owns it. */
   extension: string | null;
+  /**
+   * What calls it behind statements that do not show it: `values`, a constraint, index, policy, cast or the like, which hands values
+   * to it; `rows`, a trigger.
+   */
+  behind: 'values' | 'rows' | null;
+  /** As whom it runs, where that is not the caller: SECURITY DEFINER, or a role that it sets. */
+  definer: string | null;
+  /** The body as nodes, of a function that is not in the catalog yet. */
+  statements?: readonly Node[];
   /** For an aggregate: the functions that it is made of, as `schema` and `name`, or by OID when not in pg_catalog. */
   parts: readonly { oid: number; schema: string; name: string }[];
 }
@@ -113,6 +124,8 @@ export interface CatalogSnapshot {
   children: ReadonlyMap<number, readonly number[]>;
   functions: ReadonlyMap<number, CatalogFunction>; // outside pg_catalog
   functionsByName: ReadonlyMap<string, readonly CatalogFunction[]>; // by relationKey(schema, name)
+  /** In whatever schema but those of PostgreSQL. */
+  functionNames: ReadonlySet<string>;
   /** Functions of pg_catalog that return columns: their names. */
   systemColumns: ReadonlyMap<string, readonly string[]>;
   /** Functions of pg_catalog whose overloads all return one type that is not polymorphic: its OID. */

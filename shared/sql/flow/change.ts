@@ -3,9 +3,12 @@
  * RETURNING gives back is output like any other.
  */
 import type { DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictClause, RangeVar, ReturningClause, UpdateStmt } from 'libpg-query';
+import { nameParts } from '../ast.ts';
+import type { CatalogRelation } from './catalog.ts';
 import { type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression } from './expressions.ts';
 import { fromClause, tableItem } from './from.ts';
+import { isHarmless } from './harmless.ts';
 import { query, targets, withClause } from './query.ts';
 import { parseExpression, resolveRelation } from './relations.ts';
 import { EMPTY_ENV, type Env, type FromItem, within } from './scope.ts';
@@ -23,8 +26,22 @@ function targetOf(relation: RangeVar | undefined, ctx: Context): Target {
   const item = tableItem(range, ctx);
   // An error of a constraint shows the whole row.
   ctx.found.touch(labelsOf(item.columns.map(column => column.value)));
+  const resolved = resolveRelation(range.schemaname, range.relname ?? '', ctx);
+  if (resolved.found) for (const each of [resolved.relation, ...resolved.others]) triggersOf(each, ctx);
   return { item, title: `${item.schema ?? range.schemaname ?? '*'}.${range.relname ?? ''}` };
 }
+
+/** What a trigger brings to light is its owner's to answer for; what it says in errors and notices is not passed on. */
+function triggersOf(relation: CatalogRelation, ctx: Context): void {
+  for (const oid of relation.triggers ?? []) {
+    const fn = ctx.catalog.functions.get(oid);
+    if (fn === undefined || fn.extension !== null) continue;
+    ctx.dependsOnDefinitions(`the trigger function ${fn.schema}.${fn.name}()`);
+    if (!isHarmless(fn, ctx)) ctx.found.touch(BY_TRIGGER);
+  }
+}
+
+const BY_TRIGGER: Labels = new Set(['*.*.*']);
 
 /**
  * What columns get by themselves: a default that calls somebody's function may bring what that reads.
@@ -139,9 +156,30 @@ function assign(list: readonly Node[] | undefined, target: Target, env: Env, ctx
       value = whole.fields?.[colno - 1]?.value ?? computed(whole.labels);
     } else value = expression(val, env, ctx);
     const own = target.item.columns.find(column => column.name === name)?.value.labels ?? NO_LABELS;
+    if (value.plains === null && ('MultiAssignRef' in val || !isWhole(val, env, ctx)))
+      for (const label of value.labels) if (own.has(label)) ctx.found.rewrites.add(label);
     store(new Set([...value.labels].filter(label => !own.has(label))), target, name, ctx);
   }
 }
+
+/** As it is, or nearly: nothing is cut off, put in front, or chosen by what it says. */
+export function isWhole(node: Node, env: Env, ctx: Context): boolean {
+  if ('TypeCast' in node && node.TypeCast.arg !== undefined) return isWhole(node.TypeCast.arg, env, ctx);
+  if ('CollateClause' in node && node.CollateClause.arg !== undefined) return isWhole(node.CollateClause.arg, env, ctx);
+  if ('CoalesceExpr' in node) return (node.CoalesceExpr.args ?? []).every(arg => isWhole(arg, env, ctx));
+  if ('A_Expr' in node && node.A_Expr.kind === 'AEXPR_NULLIF' && node.A_Expr.lexpr !== undefined && node.A_Expr.rexpr !== undefined)
+    return [node.A_Expr.lexpr, node.A_Expr.rexpr].every(arg => isWhole(arg, env, ctx));
+  if ('FuncCall' in node) {
+    const [only, ...others] = node.FuncCall.args ?? [];
+    const parts = nameParts(node.FuncCall.funcname);
+    const isOwn = ctx.catalog.functionNames.has(parts.at(-1) ?? '');
+    return KEEPS_WHOLE.has(parts.at(-1) ?? '') && !isOwn && only !== undefined && others.length === 0 && isWhole(only, env, ctx);
+  }
+  const value = expression(node, env, ctx);
+  return value.plains !== null || value.labels.size === 0;
+}
+
+const KEEPS_WHOLE: ReadonlySet<string> = new Set(['lower', 'upper', 'initcap', 'btrim', 'ltrim', 'rtrim', 'casefold', 'normalize']);
 
 function store(labels: Labels, target: Target, column: string, ctx: Context): void {
   if (labels.size > 0) ctx.sink('table', `a protected value would be stored in ${target.title}.${column}`, labels);

@@ -35,6 +35,13 @@ export interface Shared {
   harmlessFunctions: Map<number, boolean>;
   /** Lower-case names of the relations that hold protected values; made when first needed. */
   protectedNames: Set<string> | undefined;
+  /** Names by which something runs behind statements; made when first needed. */
+  behind: ReadonlyMap<string, 'values' | 'rows'> | undefined;
+  /** Names by which stored values were worked out; made when first needed. */
+  stored: ReadonlySet<string> | undefined;
+  /** Some function's body has a backslash in it; worked out when first needed. */
+  backslashes: boolean | undefined;
+  pureFunctions: Map<number, boolean>;
   /** What is unclear about a view, by OID. */
   relationUnknowns: Map<number, readonly UnknownReason[]>;
 }
@@ -79,14 +86,20 @@ export class Context {
   }
 
   /** One level further in; undefined when that is too deep, which is then an unknown. */
-  deeper(change: { searchPath?: readonly string[]; parameters?: readonly Value[]; found?: Found; inside?: boolean }): Context | undefined {
+  deeper(change: {
+    searchPath?: readonly string[];
+    session?: FlowSession;
+    parameters?: readonly Value[];
+    found?: Found;
+    inside?: boolean;
+  }): Context | undefined {
     if (this.depth >= DEPTH_MAX) {
       this.found.unknown('too-deep', 'queries, views or functions are nested too deeply');
       return undefined;
     }
     return new Context({
       shared: this.shared,
-      session: this.session,
+      session: change.session ?? this.session,
       engine: this.engine,
       searchPath: change.searchPath ?? this.searchPath,
       parameters: change.parameters ?? this.parameters,
@@ -116,6 +129,14 @@ export class Context {
     this.found.unknown(code, detail);
   }
 
+  /** Text of a function is read when it is called, by the settings of then: a backslash may or may not end a constant's quote. */
+  #hasBackslashes(): boolean {
+    this.shared.backslashes ??= [...this.catalog.functions.values()].some(
+      ({ language, body }) => (language === 'sql' || language === 'plpgsql') && body?.includes('\\') === true,
+    );
+    return this.shared.backslashes;
+  }
+
   /**
    * A view or function is used. What it uses in turn may have been redefined by the open transaction, which the snapshot does
    * not see; that is rare enough not to look for the names.
@@ -123,6 +144,8 @@ export class Context {
   dependsOnDefinitions(name: string): void {
     if ((this.session.changed ?? []).length > 0)
       this.unknown('catalog-stale', `this transaction changed definitions that ${name} may use; commit first`);
+    if (this.session.standardConformingStrings === false && this.#hasBackslashes())
+      this.unknown('function-opaque', `${name} is read by standard_conforming_strings, which is off or about to change`);
   }
 }
 
@@ -134,6 +157,10 @@ export class Found {
   readonly functions = new Set<string>();
   readonly effects: SessionEffect[] = [];
   readonly unknowns = new Map<string, UnknownReason>();
+  /** Names by which what it defines will run, in lower case. */
+  readonly runsBehind = new Set<string>();
+  /** Columns that get what was computed of themselves. */
+  readonly rewrites = new Set<string>();
   touched: Labels = NO_LABELS;
   /** Labels that came out of a function's own reading. */
   functionReads: Labels = NO_LABELS;

@@ -118,17 +118,35 @@ function operatorExpression(node: Extract<Node, { A_Expr: unknown }>, env: Env, 
   if (rexpr !== undefined) {
     // IN (…) and BETWEEN have a list on the right: each item is an operand.
     if ('List' in rexpr && (kind === 'AEXPR_IN' || kind?.startsWith('AEXPR_BETWEEN') || kind?.startsWith('AEXPR_NOT_BETWEEN'))) {
-      for (const item of rexpr.List.items ?? []) operands.push(expression(item, env, ctx));
-      return computed(
-        labelsOf(operands),
+      const [first] = operands;
+      const items = (rexpr.List.items ?? []).map(item => expression(item, env, ctx));
+      const value = computed(
+        labelsOf([...operands, ...items]),
         0,
-        operands.every(operand => operand.constant),
+        [...operands, ...items].every(operand => operand.constant),
       );
+      if (value.constant || first === undefined) return value;
+      return hiddenOperators(kind === 'AEXPR_IN' ? [nameParts(name)] : RANGE, first, value, ctx);
     }
     operands.push(expression(rexpr, env, ctx));
   }
-  if (kind === 'AEXPR_NULLIF' && operands[0] !== undefined) return computed(labelsOf(operands), operands[0].type, false);
+  if (kind === 'AEXPR_NULLIF' && operands[0] !== undefined) {
+    const value = computed(labelsOf(operands), operands[0].type, false);
+    return { ...hiddenOperators([EQUALS], operands[0], value, ctx), type: value.type };
+  }
   return operator(nameParts(name), operands, ctx);
+}
+
+const EQUALS = ['='];
+const RANGE = [['>='], ['<='], ['<'], ['>']];
+
+/** Operators that stand in no place where one would look for them, and which may be somebody's own. */
+function hiddenOperators(names: readonly (readonly string[])[], first: Value, others: Value, ctx: Context): Value {
+  let { labels } = others;
+  if (ctx.catalog.operators.size === 0) return others;
+  for (const name of names)
+    for (const operand of [others, computed(others.labels)]) labels = unionLabels(labels, operator(name, [first, operand], ctx).labels);
+  return { ...others, labels };
 }
 
 function typeCast(node: Extract<Node, { TypeCast: unknown }>, env: Env, ctx: Context): Value {
@@ -154,6 +172,7 @@ function caseExpression(node: Extract<Node, { CaseExpr: unknown }>, env: Env, ct
       if (test === undefined && !there) ctx.engine.predicate(expr, env, ctx);
       if (test !== undefined) ctx.infer(condition);
       labels = unionLabels(labels, condition.labels);
+      if (test !== undefined) labels = hiddenOperators([EQUALS], test, computed(unionLabels(labels, condition.labels)), ctx).labels;
       constant &&= condition.constant;
     }
     if (result !== undefined) {
@@ -237,7 +256,11 @@ function readsNoTable(node: Node): boolean {
 function sublinkValue(link: SubLink, output: QueryOutput, env: Env, ctx: Context): Value {
   const test = link.testexpr === undefined ? undefined : expression(link.testexpr, env, ctx);
   const values = output.columns.map(column => column.value);
-  const labels = unionLabels(labelsOf(values), output.rest ?? NO_LABELS);
+  let labels = unionLabels(labelsOf(values), output.rest ?? NO_LABELS);
+  if (test !== undefined) {
+    const name = nameParts(link.operName);
+    labels = hiddenOperators([name.length === 0 ? EQUALS : name], computed(test.labels), computed(labels), ctx).labels;
+  }
   switch (link.subLinkType) {
     case 'EXISTS_SUBLINK':
       return UNLABELLED; // whether a row is there is inference, found where the rows are chosen

@@ -9,6 +9,7 @@ import type { CatalogRelation } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { countTells, mergeEnumerates } from './enumeration.ts';
 import { expression, functionCall } from './expressions.ts';
+import { operator } from './operators.ts';
 import { relationItem, resolveRelation, unitedColumns, useRelation } from './relations.ts';
 import { type Env, type FromItem, findCte, within } from './scope.ts';
 import { computed, either, type Labels, labelsOf, NO_LABELS, unionLabels, type Value } from './value.ts';
@@ -137,6 +138,7 @@ function join(node: JoinExpr, left: readonly FromItem[], env: Env, ctx: Context)
       ctx.infer(side, kind);
       ctx.found.touch(side.labels);
     }
+    operator(['='], [l, r], ctx);
     merged.push({ name, value: mergedValue(jointype, l, r) });
   }
   if (quals !== undefined) ctx.engine.predicate(quals, within(env, [...left, ...leftItems, ...rightItems]), ctx);

@@ -7,7 +7,7 @@ import { parse } from '../parser.ts';
 import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS, REFUSED_FUNCTIONS } from './builtin-functions.ts';
 import { type CatalogFunction, compositeOf, relationKey } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
-import { isHarmless } from './harmless.ts';
+import { isHarmless, isPure } from './harmless.ts';
 import { otherPaths, schemasInOrder } from './relations.ts';
 import { EMPTY_ENV } from './scope.ts';
 import { analyseSqlFunction } from './sql-functions.ts';
@@ -149,7 +149,9 @@ function notMeant(candidate: CatalogFunction, args: readonly Value[], ctx: Conte
   return candidate.arguments.some((type, i) => {
     const wanted = ctx.catalog.types.get(type);
     const given = args[i]?.type ?? 0;
-    return wanted !== undefined && wanted.schema !== 'pg_catalog' && given !== 0 && given !== type;
+    // A value becomes one of a domain by itself, or of what somebody has made a cast to.
+    if (wanted === undefined || wanted.schema === 'pg_catalog' || wanted.kind === 'd') return false;
+    return given !== 0 && given !== type && (ctx.catalog.casts.get(type)?.some(({ source }) => source === given) ?? false) === false;
   });
 }
 
@@ -216,6 +218,7 @@ export function callFunction(fn: CatalogFunction, given: readonly Value[], ctx: 
   }
   if (fn.language === 'sql') return analyseSqlFunction(fn, args, ctx);
   if (fn.schema === 'information_schema') return shaped(fn, computed(labels, fn.returnType), ctx);
+  if (labels.size > 0 && isPure(fn, ctx)) return shaped(fn, computed(labels, fn.returnType), ctx);
   if (labels.size > 0) {
     ctx.sink('function', `${title}() in ${fn.language} could do anything with a protected value`, labels);
     return shaped(fn, computed(labels, fn.returnType), ctx);

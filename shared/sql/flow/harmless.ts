@@ -11,7 +11,7 @@ import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS } from './builtin-functions.ts'
 import { type CatalogFunction, relationKey } from './catalog.ts';
 import type { Context } from './context.ts';
 import { isProtected, resolveRelation, schemasInOrder } from './relations.ts';
-import { effectiveSearchPath } from './session.ts';
+import { sessionInside } from './session.ts';
 import { bodyOf } from './sql-functions.ts';
 
 const STATEMENTS: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
@@ -19,23 +19,62 @@ const STATEMENTS: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'Up
 export function isHarmless(fn: CatalogFunction, ctx: Context): boolean {
   if (fn.language !== 'plpgsql' || fn.body === null || ctx.found.bodiesLeft-- <= 0) return false;
   const known = ctx.shared.harmlessFunctions.get(fn.oid);
-  if (known !== undefined) return known;
+  if (known !== undefined && fn.oid !== 0) return known;
   ctx.shared.harmlessFunctions.set(fn.oid, false); // one that calls itself through others is not worth a proof
-  const searchPath = fn.searchPath === null ? ctx.searchPath : effectiveSearchPath(fn.searchPath, '');
-  const inner = ctx.deeper({ searchPath });
+  const inner = ctx.deeper(sessionInside(fn, ctx.searchPath, ctx.session));
   const harmless = inner !== undefined && isHarmlessBody(fn.body, inner, fn);
   // With the caller's search_path the answer holds for that path only.
-  if (fn.searchPath === null) ctx.shared.harmlessFunctions.delete(fn.oid);
+  if (fn.searchPath === null || fn.oid === 0) ctx.shared.harmlessFunctions.delete(fn.oid);
   else ctx.shared.harmlessFunctions.set(fn.oid, harmless);
   return harmless;
 }
 
+/**
+ * May it be handed protected values? When nothing of them can come out but by its result: a PL/pgSQL body of expressions over PostgreSQL's
+ * own functions that only compute.
+ */
+export function isPure(fn: CatalogFunction, ctx: Context): boolean {
+  if (fn.language !== 'plpgsql' || fn.body === null) return false;
+  const known = ctx.shared.pureFunctions.get(fn.oid);
+  if (known !== undefined && fn.oid !== 0) return known;
+  const pure = isPureBody(fn, ctx) && isHarmless(fn, ctx);
+  if (fn.searchPath !== null && fn.oid !== 0) ctx.shared.pureFunctions.set(fn.oid, pure);
+  return pure;
+}
+
+function isPureBody(fn: CatalogFunction, ctx: Context): boolean {
+  const found = fn.body === null ? undefined : plpgsqlStatements(fn.body, namesOf(fn));
+  if (found === undefined || found.dynamic || found.tells) return false;
+  // A variable of a domain has its values checked, by whatever the domain says.
+  const words = new Set([...(fn.body ?? '').toLowerCase().matchAll(/[\p{L}_][\p{L}\p{N}_$]*/gu)].map(([word]) => word));
+  for (const type of ctx.catalog.types.values())
+    if (type.schema !== 'pg_catalog' && type.schema !== 'information_schema' && words.has(type.name.toLowerCase())) return false;
+  return found.statements.every(text => {
+    const outcome = parse(Buffer.from(text));
+    return outcome.ok && outcome.statements.every(({ node }) => tagOf(node) === 'SelectStmt' && computesOnly(node, ctx));
+  });
+}
+
+function computesOnly(value: unknown, ctx: Context): boolean {
+  if (Array.isArray(value)) return value.every(item => computesOnly(item, ctx));
+  if (!isTree(value)) return true;
+  if (typeof value.relname === 'string' || value.lockingClause !== undefined || value.intoClause !== undefined) return false;
+  if (Array.isArray(value.funcname)) {
+    const parts = nameParts(value.funcname as Node[]);
+    const name = parts.at(-1) ?? '';
+    if ((parts.length > 1 && parts[0] !== 'pg_catalog') || !PROPAGATING_FUNCTIONS.has(name) || ctx.catalog.functionNames.has(name))
+      return false;
+  }
+  if (isTree(value.A_Expr) && ctx.catalog.operators.has(nameParts(value.A_Expr.name as Node[] | undefined).at(-1) ?? '')) return false;
+  for (const key in value) if (!computesOnly(value[key], ctx)) return false;
+  return true;
+}
+
+const namesOf = (fn: CatalogFunction): string[] => [...fn.argumentNames, ...(fn.columns ?? []).map(column => column.name)];
+
 /** @param self the function itself, which may call itself. */
 export function isHarmlessBody(body: string, ctx: Context, self?: CatalogFunction): boolean {
-  const found = plpgsqlStatements(
-    body,
-    self === undefined ? [] : [...self.argumentNames, ...(self.columns ?? []).map(column => column.name)],
-  );
+  const found = plpgsqlStatements(body, self === undefined ? [] : namesOf(self));
   if (found === undefined || found.dynamic) return false;
   // Should PL/pgSQL's parser ever leave a piece out of its tree, its words are still in the text.
   const names = protectedNames(ctx);
@@ -47,7 +86,7 @@ export function isHarmlessBody(body: string, ctx: Context, self?: CatalogFunctio
 }
 
 /** Lower-case names of all relations that hold protected values. */
-function protectedNames(ctx: Context): ReadonlySet<string> {
+export function protectedNames(ctx: Context): ReadonlySet<string> {
   let names = ctx.shared.protectedNames;
   if (names === undefined) {
     names = new Set();
@@ -103,9 +142,7 @@ function harmlessCall(parts: readonly string[], ctx: Context, self: CatalogFunct
     }
     if (fn.language !== 'sql' || ctx.found.bodiesLeft-- <= 0) return false;
     const statements = bodyOf(fn);
-    const inner = ctx.deeper({
-      searchPath: fn.sqlBody !== null ? [] : fn.searchPath === null ? ctx.searchPath : effectiveSearchPath(fn.searchPath, ''),
-    });
+    const inner = ctx.deeper(fn.sqlBody !== null ? { searchPath: [] } : sessionInside(fn, ctx.searchPath, ctx.session));
     return inner !== undefined && statements?.every(node => STATEMENTS.has(tagOf(node)) && harmless(node, new Set(), inner, fn)) === true;
   });
 }

@@ -100,6 +100,15 @@ export function judgeFlow(
         `This statement is refused: ${sink.labels.length === 0 ? 'values' : 'protected values'} would go where they are not masked (${sink.detail}).`,
       );
     }
+    for (const column of result.rewrites) {
+      const rule = ruleOfLabel(policy, column);
+      if (rule === null || rule.action === 'deny' || rule.as === 'redact' || rule.as === 'null') continue;
+      refuse(
+        rule.rule,
+        `${column} would get what is computed of it`,
+        `This statement is refused: ${column} would get what is computed of it, and its mask (${rule.as}) would show that in pieces. Write whole values, or lower(), upper() or trim() of it.`,
+      );
+    }
     for (const inference of result.inferences) {
       inferences.set(`${inference.column} ${inference.kind}`, inference);
       const rule = ruleOfLabel(policy, inference.column);

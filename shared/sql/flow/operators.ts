@@ -40,7 +40,9 @@ export function operator(parts: readonly string[], operands: readonly Value[], c
 /** The operator wants a type of someone's own, and the operand is known to be of another. */
 function notOfType(wanted: number, operand: Value | undefined, ctx: Context): boolean {
   const type = ctx.catalog.types.get(wanted);
-  return type !== undefined && type.schema !== 'pg_catalog' && operand !== undefined && operand.type !== 0 && operand.type !== wanted;
+  // A value becomes one of a domain by itself.
+  if (type === undefined || type.schema === 'pg_catalog' || type.kind === 'd') return false;
+  return operand !== undefined && operand.type !== 0 && operand.type !== wanted;
 }
 
 /** A value cast to a type. */

@@ -31,7 +31,7 @@ export function procedureFacts(call: FuncCall, ctx: Context): Collected | null {
   return into.opaque.size === 0 ? into : null;
 }
 
-function statementsOf(procedure: CatalogFunction): Node[] | undefined {
+function statementsOf(procedure: CatalogFunction): readonly Node[] | undefined {
   if (procedure.language === 'sql') return bodyOf(procedure);
   if (procedure.language !== 'plpgsql' || procedure.body === null) return undefined;
   const found = plpgsqlStatements(procedure.body, [...procedure.argumentNames, ...(procedure.columns ?? []).map(({ name }) => name)]);

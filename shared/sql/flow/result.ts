@@ -76,6 +76,8 @@ export interface FlowResult {
   reads: readonly string[];
   /** Protected columns that the statement touches in any way: its errors and notices may hold their values. */
   touched: Labels;
+  /** Columns into which it writes what it computes of themselves: a mask that shows some of a value would show it in pieces. */
+  rewrites: readonly string[];
   /** Why it is not known where values go; empty when it is. */
   unknown: readonly UnknownReason[];
   /** What functions in it do to the session (set_config), beside the effects that analyse.ts finds. */

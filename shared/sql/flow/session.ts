@@ -21,6 +21,8 @@ export interface FlowSession {
    * this list a view that the transaction replaced would be taken for the old one.
    */
   changed?: readonly string[];
+  /** Absent: on. Off, or about to change: then text that is read when it is run may mean something else. */
+  standardConformingStrings?: boolean;
   /** The statement behind PREPARE name AS …, as the parser gave it. */
   prepared(name: string): Node | undefined;
   /** What was found when the cursor was declared. */
@@ -33,6 +35,20 @@ export const NO_SESSION: FlowSession = {
   prepared: () => undefined,
   cursor: () => undefined,
 };
+
+/**
+ * Where a function's names are looked for when its own text does not say: its path or the caller's, and for one that runs as somebody
+ * else, with that one's schema for `$user`, and with schemas that only that one may use.
+ */
+export function sessionInside(
+  fn: { searchPath: string | null; definer: string | null },
+  searchPath: readonly string[],
+  session: FlowSession,
+): { searchPath: readonly string[]; session: FlowSession } {
+  if (fn.definer === null) return { searchPath: fn.searchPath === null ? searchPath : effectiveSearchPath(fn.searchPath, ''), session };
+  const path = fn.searchPath === null ? [fn.definer, ...searchPath] : effectiveSearchPath(fn.searchPath, fn.definer);
+  return { searchPath: path, session: { ...session, user: fn.definer, searchPath: fn.searchPath === null ? path : session.searchPath } };
+}
 
 /**
  * The schemas that a search_path setting means.

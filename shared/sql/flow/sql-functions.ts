@@ -8,7 +8,7 @@ import { parse } from '../parser.ts';
 import { type CatalogFunction, compositeOf } from './catalog.ts';
 import type { Context, OutputColumn, QueryOutput } from './context.ts';
 import { EMPTY_ENV, type FromItem, within } from './scope.ts';
-import { effectiveSearchPath } from './session.ts';
+import { sessionInside } from './session.ts';
 import { asComputed, computed, labelsOf, UNLABELLED, unionLabels, type Value } from './value.ts';
 
 /** What a body may consist of to be followed. */
@@ -27,8 +27,8 @@ export function analyseSqlFunction(fn: CatalogFunction, args: readonly Value[], 
     ctx.unknown('too-deep', 'too many functions call each other');
     return { value: everything, columns: null, open: true };
   }
-  const searchPath = fn.sqlBody !== null ? [] : fn.searchPath === null ? ctx.searchPath : effectiveSearchPath(fn.searchPath, '');
-  const inner = ctx.deeper({ searchPath, parameters: args });
+  const place = fn.sqlBody !== null ? { searchPath: [] } : sessionInside(fn, ctx.searchPath, ctx.session);
+  const inner = ctx.deeper({ ...place, parameters: args });
   const statements = inner === undefined ? undefined : bodyOf(fn);
   if (inner === undefined || statements === undefined) {
     ctx.unknown('function-opaque', `the body of ${title} cannot be read`);
@@ -89,12 +89,13 @@ function shape(fn: CatalogFunction, output: QueryOutput | null, ctx: Context): S
 }
 
 /** The statements of the body; undefined when it does not parse. */
-export function bodyOf(fn: CatalogFunction): Node[] | undefined {
+export function bodyOf(fn: CatalogFunction): readonly Node[] | undefined {
+  if (fn.statements !== undefined) return fn.statements;
   if (fn.sqlBody !== null) {
     const outcome = parse(Buffer.from(`CREATE FUNCTION f() RETURNS int LANGUAGE sql ${fn.sqlBody}`));
     const statement = outcome.ok ? outcome.statements[0]?.node : undefined;
     if (statement === undefined || !('CreateFunctionStmt' in statement)) return undefined;
-    return flatten(statement.CreateFunctionStmt.sql_body);
+    return flattenBody(statement.CreateFunctionStmt.sql_body);
   }
   if (fn.body === null) return undefined;
   const outcome = parse(Buffer.from(fn.body));
@@ -102,7 +103,7 @@ export function bodyOf(fn: CatalogFunction): Node[] | undefined {
 }
 
 /** sql_body is a RETURN, or lists of lists of statements. */
-function flatten(body: unknown): Node[] | undefined {
+export function flattenBody(body: unknown): Node[] | undefined {
   if (!isTree(body)) return undefined;
   if (isTree(body.ReturnStmt)) {
     const value = body.ReturnStmt.returnval;
@@ -121,7 +122,7 @@ function flatten(body: unknown): Node[] | undefined {
   if (isTree(body.List)) {
     const statements: Node[] = [];
     for (const item of Array.isArray(body.List.items) ? body.List.items : []) {
-      const inner = flatten(item);
+      const inner = flattenBody(item);
       if (inner === undefined) return undefined;
       statements.push(...inner);
     }

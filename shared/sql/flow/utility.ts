@@ -5,8 +5,10 @@
 import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
 import { explainRuns } from '../kinds.ts';
+import { functionBehind, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
 import type { CatalogRelation } from './catalog.ts';
-import type { Context, OutputColumn, QueryOutput } from './context.ts';
+import { isWhole } from './change.ts';
+import { type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
 import { tableItem } from './from.ts';
 import { isHarmlessBody } from './harmless.ts';
@@ -327,10 +329,18 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     const language = languageOf(fields);
     if (language === 'c' || language === 'internal') ctx.sink('definition', `a function in ${language} cannot be followed`);
     if (fields.replace === true) replacesTrigger(nameParts(fields.funcname as Node[]).at(-1) ?? '', ctx);
+    if ('CreateFunctionStmt' in node) functionBehind(node.CreateFunctionStmt, ctx);
     return;
   }
   if (tag === 'AlterOperatorStmt' || tag === 'AlterTypeStmt') {
     functionsIn(fields, ctx);
+    return;
+  }
+  if ('AlterFunctionStmt' in node) {
+    // With a path of its own its names may mean others.
+    const name = nameParts(node.AlterFunctionStmt.func?.objname).at(-1) ?? '';
+    const sets = (node.AlterFunctionStmt.actions ?? []).some(action => 'DefElem' in action && action.DefElem.defname === 'set');
+    if (sets) relationBehind(name, false, ctx);
     return;
   }
   if (tag === 'CreateSchemaStmt') {
@@ -345,8 +355,35 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   if ('ViewStmt' in node && node.ViewStmt.query !== undefined) {
     // What reading it will bring is found when it is read; what its rows tell is asked here.
     const before = ctx.found.sinks.length;
-    query(node.ViewStmt.query, EMPTY_ENV, ctx);
+    const unknowns = ctx.found.unknowns.size;
+    const { columns, rest } = query(node.ViewStmt.query, EMPTY_ENV, ctx);
+    const isClean = ctx.found.sinks.length === before && ctx.found.unknowns.size === unknowns && rest === null;
     ctx.found.sinks.splice(before);
+    relationBehind(
+      node.ViewStmt.view?.relname ?? '',
+      isClean && columns.every(column => column.value.labels.size === 0),
+      ctx,
+      node.ViewStmt.replace === true,
+    );
+    return;
+  }
+  if (tag === 'CreateStatsStmt') {
+    for (const range of Array.isArray(fields.relations) ? (fields.relations as Node[]) : [])
+      if ('RangeVar' in range) {
+        const item = tableItem(range.RangeVar, ctx);
+        for (const element of Array.isArray(fields.exprs) ? (fields.exprs as Node[]) : [])
+          if ('StatsElem' in element && element.StatsElem.expr !== undefined)
+            handed(element.StatsElem.expr, within(EMPTY_ENV, [item]), ctx);
+      }
+    return;
+  }
+  if (tag === 'CreateRangeStmt') {
+    for (const option of Array.isArray(fields.params) ? (fields.params as Node[]) : []) {
+      if (!('DefElem' in option) || (option.DefElem.defname !== 'subtype_diff' && option.DefElem.defname !== 'canonical')) continue;
+      const name = option.DefElem.arg !== undefined && 'TypeName' in option.DefElem.arg ? option.DefElem.arg.TypeName.names : undefined;
+      const args = option.DefElem.defname === 'canonical' ? [VALUE] : [VALUE, VALUE];
+      handed({ FuncCall: { ...(name === undefined ? {} : { funcname: name }), args } }, VALUE_ENV, ctx);
+    }
     return;
   }
   if (WORKS_ON_ROWS.has(tag)) {
@@ -381,29 +418,50 @@ function onRelation(fields: Tree, ctx: Context): void {
   if (item !== undefined) for (const column of item.columns) ctx.found.touch(column.value.labels);
   const env = item === undefined ? EMPTY_ENV : within(EMPTY_ENV, [item]);
   walkExpressions(fields, env, ctx);
+  for (const element of Array.isArray(fields.indexParams) ? (fields.indexParams as Node[]) : [])
+    if ('IndexElem' in element && element.IndexElem.expr !== undefined) handed(element.IndexElem.expr, env, ctx);
+  if (isTree(fields.whereClause)) handed(fields.whereClause as unknown as Node, env, ctx);
   // A policy chooses rows as a condition does.
   for (const condition of [fields.qual, fields.with_check])
     if (isTree(condition)) ctx.engine.predicate(condition as unknown as Node, env, ctx);
 }
 
 function functionsIn(fields: Tree, ctx: Context): void {
-  const value: Tree = { name: 'value' };
-  walkExpressions(
-    { ...fields, domainname: value },
-    within(EMPTY_ENV, [
-      {
-        name: '',
-        schema: null,
-        columns: [{ name: 'value', value: UNLABELLED }],
-        rest: null,
-        qualified: false,
-        bare: true,
-        system: false,
-        rowType: 0,
-      },
-    ]),
-    ctx,
-  );
+  walkExpressions({ ...fields, domainname: { name: 'value' } }, VALUE_ENV, ctx);
+  // Whoever casts to a domain hands its checks what is cast.
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) for (const item of value) visit(item);
+    else if (isTree(value)) {
+      if (value.contype === 'CONSTR_CHECK' && isTree(value.raw_expr)) handed(value.raw_expr as unknown as Node, VALUE_ENV, ctx);
+      else for (const key in value) visit(value[key]);
+    }
+  };
+  visit(fields);
+}
+
+/** VALUE in a domain's check: it may be any. */
+const VALUE_ENV = within(EMPTY_ENV, [
+  {
+    name: '',
+    schema: null,
+    columns: [{ name: 'value', value: computed(new Set(['*.*.value'])) }],
+    rest: null,
+    qualified: false,
+    bare: true,
+    system: false,
+    rowType: 0,
+  },
+]);
+const VALUE: Node = { ColumnRef: { fields: [{ String: { sval: 'value' } }] } };
+
+/** An expression that is worked out over values later, and keeps them where they are: what its functions could do with them is asked. */
+function handed(node: Node, env: Env, ctx: Context): void {
+  const found = new Found();
+  const inner = ctx.deeper({ found });
+  if (inner === undefined) return;
+  expression(node, env, inner);
+  for (const { kind, detail, labels } of found.sinks) ctx.sink(kind, detail, new Set(labels));
+  for (const { code, detail } of found.unknowns.values()) ctx.unknown(code, detail);
 }
 
 /** Judges every call inside, without following values: what a definition runs later must not be opaque. */
@@ -425,6 +483,8 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
 }
 
 function calls(node: FuncCall, env: Env, ctx: Context): void {
+  const name = nameParts(node.funcname).at(-1) ?? '';
+  if (ctx.catalog.functionNames.has(name)) for (const used of runsWith(name, ctx)) ctx.found.runsBehind.add(used);
   const { value } = functionCall({ ...node, args: (node.args ?? []).map((): Node => ({ A_Const: { isnull: true } })) }, env, ctx);
   // Its value would come back as a default, in an index's statistics, or in the text of an error.
   if (value.labels.size > 0) ctx.sink('definition', 'a function that it runs later brings a protected value', value.labels);
@@ -496,6 +556,7 @@ function alterTable(stmt: AlterTableStmt, ctx: Context): void {
     walkExpressions(def, env, ctx);
     if (!guarded || relation === undefined) continue;
     if (subtype === 'AT_AttachPartition') attached(def, relation, ctx);
+    if (subtype === 'AT_AddInherit' && def !== undefined && 'RangeVar' in def) relationBehind(def.RangeVar.relname ?? '', false, ctx);
     if (subtype === 'AT_AlterColumnType') changeType(def, name, relation, env, ctx);
     else if (subtype === 'AT_AddColumn') addColumn(def, relation, env, ctx);
     else if (subtype === 'AT_AddConstraint') checkConstraint(def, env, ctx);
@@ -527,6 +588,7 @@ function changeType(def: Node | undefined, name: string, relation: CatalogRelati
   const own = relationColumns(relation, ctx).find(column => column.name === name)?.value.labels ?? NO_LABELS;
   const labels = new Set([...expression(using, env, ctx).labels].filter(label => !own.has(label)));
   if (labels.size > 0) ctx.sink('table', `a protected value would be stored in ${relation.schema}.${relation.name}.${name}`, labels);
+  if (!isWhole(using, env, ctx)) for (const label of own) ctx.found.rewrites.add(label);
 }
 
 function addColumn(def: Node | undefined, relation: CatalogRelation, env: Env, ctx: Context): void {
@@ -549,13 +611,41 @@ function addColumn(def: Node | undefined, relation: CatalogRelation, env: Env, c
 
 /** Adding a check tells whether every row meets it. */
 function checkConstraint(def: Node | undefined, env: Env, ctx: Context): void {
-  if (def !== undefined && 'Constraint' in def && def.Constraint.raw_expr !== undefined)
-    ctx.engine.predicate(def.Constraint.raw_expr, env, ctx);
+  if (def === undefined || !('Constraint' in def)) return;
+  const { raw_expr: check, exclusions, where_clause: where } = def.Constraint;
+  if (check !== undefined) ctx.engine.predicate(check, env, ctx);
+  if (where !== undefined) handed(where, env, ctx);
+  const visit = (value: unknown): void => {
+    if (Array.isArray(value)) for (const item of value) visit(item);
+    else if (isTree(value)) {
+      if (isTree(value.IndexElem) && isTree(value.IndexElem.expr)) handed(value.IndexElem.expr as unknown as Node, env, ctx);
+      for (const key in value) visit(value[key]);
+    }
+  };
+  visit(exclusions);
 }
 
 /** RENAME and SET SCHEMA: policy names columns by their path. */
 function renamed(fields: Tree, ctx: Context): void {
   const what = [fields.renameType, fields.objectType].find(type => typeof type === 'string');
+  if (what === 'OBJECT_FUNCTION' || what === 'OBJECT_PROCEDURE' || what === 'OBJECT_ROUTINE') {
+    const object = isTree(fields.object) && isTree(fields.object.ObjectWithArgs) ? fields.object.ObjectWithArgs : {};
+    const from = nameParts(object.objname as Node[] | undefined).at(-1) ?? '';
+    functionMovedBehind(
+      from,
+      typeof fields.newname === 'string' && what !== undefined && fields.renameType === what ? fields.newname : from,
+      ctx,
+    );
+    return;
+  }
+  if (what === 'OBJECT_ATTRIBUTE') {
+    // Tables of the type follow.
+    for (const relation of ctx.catalog.relations.values())
+      if (relationColumns(relation, ctx).some(column => column.name === fields.subname && column.value.labels.size > 0)) {
+        refuseChange(relation, 'renaming a column of its type', ctx);
+        return;
+      }
+  }
   if (isTree(fields.relation)) {
     const range = fields.relation as RangeVar;
     const resolved = resolveRelation(range.schemaname, range.relname ?? '', ctx);
