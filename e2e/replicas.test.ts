@@ -275,10 +275,13 @@ test('a backup of the log in Kafka is restored into files, and from there into o
     [inKafka, other],
   ] as const) {
     const restored = await replica(folder, folder, args, { CRM_PASSWORD: postgres.app.password });
-    await restored.start();
-    const answer = await ask('GET', '/v1/manifests/Role', undefined, { at: restored.http });
-    assert.deepEqual(answer.body, expected.body, folder);
-    await restored.kill();
+    try {
+      await restored.start();
+      const answer = await ask('GET', '/v1/manifests/Role', undefined, { at: restored.http });
+      assert.deepEqual(answer.body, expected.body, folder);
+    } finally {
+      await restored.kill();
+    }
   }
   await assert.rejects(sallyport('restore', second, '--data', path.join(dir, 'again'), '--kek', kek, ...other), /has entries already/);
 });

@@ -21,7 +21,7 @@ export interface Demo {
 }
 
 const cli = path.join(import.meta.dirname, '..', '..', 'cli', 'bin', 'sallyport.js');
-const startLimitMs = 300_000;
+const startLimitMs = 600_000;
 
 /** @param variables further ones of its environment. */
 export async function startDemo(variables: Readonly<Record<string, string>> = {}): Promise<Demo> {
@@ -32,7 +32,11 @@ export async function startDemo(variables: Readonly<Record<string, string>> = {}
   let output = '';
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()));
   await new Promise<void>((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`the demo was not ready:\n${output}`)), startLimitMs);
+    const late = setTimeout(() => {
+      // Nobody else knows of it.
+      child.kill('SIGKILL');
+      reject(new Error(`the demo was not ready:\n${output}`));
+    }, startLimitMs);
     const read = (chunk: Buffer) => {
       output = (output + chunk.toString()).slice(-100_000);
       if (!/^ready$/m.test(output)) return;

@@ -36,7 +36,7 @@ export interface Gateway {
 const cli = path.join(import.meta.dirname, '..', '..', 'cli', 'bin', 'sallyport.js');
 
 /** A machine that is busy with other tests takes minutes. */
-const READY_MS = 240_000;
+const READY_MS = 600_000;
 
 interface GatewayOptions {
   /** File name → YAML. */

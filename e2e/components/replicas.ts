@@ -43,7 +43,11 @@ export async function replica(name: string, dir: string, args: readonly string[]
         log = (log + chunk.toString()).slice(-100_000);
       });
       await new Promise<void>((resolve, reject) => {
-        const late = setTimeout(() => reject(new Error(`${name} was not ready in 240 s:\n${log}`)), 240_000);
+        const late = setTimeout(() => {
+          // Nobody else knows of it, and it would keep the test from ending.
+          started.kill('SIGKILL');
+          reject(new Error(`${name} was not ready in 600 s:\n${log}`));
+        }, 600_000);
         createInterface({ input: started.stdout }).on('line', line => {
           if (!line.startsWith('{')) return;
           clearTimeout(late);
