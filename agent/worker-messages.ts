@@ -24,6 +24,8 @@ export interface LeasedCredential {
   privateKey?: string;
   authorityKey?: string;
   dynamic?: { grants: string[] };
+  /** Where Vault makes the user: by what, for messages. */
+  vaultDatabase?: string;
   /** In place of the password: tokens are made with these keys, or with the agent's own. */
   awsRdsIam?: { region: string; keys?: { accessKeyId: string; secretAccessKey: string } };
 }

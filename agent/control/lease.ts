@@ -151,7 +151,7 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     // Not repeated in an error: it is the secret.
   }
   bytes.fill(0);
-  const { username, password, privateKey, authorityKey, dynamic, awsRdsIam } = (value ?? {}) as Record<string, unknown>;
+  const { username, password, privateKey, authorityKey, dynamic, awsRdsIam, vaultDatabase } = (value ?? {}) as Record<string, unknown>;
   if (typeof username !== 'string' || typeof password !== 'string') {
     throw new GatewayError('CREDENTIAL_MALFORMED', 'unavailable', `the credential ${name} in the lease cannot be read`);
   }
@@ -161,6 +161,7 @@ function parseCredential(bytes: Uint8Array, name: string): OpenedLease['credenti
     ...(typeof privateKey === 'string' ? { privateKey } : {}),
     ...(typeof authorityKey === 'string' ? { authorityKey } : {}),
     ...(dynamic === undefined ? {} : { dynamic: { grants: (dynamic as { grants: string[] }).grants } }),
+    ...(typeof vaultDatabase === 'string' ? { vaultDatabase } : {}),
     ...(awsRdsIam === undefined ? {} : { awsRdsIam: awsRdsIam as NonNullable<LeasedCredential['awsRdsIam']> }),
   };
 }

@@ -36,10 +36,17 @@ const HANDSHAKE_FRAME_MAX = 64 * 1024;
 const IAM_REFUSED =
   ': it takes no token of IAM as the credential makes it. The user needs rds_iam, the AWS identity rds-db:connect on it, `region` and the address must be those of the database, and the agent\u2019s clock right';
 
+/** What a refused login of this kind wants, to follow the refusal. */
+function loginHint({ awsRdsIam, vaultDatabase }: UpstreamTarget['credential']): string {
+  if (awsRdsIam !== undefined) return IAM_REFUSED;
+  if (vaultDatabase === undefined) return '';
+  return `: the user that Vault leased (${vaultDatabase}) is gone or has ended. The control plane takes another when it asks about the lease next, at each third of its time, and Vault answers`;
+}
+
 export interface UpstreamTarget {
   address: string;
   tls: ResourceSpec['upstream']['tls'];
-  credential: Readonly<Pick<LeasedCredential, 'username' | 'password' | 'awsRdsIam'>>;
+  credential: Readonly<Pick<LeasedCredential, 'username' | 'password' | 'awsRdsIam' | 'vaultDatabase'>>;
 }
 
 export interface Upstream {
@@ -246,7 +253,7 @@ async function logIn(
     const { type, buffer, start, end } = await reader.frame();
     if (type === Backend.ErrorResponse) {
       const sqlState = errorField(decodeErrorFields(buffer, start, end), 'C');
-      throw new UpstreamRefused(sqlState, awsRdsIam !== undefined && sqlState.startsWith('28') ? IAM_REFUSED : '');
+      throw new UpstreamRefused(sqlState, sqlState.startsWith('28') ? loginHint(target.credential) : '');
     }
     if (type === Backend.NoticeResponse) {
       if (notices.length < 16) notices.push(Buffer.from(buffer.subarray(0, end)));

@@ -14,8 +14,9 @@ import type { AgentState } from '../aggregates/agent.ts';
 import type { ContentKeyState } from '../aggregates/content-key.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { type SigningKeyState, signingKeyAggregate } from '../aggregates/signing-key.ts';
+import type { LeasedUser } from '../credentials/vault-database.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
-import { awsSecretKeyPath } from '../manifests/secrets-of.ts';
+import { awsSecretKeyPath, vaultUserPath } from '../manifests/secrets-of.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import type { SigningKeys } from '../pki/signing-keys.ts';
 import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-authorities.ts';
@@ -145,18 +146,22 @@ export class LeaseBuilder {
       const credential = state.manifest('Credential', manifest.spec.credential) as Stored<'Credential'> | undefined;
       if (credential !== undefined) {
         const { password, privateKey } = credential.secrets;
-        const { username, certificate, dynamic, awsRdsIam } = credential.manifest.spec;
+        const { username = '', certificate, dynamic, awsRdsIam, vaultDatabase } = credential.manifest.spec;
+        const leased = credential.secrets[vaultUserPath];
+        // Agents are told that it is not there; Vault is asked again soon.
+        if (vaultDatabase !== undefined && leased === undefined) continue;
         const awsSecretKey = credential.secrets[awsSecretKeyPath];
         const iam =
           awsRdsIam === undefined ? '' : `${awsRdsIam.region} ${awsRdsIam.keys?.accessKeyId ?? ''} ${awsSecretKey?.fingerprint ?? ''}`;
         const credentialName = credential.manifest.name;
-        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}\0${JSON.stringify(dynamic?.grants)}${iam === '' ? '' : `\0${iam}`}`;
+        const of = `${username}\0${password?.fingerprint ?? ''}\0${privateKey?.fingerprint ?? ''}\0${certificate === true}\0${JSON.stringify(dynamic?.grants)}${iam === '' ? '' : `\0${iam}`}${leased === undefined ? '' : `\0${leased.fingerprint}`}`;
         const open = (path: string, sealed: string) => this.#open('Credential', credentialName, path, sealed).toString('utf8');
         credentials[credentialName] = sealedOnce(`credential:${credentialName}`, of, () =>
           Buffer.from(
             JSON.stringify({
               username,
               password: password === undefined ? '' : open('password', password.sealed),
+              ...(leased === undefined ? {} : leasedLogin(open(vaultUserPath, leased.sealed))),
               ...(privateKey === undefined ? {} : { privateKey: open('privateKey', privateKey.sealed) }),
               ...(certificate === true ? { authorityKey: credentialAuthority(this.#keys, credentialName).pem } : {}),
               ...(dynamic === undefined ? {} : { dynamic }),
@@ -190,7 +195,8 @@ export class LeaseBuilder {
       const value: CredentialFingerprint = { forms: [] };
       for (const [path, each] of sealed) {
         const secret = this.#open('Credential', manifest.name, path, each.sealed);
-        value.forms.push(...fingerprintCredential(secret.toString('utf8').trim(), this.#fingerprintKey).forms);
+        const text = path === vaultUserPath ? leasedLogin(secret.toString('utf8')).password : secret.toString('utf8').trim();
+        value.forms.push(...fingerprintCredential(text, this.#fingerprintKey).forms);
         secret.fill(0);
       }
       this.#fingerprints.set(manifest.name, { of, value });
@@ -262,4 +268,10 @@ function withoutServingKey(spec: SpecOf['Resource']): SpecOf['Resource'] {
 
 function leasedIam({ region, keys }: AwsRdsIam, secretAccessKey: string | undefined) {
   return { region, ...(keys === undefined ? {} : { keys: { accessKeyId: keys.accessKeyId, secretAccessKey: secretAccessKey ?? '' } }) };
+}
+
+/** What an agent needs of a user that Vault has leased: who leased it is for the agent's messages. */
+function leasedLogin(json: string): { username: string; password: string; vaultDatabase: string } {
+  const { username, password, from } = JSON.parse(json) as LeasedUser;
+  return { username, password, vaultDatabase: from };
 }

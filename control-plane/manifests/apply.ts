@@ -15,11 +15,13 @@ import { type Rejection, reject } from '../aggregates/decider.ts';
 import { manifestAggregates, manifestKinds, type SealedSecret } from '../aggregates/manifest.ts';
 import { shapesAudit } from '../aggregates/policy-authors.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
+import { credsPath, type LeasedUser } from '../credentials/vault-database.ts';
 import { secretContext } from '../leases/secret-context.ts';
 import type { ControlPlaneKeys } from '../pki/keys.ts';
 import { type Difference, differences } from './diff.ts';
+import { LeasedUsers } from './leased-users.ts';
 import type { SecretSources } from './secret-sources.ts';
-import { secretsOf, withoutSecrets } from './secrets-of.ts';
+import { isKind, secretsOf, vaultUserPath, withoutSecrets } from './secrets-of.ts';
 import { ownAuditChanged } from './separation.ts';
 
 export interface ManifestFile {
@@ -78,11 +80,13 @@ export class ManifestStore {
   readonly #control: ControlLog;
   readonly #keys: ControlPlaneKeys;
   readonly #sources: SecretSources;
+  readonly #users: LeasedUsers;
 
   constructor(control: ControlLog, keys: ControlPlaneKeys, sources: SecretSources) {
     this.#control = control;
     this.#keys = keys;
     this.#sources = sources;
+    this.#users = new LeasedUsers(sources.users);
   }
 
   /**
@@ -109,17 +113,22 @@ export class ManifestStore {
     const versions = prepared.map(({ manifest: { kind, name } }) => this.#version(kind, name));
     if (isExpected?.(versions) === false) throw moved();
     if (!dryRun) {
-      await this.#execute(
-        prepared.map(({ manifest, secrets }, index) =>
-          this.#at(
-            versions[index],
-            action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
-            isExpected,
-            separation,
-          ),
+      const issued = await this.#issueUsers(prepared, files);
+      const actions = prepared.map(({ manifest, secrets }, index) =>
+        this.#at(
+          versions[index],
+          action(manifestAggregates[manifest.kind], manifest.name, { type: 'apply', manifest, secrets }),
+          isExpected,
+          separation,
         ),
-        provenance,
       );
+      try {
+        await this.#execute(actions, provenance);
+      } catch (error) {
+        for (const { user } of issued) await this.#users.giveBack(user);
+        throw error;
+      }
+      for (const { credential, user } of issued) this.#users.keep(credential, user);
     }
     return { changes, warnings, versions };
   }
@@ -186,14 +195,19 @@ export class ManifestStore {
   /**
    * Reads the secrets of credentials anew that may have changed at their sources: in Vault, in AWS Secrets Manager, in files with absolute
    * paths. What changed becomes an event; agents use it for the sessions that come, and those that are there go on. A source that cannot
-   * be asked changes nothing.
+   * be asked changes nothing. Users that Vault leases are renewed, and replaced when they cannot be for much longer.
    * @returns the credentials that changed.
    */
   async refreshSecrets(onProblem: (credential: string, error: unknown) => void): Promise<string[]> {
     const changed: string[] = [];
-    for (const { manifest, secrets, version } of this.#control.state.manifests('Credential')) {
+    const credentials = this.#control.state.manifests('Credential');
+    await this.#users.endOthers(new Set(credentials.map(({ manifest }) => manifest.name)), onProblem);
+    for (const { manifest, secrets, version } of credentials) {
+      let user: LeasedUser | null = null;
       try {
         const fresh = { ...secrets };
+        user = await this.#userDue(manifest, secrets);
+        if (user !== null) fresh[vaultUserPath] = this.#sealUser(manifest.name, user);
         for (const { path, source } of secretsOf(manifest)) {
           if (!mayChange(source)) continue;
           const context = secretContext(manifest.kind, manifest.name, path);
@@ -210,8 +224,10 @@ export class ManifestStore {
           ...{ author: 'system', authorAddress: '', requestId: '' },
           reason: 'the secret has changed at its source',
         });
+        if (user !== null) this.#users.keep(manifest.name, user);
         changed.push(manifest.name);
       } catch (error) {
+        if (user !== null) await this.#users.giveBack(user);
         if (!(error instanceof GatewayError && error.code === manifestMoved)) onProblem(manifest.name, error);
       }
     }
@@ -315,7 +331,7 @@ export class ManifestStore {
   }
 
   async #seal(manifest: Manifest, places: Places, problems: Problem[]): Promise<Record<string, SealedSecret>> {
-    const sealed: Record<string, SealedSecret> = {};
+    const sealed = this.#userInForce(manifest);
     for (const { path, source } of secretsOf(manifest)) {
       const place = places.find(manifest, path);
       const context = secretContext(manifest.kind, manifest.name, path);
@@ -327,6 +343,57 @@ export class ManifestStore {
       }
     }
     return sealed;
+  }
+
+  /** The user that Vault has leased for this credential already, by the same role. */
+  #userInForce(manifest: Manifest): Record<string, SealedSecret> {
+    const secret = this.#control.state.manifest(manifest.kind, manifest.name)?.secrets[vaultUserPath];
+    return secret !== undefined && this.#userOf(manifest, secret) !== null ? { [vaultUserPath]: secret } : {};
+  }
+
+  #userOf(manifest: Manifest, { sealed }: SealedSecret): LeasedUser | null {
+    if (!isKind(manifest, 'Credential') || manifest.spec.vaultDatabase === undefined) return null;
+    const opened = this.#keys.openAtRest(sealed, secretContext('Credential', manifest.name, vaultUserPath));
+    const user = JSON.parse(opened.toString('utf8')) as LeasedUser;
+    opened.fill(0);
+    return user.from === credsPath(manifest.spec.vaultDatabase) ? user : null;
+  }
+
+  #sealUser(credential: string, user: LeasedUser): SealedSecret {
+    const context = secretContext('Credential', credential, vaultUserPath);
+    const secret = Buffer.from(JSON.stringify(user));
+    const sealed = { sealed: this.#keys.sealAtRest(secret, context), fingerprint: this.#keys.fingerprint(secret, context) };
+    secret.fill(0);
+    return sealed;
+  }
+
+  /** Another user for a credential whose own is not there or will not be for long; null: none is needed. @throws {GatewayError} SECRET_MISSING. */
+  async #userDue(manifest: Manifest, secrets: Readonly<Record<string, SealedSecret>>): Promise<LeasedUser | null> {
+    if (!isKind(manifest, 'Credential') || manifest.spec.vaultDatabase === undefined) return null;
+    const secret = secrets[vaultUserPath];
+    const current = secret === undefined ? null : this.#userOf(manifest, secret);
+    if (current !== null && !(await this.#users.isDue(manifest.name, current))) return null;
+    return this.#users.issue(manifest.spec.vaultDatabase);
+  }
+
+  /**
+   * Has the users made that credentials need and do not have yet: after everything else was checked, since each is one more in the database.
+   * @throws {ManifestsInvalid}
+   */
+  async #issueUsers(prepared: readonly Prepared[], files: readonly ManifestFile[]): Promise<{ credential: string; user: LeasedUser }[]> {
+    const issued: { credential: string; user: LeasedUser }[] = [];
+    for (const { manifest, secrets } of prepared) {
+      try {
+        const user = secrets[vaultUserPath] === undefined ? await this.#userDue(manifest, secrets) : null;
+        if (user === null) continue;
+        secrets[vaultUserPath] = this.#sealUser(manifest.name, user);
+        issued.push({ credential: manifest.name, user });
+      } catch (error) {
+        for (const { user } of issued) await this.#users.giveBack(user);
+        throw new ManifestsInvalid([{ ...new Places(files).find(manifest, 'vaultDatabase'), message: errorText(error) }]);
+      }
+    }
+    return issued;
   }
 }
 

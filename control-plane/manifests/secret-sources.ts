@@ -11,10 +11,14 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { SecretSource } from '@sallyport/shared/policy/model.ts';
 import { readAwsSecret } from '../credentials/aws-secrets-manager.ts';
 import { readVault } from '../credentials/vault.ts';
+import { issueUser, renewLease, revokeLease } from '../credentials/vault-database.ts';
+import type { UserLeases } from './leased-users.ts';
 
 export interface SecretSources {
   /** @throws {GatewayError} SECRET_MISSING: the variable or file is not there, empty or out of reach; the message names the source only. */
   secret(source: SecretSource, manifestPath: string): Promise<Buffer>;
+  /** Users of databases that Vault leases. */
+  users: UserLeases;
   /** For PEM files. @throws an error with a `code` like the file system's. */
   readFile(path: string, manifestPath: string): string;
 }
@@ -69,6 +73,11 @@ export function secretSources(env: Readonly<Record<string, string | undefined>>,
       }
       // Editors end a file with a line feed that is no part of the secret.
       return nonEmpty(withoutLastLineFeed(content), `the file ${source.file}`);
+    },
+    users: {
+      issue: engine => issueUser(engine, env),
+      renew: leaseId => renewLease(leaseId, env),
+      revoke: leaseId => revokeLease(leaseId, env),
     },
     readFile: (path, manifestPath) => readBounded(path, manifestPath).toString('utf8'),
   };

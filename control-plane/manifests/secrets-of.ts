@@ -4,6 +4,9 @@ import type { Manifest, SecretSource } from '@sallyport/shared/policy/model.ts';
 /** Stands in an applied manifest where a secret's value was given in the manifest itself. */
 export const sealedPlaceholder = '(sealed)';
 
+/** Of a Credential: the user that Vault has leased (LeasedUser as JSON). No source in the manifest: it is asked for by itself. */
+export const vaultUserPath = 'vaultDatabase';
+
 /** Of a Credential. */
 export const awsSecretKeyPath = 'awsRdsIam.keys.secretAccessKey';
 

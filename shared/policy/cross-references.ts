@@ -84,9 +84,9 @@ function unfit({ name, spec: { protocol, upstream } }: Manifest<'Resource'>, { s
         ? null
         : `is for tokens of IAM (\`awsRdsIam\`), which go over the wire as they are: ${resource} needs \`tls.mode: verify-full\``;
     }
-    return spec.password === undefined ? `has no \`password\`, which ${resource} needs` : null;
+    return spec.password === undefined && spec.vaultDatabase === undefined ? `has no \`password\`, which ${resource} needs` : null;
   }
-  for (const field of ['dynamic', 'awsRdsIam'] as const)
+  for (const field of ['dynamic', 'awsRdsIam', 'vaultDatabase'] as const)
     if (spec[field] !== undefined) return `is \`${field}\`, which ${resource} cannot be`;
   return null;
 }

@@ -66,6 +66,7 @@ import {
   selector,
   size,
   splitAddress,
+  vaultPath,
   webAddress,
 } from './values.ts';
 import type { YamlNode } from './yaml-source.ts';
@@ -159,7 +160,7 @@ const resource: Type<ResourceSpec> = mapped(
 
 const credential: Type<CredentialSpec> = mapped(
   object({
-    username: required(line(256), 'The user name at the resource.'),
+    username: optional(line(256), 'The user name at the resource; required but with `vaultDatabase`, where Vault makes it.'),
     password: optional(secret(), 'Where its password comes from.'),
     awsRdsIam: optional(
       object({
@@ -174,6 +175,13 @@ const credential: Type<CredentialSpec> = mapped(
       }),
       'postgres on AWS RDS or Aurora: the agent makes a token of IAM for each login, in place of a password. Needs `tls.mode: verify-full`.',
     ),
+    vaultDatabase: optional(
+      object({
+        mount: defaulted(vaultPath(), 'database', 'database', 'Where the database engine is mounted.'),
+        role: required(vaultPath(), 'The engine’s role.'),
+      }),
+      'postgres: a user that Vault or OpenBao makes and leases; the control plane asks it, renews the lease and takes another in time.',
+    ),
     privateKey: optional(secret(), 'ssh: a private key without a passphrase, PEM or OpenSSH’s own format.'),
     certificate: optional(flag(), 'ssh: the agent issues itself a certificate for each session; `sallyport ssh authority` prints whose.'),
     dynamic: optional(
@@ -182,12 +190,20 @@ const credential: Type<CredentialSpec> = mapped(
     ),
   }),
   (spec, node, reading) => {
-    if (spec.password !== undefined && spec.awsRdsIam !== undefined)
-      return reading.problem(node, 'the credential has both `password` and `awsRdsIam`, which is in place of one');
-    return spec.password === undefined && spec.awsRdsIam === undefined && spec.privateKey === undefined && spec.certificate !== true
+    const ways = (['password', 'awsRdsIam', 'vaultDatabase'] as const).filter(way => spec[way] !== undefined);
+    if (ways.length > 1)
+      return reading.problem(node, `the credential has ${ways.map(way => `\`${way}\``).join(' and ')}: each is in place of the other`);
+    if (spec.vaultDatabase !== undefined) {
+      for (const field of ['username', 'dynamic'] as const)
+        if (spec[field] !== undefined)
+          return reading.problem(node, `\`${field}\` means nothing with \`vaultDatabase\`: Vault makes the user`);
+      return spec;
+    }
+    if (spec.username === undefined) return reading.problem(node, '`spec` has no `username`');
+    return ways.length === 0 && spec.privateKey === undefined && spec.certificate !== true
       ? reading.problem(
           node,
-          'the credential has no `password` (for RDS: `password` or `awsRdsIam`; for ssh: `password`, `privateKey` or `certificate: true`)',
+          'the credential has no `password` (for postgres: `password`, `awsRdsIam` or `vaultDatabase`; for ssh: `password`, `privateKey` or `certificate: true`)',
         )
       : spec;
   },

@@ -94,12 +94,22 @@ const wrong: [string, string, string[]][] = [
   [
     'a password beside IAM',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, awsRdsIam: { region: eu-central-1 } }\n',
-    ['3:7: the credential has both `password` and `awsRdsIam`, which is in place of one'],
+    ['3:7: the credential has `password` and `awsRdsIam`: each is in place of the other'],
+  ],
+  [
+    'a user name beside Vault’s',
+    'kind: Credential\nmetadata: { name: app }\nspec: { username: app, vaultDatabase: { role: crm } }\n',
+    ['3:7: `username` means nothing with `vaultDatabase`: Vault makes the user'],
+  ],
+  [
+    'roles of sessions by a user of Vault’s',
+    'kind: Credential\nmetadata: { name: app }\nspec: { vaultDatabase: { role: crm }, dynamic: { grants: [reader] } }\n',
+    ['3:7: `dynamic` means nothing with `vaultDatabase`: Vault makes the user'],
   ],
   [
     'unknown field, nothing near',
     'kind: Credential\nmetadata: { name: app }\nspec: { username: app, password: { env: X }, zzz: 1 }\n',
-    ['3:46: unknown field `zzz`; known here: `username`, `password`, `awsRdsIam`, `privateKey`, `certificate`, `dynamic`'],
+    ['3:46: unknown field `zzz`; known here: `username`, `password`, `awsRdsIam`, `vaultDatabase`, `privateKey`, `certificate`, `dynamic`'],
   ],
   [
     'unknown top-level field',
@@ -548,7 +558,15 @@ test('aliases are followed, with the positions of what they stand for', () => {
 test('the table of fields comes from the same schema', () => {
   const names = (fields: readonly FieldDescription[] | undefined): string[] => (fields ?? []).map(field => field.name);
   const spec = (kind: Parameters<typeof manifestFields>[0]) => manifestFields(kind).find(field => field.name === 'spec')?.value.fields;
-  assert.deepEqual(names(spec('Credential')), ['username', 'password', 'awsRdsIam', 'privateKey', 'certificate', 'dynamic']);
+  assert.deepEqual(names(spec('Credential')), [
+    'username',
+    'password',
+    'awsRdsIam',
+    'vaultDatabase',
+    'privateKey',
+    'certificate',
+    'dynamic',
+  ]);
   const [, password] = spec('Credential') ?? [];
   assert.deepEqual(names(password?.value.fields), ['env', 'file', 'value', 'vault', 'awsSecret']);
   const rules = spec('Guard')?.find(field => field.name === 'rules')?.value.items?.fields;

@@ -92,12 +92,21 @@ export interface AwsRdsIam {
   keys?: { accessKeyId: string; secretAccessKey: SecretSource };
 }
 
+/** A role of the database engine of Vault or OpenBao. */
+export interface VaultDatabase {
+  mount: string; // default `database`
+  role: string;
+}
+
 /** How the agent logs in: by password, and for ssh by private key or by certificates that it issues for each session. */
 export interface CredentialSpec {
-  username: string;
+  /** Absent where Vault makes the user. */
+  username?: string;
   password?: SecretSource;
   /** postgres on RDS or Aurora: a token of IAM for each login, in place of a password. */
   awsRdsIam?: AwsRdsIam;
+  /** postgres: a user that Vault makes and leases, name and password. */
+  vaultDatabase?: VaultDatabase;
   /** PEM or OpenSSH's own format, without a passphrase. */
   privateKey?: SecretSource;
   /** Certificates of five minutes by an authority of this credential's own. */

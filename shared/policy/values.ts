@@ -172,7 +172,7 @@ export function pattern(forms: readonly string[]): Type<string> {
 }
 
 /** A path in Vault: no empty step, nor one that leads elsewhere. */
-function vaultPath(): Type<string> {
+export function vaultPath(): Type<string> {
   return text(value =>
     value.length <= 512 && value.split('/').every(step => /^[A-Za-z0-9._-]+$/.test(step) && !/^\.{1,2}$/.test(step))
       ? null
