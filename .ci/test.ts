@@ -50,7 +50,8 @@ function suiteOf(file: string): 'unit' | 'system' | 'extended' {
 }
 
 /**
- * Two files side by side: what the smallest machine has cores for. A test file that hangs is ended, and counts as failed.
+ * Two files side by side: what the smallest machine has cores for. A test that hangs is ended, and counts as failed; what it leaves
+ * open then does not keep its file from ending.
  *
  * Dozens of real servers share that machine, so a few files that failed are run once more, alone. One that passes then is named
  * at the end as unsteady, with its failure above: it is a defect of the test or a race of the product, and wants mending. One that
@@ -61,7 +62,7 @@ function runSystem(files: string[]): number {
   const run = (some: string[], sideBySide: number): { status: number; failed: string[] } => {
     const list = path.join(scratch, 'failed');
     rmSync(list, { force: true });
-    const args = ['--test', `--test-concurrency=${sideBySide}`, '--test-timeout=900000'];
+    const args = ['--test', '--test-force-exit', `--test-concurrency=${sideBySide}`, '--test-timeout=900000'];
     args.push('--test-reporter=spec', '--test-reporter-destination=stdout');
     args.push('--test-reporter=./.ci/failed-files.ts', `--test-reporter-destination=${list}`);
     const { status } = spawnSync(process.execPath, [...args, ...some], { stdio: 'inherit' });

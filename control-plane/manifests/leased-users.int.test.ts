@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
+import type { ControlMessage } from '@sallyport/proto/gen/sallyport/agent/v1/agent_pb.js';
 import { open } from '@sallyport/shared/crypto/seal.ts';
-import { hello, nextMessage, TestAgent } from '../grpc/test-agent.ts';
+import { hello, TestAgent } from '../grpc/test-agent.ts';
 import { withApi } from '../http/test-api.ts';
 
 /** As Vault answers; `renewedFor` is what a renewal gives, null: the lease is not known. */
@@ -44,14 +45,18 @@ async function withVault(
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise(resolve => setTimeout(resolve, 10));
+  const deadline = Date.now() + 120_000;
+  while (!holds()) {
+    assert.ok(Date.now() < deadline, `never came: ${holds}`);
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
 }
 
 const credential = 'kind: Credential\nmetadata: { name: c }\nspec: { vaultDatabase: { role: crm } }\n';
 const resource =
   'kind: Resource\nmetadata: { name: crm }\nspec: { protocol: postgres, upstream: { address: "127.0.0.1:5432" }, credential: c }\n';
 
-test('from an apply to the agent, through renewals, another user, and an end', () =>
+test('from an apply to the agent, through renewals, another user, and an end', t =>
   withVault(vault =>
     withApi(
       issuer => `kind: IdentityProvider\nmetadata: { name: corp }\nspec: { oidc: { issuer: "${issuer}", audiences: [sallyport] } }\n`,
@@ -71,16 +76,23 @@ test('from an apply to the agent, through renewals, another user, and an end', (
         await agent.join(String(invited.body.token));
         await agent.connectChannel();
         const stream = agent.control();
-        stream.write(hello());
-        const leased = async () => {
-          const { body } = await nextMessage(stream, message => message.body.case === 'lease');
-          assert.ok(body.case === 'lease');
+        stream.on('error', () => undefined); // It is cancelled.
+        t.after(() => {
+          stream.cancel();
+          agent.close();
+        });
+        // Listened to from the first message on: leases come while nobody asks for the next one.
+        const leases: Record<string, string>[] = [];
+        stream.on('data', ({ body }: ControlMessage) => {
+          if (body.case !== 'lease') return;
           const { credentials } = JSON.parse(Buffer.from(body.value.bundle).toString()) as { credentials: Record<string, string> };
           const sealed = Buffer.from(credentials['c'] ?? '', 'base64');
-          return JSON.parse(Buffer.from(open(agent.sealing.privateKey, sealed, 'credential:c')).toString()) as Record<string, string>;
-        };
+          leases.push(JSON.parse(Buffer.from(open(agent.sealing.privateKey, sealed, 'credential:c')).toString()) as Record<string, string>);
+        });
+        stream.write(hello());
         const user = (n: number) => ({ username: `v-${n}`, password: `canary-password-${n}`, vaultDatabase: 'database/creds/crm' });
-        assert.deepEqual(await leased(), user(1));
+        await until(() => leases.length > 0);
+        assert.deepEqual(leases[0], user(1));
         await until(() => vault.asked.filter(each => each === 'renew lease-1').length > 1);
         assert.equal(vault.issued, 1, 'what can be renewed is kept');
 
@@ -92,17 +104,14 @@ test('from an apply to the agent, through renewals, another user, and an end', (
         vault.renewedFor = 0.4; // Its longest time comes near.
         await until(() => vault.issued > 1);
         vault.renewedFor = 1;
-        let next = await leased();
-        while (next['username'] === 'v-1') next = await leased();
-        assert.match(next['password'] ?? '', /^canary-password-[2-9]\d*$/);
+        await until(() => leases.at(-1)?.['username'] !== 'v-1');
+        assert.match(leases.at(-1)?.['password'] ?? '', /^canary-password-[2-9]\d*$/);
         assert.ok(!vault.asked.includes('revoke lease-1'), 'sessions of the first go on');
 
         assert.equal((await api.call('DELETE', '/v1/manifests/Resource/crm')).status, 200);
         assert.equal((await api.call('DELETE', '/v1/manifests/Credential/c')).status, 200);
         await until(() => vault.asked.includes(`revoke lease-${vault.issued}`));
         assert.ok(!api.lines.join('').includes('canary-password'));
-        stream.end();
-        agent.close();
       },
       { env: { VAULT_ADDR: vault.url, VAULT_TOKEN: 't' }, secretsRefreshMs: 50 },
     ),
