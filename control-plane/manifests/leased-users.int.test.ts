@@ -47,7 +47,7 @@ async function withVault(
 async function until(holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 120_000;
   while (!holds()) {
-    assert.ok(Date.now() < deadline, `never came: ${holds}`);
+    assert.ok(Date.now() < deadline, `never came: ${holds.toString()}`);
     await new Promise(resolve => setTimeout(resolve, 10));
   }
 }
