@@ -86,7 +86,8 @@ test('from an apply to the agent, through renewals, another user, and an end', t
         stream.on('data', ({ body }: ControlMessage) => {
           if (body.case !== 'lease') return;
           const { credentials } = JSON.parse(Buffer.from(body.value.bundle).toString()) as { credentials: Record<string, string> };
-          const sealed = Buffer.from(credentials['c'] ?? '', 'base64');
+          if (credentials['c'] === undefined) return; // It was deleted.
+          const sealed = Buffer.from(credentials['c'], 'base64');
           leases.push(JSON.parse(Buffer.from(open(agent.sealing.privateKey, sealed, 'credential:c')).toString()) as Record<string, string>);
         });
         stream.write(hello());
