@@ -46,6 +46,7 @@ export const COMMANDS: readonly { title: string; entries: readonly Entry[] }[] =
       { name: 'tickets', summary: 'list and revoke tickets', load: () => import('./commands/tickets.ts') },
       { name: 'connect', summary: "run a resource's own client, set up for it", load: () => import('./commands/connect.ts') },
       { name: 'ssh', summary: 'certificates for SSH, and whom it trusts', load: () => import('./commands/ssh.ts') },
+      { name: 'ssh-key', summary: 'register public keys that open sessions by SSH', load: () => import('./commands/ssh-key.ts') },
     ],
   },
   {

@@ -1,7 +1,8 @@
-/** Asks for an OpenSSH certificate for a key, and makes the key where there is none. Keys are OpenSSH's own to make and to keep. */
+/** Asks for an OpenSSH certificate for a key, makes the key where there is none, and signs with it whose it is. Keys are OpenSSH's own to make and to keep. */
 import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
+import { ownershipStatement, PROOF_NAMESPACE } from '@sallyport/shared/ssh/registered-key.ts';
 import { type ApiAddress, requestJson } from './http-client.ts';
 
 export interface SshCertificate {
@@ -50,4 +51,36 @@ export async function makeKey(keyFile: string): Promise<void> {
 /** Where `ssh` looks for it. */
 export async function saveCertificate(keyFile: string, { certificate }: SshCertificate): Promise<void> {
   await writeFile(`${keyFile}-cert.pub`, `${certificate}\n`, { mode: 0o600 });
+}
+
+/**
+ * Shows that a key is one's own, by a signature over one's name. A passphrase is asked for by ssh-keygen itself.
+ * @param keyFile the public key, or the private one.
+ * @throws {GatewayError} SSH_KEYGEN.
+ */
+export async function signOwnership(keyFile: string, name: string): Promise<string> {
+  const args = ['-q', '-Y', 'sign', '-n', PROOF_NAMESPACE, '-f', keyFile];
+  const child = spawn('ssh-keygen', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.on('error', () => undefined); // It may end without reading: its exit status says so.
+  child.stdin.end(ownershipStatement(name));
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  }).catch((cause: unknown) => {
+    throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen cannot be run: ${errorText(cause)}. Install OpenSSH's client.`, {
+      cause,
+    });
+  });
+  if (code !== 0) {
+    throw new GatewayError(
+      'SSH_KEYGEN',
+      'unavailable',
+      `${keyFile} cannot sign that it is yours: its private half must lie beside it, or in an agent (ssh-add).`,
+    );
+  }
+  return text;
 }

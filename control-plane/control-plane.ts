@@ -235,7 +235,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       keys,
       signingKeys,
       admission,
-      tickets: new TicketDesk({ admission, administration, keys: signingKeys, clock }),
+      tickets: new TicketDesk({
+        ...{ admission, administration, keys: signingKeys, clock },
+        holdsKeys: principal => control.state.sshKeys.holds(principal),
+      }),
       accessRoles: new AccessRoles(() => control),
       history,
       retention,

@@ -14,7 +14,16 @@ import type { LeaseState, ResourceState } from './lease-state.ts';
 
 /** What a verified token says. */
 export type TokenVerdict =
-  | { ok: true; principal: Principal; tokenId: string; expiresAtMs: number; ticketResource?: string; bounds?: TokenBounds }
+  | {
+      ok: true;
+      principal: Principal;
+      tokenId: string;
+      expiresAtMs: number;
+      ticketResource?: string;
+      bounds?: TokenBounds;
+      /** Set when a registered public key is the proof: `tokenId` is its registration's. */
+      byRegisteredKey?: true;
+    }
   | { ok: false; code: string; reason: string };
 
 export interface Grant {
@@ -24,6 +33,8 @@ export interface Grant {
   /** As the token has them, without what the lease says of their groups. */
   readonly verified: Principal;
   readonly tokenId: string;
+  /** `tokenId` is that of a registered public key, whose holder each lease says anew. */
+  readonly byRegisteredKey: boolean;
   /** The role that the token is for; absent: any. */
   readonly onlyRole?: string;
   readonly admission: AccessAdmission & { admitted: true };
@@ -98,7 +109,17 @@ export async function authorise(request: AuthorisationRequest): Promise<Authoris
     const onlyRole = verdict.bounds?.role;
     const admission = lease.admit(principal, request.resource, request.depth, now, onlyRole);
     if (!admission.admitted) return refused(admission.code, admission.reason);
-    const grant = { lease, resource, principal, verified, tokenId, admission, ...(onlyRole === undefined ? {} : { onlyRole }) };
+    const byRegisteredKey = verdict.byRegisteredKey === true;
+    const grant = {
+      lease,
+      resource,
+      principal,
+      verified,
+      tokenId,
+      byRegisteredKey,
+      admission,
+      ...(onlyRole === undefined ? {} : { onlyRole }),
+    };
     return { authorised: true, authorization: new SessionAuthorization(MAKER, grant) };
   } catch (error) {
     return refused('ADMISSION_FAILED', `the admission could not be decided: ${errorText(error)}`);

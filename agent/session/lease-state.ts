@@ -20,6 +20,7 @@ import { type SessionPolicy, sessionPolicy } from '@sallyport/shared/policy/deci
 import type { EnforcementDepth } from '@sallyport/shared/policy/decision.ts';
 import type { Principal, ResourceSpec } from '@sallyport/shared/policy/model.ts';
 import type { OpenedLease } from '../worker-messages.ts';
+import { type KeyHolder, RegisteredKeys } from './registered-keys.ts';
 
 export interface ResourceState {
   readonly name: string;
@@ -65,6 +66,7 @@ export class LeaseState {
   readonly #exemptGroups: ReadonlySet<string>;
   readonly #blockedPeople: ReadonlySet<string>;
   readonly #directory: DirectoryGroups;
+  readonly #registeredKeys: RegisteredKeys;
   readonly #known: KnownCredentials;
   /** By value: what the agent logs in with. */
   readonly #held: KnownCredentials;
@@ -83,6 +85,7 @@ export class LeaseState {
     this.#policy = compilePolicy({ ...lease.bundle, roles: rolesWithGrants(lease.bundle.roles, this.#grants) });
     this.#blockedPeople = new Set(lease.bundle.blockedPeople);
     this.#directory = directoryGroups(lease.bundle.directoryGroups);
+    this.#registeredKeys = new RegisteredKeys(lease.bundle);
     this.#exemptGroups = new Set(lease.bundle.dataPolicies.flatMap(({ spec }) => spec.exempt.groups));
     this.signInProvider = signInProvider(lease.bundle.identityProviders);
     this.#known = knownCredentials(lease.bundle.knownCredentials);
@@ -103,6 +106,17 @@ export class LeaseState {
   /** Whom a token has named, in the groups in which the directory has them: what admission and policy are asked about. */
   principalOf(verified: Principal): Principal {
     return inDirectory(verified, this.#directory);
+  }
+
+  /** Public keys that open sessions of a resource; null: none does there. */
+  registeredKeysOf(resource: string): RegisteredKeys | null {
+    return this.resources.get(resource)?.spec.publicKeys === 'registered' ? this.#registeredKeys : null;
+  }
+
+  /** Who holds a key by now, where keys still open sessions of the resource. */
+  holderOfKey(id: string, resource: string, now: Date): KeyHolder {
+    const keys = this.registeredKeysOf(resource);
+    return keys?.holder(id, now.getTime()) ?? { known: false, reason: 'public keys open no session of this resource any more' };
   }
 
   /** @param onlyRole the one role that may admit; absent: any. */

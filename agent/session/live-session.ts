@@ -66,7 +66,8 @@ export class LiveSession {
   sshAccess: RoleSsh | undefined;
 
   readonly #gateway: Gateway;
-  readonly #verified: Principal;
+  #verified: Principal;
+  readonly #byRegisteredKey: boolean;
   /** The approval that gives the role for a time; null: it is the principal's own. */
   #access: AccessGrant | null;
   #maxDurationMs: number | undefined;
@@ -83,6 +84,7 @@ export class LiveSession {
     this.id = uuidv7(now);
     this.principal = grant.principal;
     this.#verified = grant.verified;
+    this.#byRegisteredKey = grant.byRegisteredKey;
     this.resource = grant.resource;
     this.clientAddress = options.clientAddress;
     this.protocol = options.protocol;
@@ -143,6 +145,14 @@ export class LiveSession {
   /** Takes a new lease into force, or ends the session when it no longer admits the principal. */
   takeLease(lease: LeaseState, depth: Parameters<LeaseState['admit']>[2], now: Date): void {
     if (this.#ended) return;
+    if (this.#byRegisteredKey) {
+      const holder = lease.holderOfKey(this.tokenId, this.resource.name, now);
+      if (!holder.known) {
+        this.onEnd('tokenRevoked', holder.reason);
+        return;
+      }
+      this.#verified = holder.principal;
+    }
     this.principal = lease.principalOf(this.#verified);
     const admission = lease.resources.has(this.resource.name)
       ? lease.admit(this.principal, this.resource.name, depth, now, this.#onlyRole)

@@ -3,15 +3,16 @@
  * an authorisation or with a closed connection, and opens no session itself.
  *
  * Methods: a token or ticket as password; the same by keyboard-interactive, or, when nothing is typed, a sign-in in the browser
- * (device flow); user certificates of Sallyport's own authority. Plain public keys prove nothing here.
+ * (device flow); user certificates of Sallyport's own authority; and, where the resource says so, public keys that were registered.
  *
  * @see RFC 4252, RFC 4256
  */
 import { errorText } from '@sallyport/shared/errors.ts';
 import { peerAt } from '@sallyport/shared/identity/token-bounds.ts';
 import { certificateProblem, decodeCertificate, isCertificateAlgorithm, plainAlgorithm } from '@sallyport/shared/ssh/certificate.ts';
-import { verifySignature } from '@sallyport/shared/ssh/keys.ts';
+import { encodePublicKey, fingerprint, verifySignature } from '@sallyport/shared/ssh/keys.ts';
 import { readHolder } from '@sallyport/shared/ssh/principal.ts';
+import { decodeRegisteredKey, signatureFits, verifyRegistered } from '@sallyport/shared/ssh/registered-key.ts';
 import { SshReader, SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import type { AuthorisationOutcome, SessionAuthorization, TokenVerdict } from '../session/authorisation.ts';
 import { splitHostPort } from '../session/listener.ts';
@@ -19,6 +20,16 @@ import type { ConnectionContext } from '../session/protocol.ts';
 import { SSH_DEPTH } from './depth.ts';
 import { DeviceFlow } from './device-flow.ts';
 import { Message } from './messages.ts';
+
+type Limits = Pick<Authenticated, 'keyFingerprint' | 'forceCommand' | 'withoutForwarding' | 'withoutPty'>;
+
+/** What a client signs with a key, and what it says of it. */
+interface KeyProof {
+  algorithm: string;
+  blob: Buffer;
+  signature: Buffer;
+  signed: Buffer;
+}
 
 const METHODS = ['publickey', 'keyboard-interactive', 'password'];
 const ATTEMPTS_MAX = 6;
@@ -46,6 +57,8 @@ export interface Authenticated {
   asked: Asked;
   user: string;
   method: string;
+  /** Fingerprint of the key that was proved; null: another proof. */
+  keyFingerprint: string | null;
   /** Of a certificate's critical options: runs whatever is asked for. */
   forceCommand: string | null;
   /** A certificate that does not permit them. */
@@ -130,7 +143,7 @@ export class Authentication {
         this.#prompt();
         return;
       case 'publickey':
-        this.#publicKey(payload, reader, user);
+        this.#publicKey(payload, reader);
         return;
       default:
         this.#sendFailure();
@@ -175,14 +188,10 @@ export class Authentication {
     this.#state = 'judging';
     const { context } = this.#host;
     const outcome = await context.gateway.authorise(token.trim(), context.resource, SSH_DEPTH, peerAt(context.clientAddress));
-    this.#settle(outcome, method, { forceCommand: null, withoutForwarding: false, withoutPty: false });
+    this.#settle(outcome, method, { keyFingerprint: null, forceCommand: null, withoutForwarding: false, withoutPty: false });
   }
 
-  #settle(
-    outcome: AuthorisationOutcome,
-    method: string,
-    limits: Pick<Authenticated, 'forceCommand' | 'withoutForwarding' | 'withoutPty'>,
-  ): void {
+  #settle(outcome: AuthorisationOutcome, method: string, limits: Limits): void {
     if (this.#state === 'done') return;
     const asked = this.#asked();
     if (!outcome.authorised) this.#fail(outcome.code, outcome.reason, method, outcome);
@@ -249,12 +258,13 @@ export class Authentication {
     }
   }
 
-  #publicKey(payload: Buffer, reader: SshReader, user: string): void {
+  #publicKey(payload: Buffer, reader: SshReader): void {
     const hasSignature = reader.boolean();
     const algorithm = reader.text();
     const blob = reader.bytes();
-    if (!isCertificateAlgorithm(algorithm)) {
-      // Clients offer all keys they have; none of them says who somebody is.
+    const isCertificate = isCertificateAlgorithm(algorithm);
+    if (!isCertificate && !this.#isRegistered(algorithm, blob)) {
+      // Clients offer all keys they have. One that nobody has registered is answered alike, with a signature or without.
       if (++this.#keyQueries > KEY_QUERIES_MAX) this.#host.giveUp('too many keys were offered');
       else this.#sendFailure();
       return;
@@ -264,7 +274,8 @@ export class Authentication {
         this.#host.giveUp('too many keys were offered');
         return;
       }
-      // The answer must not tell a certificate that would count from one that would not, nor cost a check of signatures.
+      // The answer must not tell a certificate that would count from one that would not, nor cost a check of signatures. Of plain keys it
+      // tells, as every server's does, that somebody has registered them; not who, nor what for.
       this.#host.send(new SshWriter().byte(Message.userauthInfoRequest).string(algorithm).string(blob).finish());
       return;
     }
@@ -272,22 +283,55 @@ export class Authentication {
     const signature = reader.bytes();
     reader.end();
     const signed = Buffer.concat([new SshWriter().string(this.#host.sessionId()).finish(), payload.subarray(0, signedEnd)]);
-    void this.#judgeCertificate({ algorithm, blob: Buffer.from(blob), signature: Buffer.from(signature), signed, user });
+    const proof = { algorithm, blob: Buffer.from(blob), signature: Buffer.from(signature), signed };
+    void (isCertificate ? this.#judgeCertificate(proof) : this.#judgeKey(proof));
   }
 
-  async #judgeCertificate(proof: { algorithm: string; blob: Buffer; signature: Buffer; signed: Buffer; user: string }): Promise<void> {
+  #isRegistered(algorithm: string, blob: Buffer): boolean {
+    const { gateway, resource } = this.#host.context;
+    if (this.#asked() === null || gateway.lease?.registeredKeysOf(resource)?.find(blob, Date.now()) == null) return false;
+    return signatureFits({ type: new SshReader(blob).text() }, algorithm);
+  }
+
+  async #judgeKey(proof: KeyProof): Promise<void> {
     this.#state = 'judging';
     const { context } = this.#host;
-    const limits = { forceCommand: null as string | null, withoutForwarding: true, withoutPty: true };
+    const verify = (): Promise<TokenVerdict> => Promise.resolve(this.#keyVerdict(proof));
+    const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, peerAt(context.clientAddress), verify);
+    const keyFingerprint = fingerprint(proof.blob);
+    this.#settle(outcome, 'publickey', { keyFingerprint, forceCommand: null, withoutForwarding: false, withoutPty: false });
+  }
+
+  #keyVerdict({ algorithm, blob, signature, signed }: KeyProof): TokenVerdict {
+    const refused = (code: string, reason: string): TokenVerdict => ({ ok: false, code, reason });
+    const { gateway, resource } = this.#host.context;
+    const nowMs = Date.now();
+    const { lease } = gateway;
+    const registered = lease?.registeredKeysOf(resource)?.find(blob, nowMs) ?? null;
+    if (lease === null || registered === null) return refused('SSH_KEY_UNKNOWN', 'the public key is not registered, or not any more');
+    if (!verifyRegistered(decodeRegisteredKey(blob), algorithm, signature, signed))
+      return refused('SSH_KEY_REFUSED', `the proof of the public key ${fingerprint(blob)} is wrong`);
+    const holder = lease.holderOfKey(registered.id, resource, new Date(nowMs));
+    if (!holder.known) return refused('SSH_KEY_HOLDER_UNKNOWN', holder.reason);
+    return {
+      ok: true,
+      principal: holder.principal,
+      tokenId: registered.id,
+      expiresAtMs: registered.expiresAtMs,
+      byRegisteredKey: true,
+    };
+  }
+
+  async #judgeCertificate(proof: KeyProof): Promise<void> {
+    this.#state = 'judging';
+    const { context } = this.#host;
+    const limits: Limits = { keyFingerprint: null, forceCommand: null, withoutForwarding: true, withoutPty: true };
     const verify = (): Promise<TokenVerdict> => Promise.resolve(this.#verdict(proof, limits));
     const outcome = await context.gateway.authorise('', context.resource, SSH_DEPTH, peerAt(context.clientAddress), verify);
     this.#settle(outcome, 'certificate', limits);
   }
 
-  #verdict(
-    proof: { algorithm: string; blob: Buffer; signature: Buffer; signed: Buffer },
-    limits: { forceCommand: string | null; withoutForwarding: boolean; withoutPty: boolean },
-  ): TokenVerdict {
+  #verdict(proof: KeyProof, limits: Limits): TokenVerdict {
     const refused = (reason: string): TokenVerdict => ({
       ok: false,
       code: 'CERTIFICATE_REFUSED',
@@ -312,6 +356,7 @@ export class Authentication {
     const holder = readHolder(certificate);
     if (holder === null) return refused('it does not say for whom it is');
     if (!certificate.principals.includes(holder.principal.name)) return refused('its principal is not whom it says it is for');
+    limits.keyFingerprint = fingerprint(encodePublicKey(certificate.key));
     limits.forceCommand = certificate.criticalOptions.get('force-command') ?? null;
     limits.withoutForwarding = !certificate.extensions.has('permit-port-forwarding');
     limits.withoutPty = !certificate.extensions.has('permit-pty');

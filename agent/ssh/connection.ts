@@ -150,11 +150,15 @@ export class SshConnection {
       transport.destroy();
     };
     try {
-      const { asked, user, method } = authenticated;
+      const { asked, user, method, keyFingerprint } = authenticated;
       const access = session.sshAccess;
       const { credential, spec, name } = session.resource;
       const account = asked.account ?? credential.username;
-      const client = maskedClient(session, { user, method, software: this.#software, account });
+      const client = {
+        ...maskedClient(session, { user, method, software: this.#software, account }),
+        // Ours, and looks like a secret.
+        ...(keyFingerprint === null ? {} : { key: keyFingerprint }),
+      };
       const startedIndex = session.recordStarted(client);
       started = true;
       if (account !== credential.username && access?.accounts?.includes(account) !== true)

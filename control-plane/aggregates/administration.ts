@@ -45,6 +45,8 @@ export interface IssuedTicket {
   networks?: string[];
   /** Secrets of service accounts that it was exchanged for, by their ids: it ends with each. */
   secrets?: string[];
+  /** Of a person who holds registered public keys: what is known of their groups until they sign in again. */
+  groups?: string[];
   /** Whether it is good with one client certificate alone. */
   boundToClient: boolean;
 }

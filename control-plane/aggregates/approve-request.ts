@@ -11,6 +11,7 @@ import { groupAggregate } from './group.ts';
 import { manifestKinds } from './manifest.ts';
 import { policyAuthors, shapesAudit } from './policy-authors.ts';
 import type { Projection } from './projection.ts';
+import { sshKeyAggregate } from './ssh-key.ts';
 import { userAggregate } from './user.ts';
 
 /** Kinds of streams that decide whether somebody's approval counts. */
@@ -23,6 +24,7 @@ export const approvingLooksAt: readonly string[] = [
   manifestKinds.IdentityProvider,
   manifestKinds.ServiceAccount,
   accountSecretAggregate.name,
+  sshKeyAggregate.name,
   userAggregate.name,
   groupAggregate.name,
 ];

@@ -24,6 +24,8 @@ import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
 import { type RetentionState, retentionAggregate } from './retention.ts';
 import { signingKeyAggregate } from './signing-key.ts';
+import { type SshKey, type SshKeyState, sshKeyAggregate, sshKeyStreamId } from './ssh-key.ts';
+import { type SeenHolder, SshKeyRing } from './ssh-key-ring.ts';
 import { type TicketState, ticketAggregate } from './ticket-revocation.ts';
 import { type TimestampState, timestampAggregate } from './timestamp.ts';
 import { upcast } from './upcast.ts';
@@ -78,6 +80,7 @@ const aggregates = new Map<string, Folding>(
     folding(approvalAggregate),
     folding(ticketAggregate),
     folding(accountSecretAggregate),
+    folding(sshKeyAggregate),
     folding(checkpointAggregate),
     folding(timestampAggregate),
     folding(changeAggregate),
@@ -126,6 +129,8 @@ export interface ProjectionState {
   revokedTickets: Map<string, number>;
   issuedTickets: Map<string, IssuedTicket & { issuedAtMs: number }>;
   accountSecretUses: Map<string, SecretUse>;
+  sshKeys: Map<string, SshKey>;
+  sshKeyHolders: Map<string, SeenHolder>;
 }
 
 /** The tickets that were issued for a service account's secret. */
@@ -161,6 +166,10 @@ export class Projection {
   readonly #issuedTickets: ProjectionState['issuedTickets'];
   /** Of secrets that are known. */
   readonly #accountSecretUses: ProjectionState['accountSecretUses'];
+  readonly #sshKeys: ProjectionState['sshKeys'];
+  readonly #sshKeyHolders: ProjectionState['sshKeyHolders'];
+  /** Public keys that people and service accounts sign in with over SSH. */
+  readonly sshKeys: SshKeyRing;
 
   /** @param from what `save` gave, which is this projection's from now on; absent: nothing was folded yet. */
   constructor(from?: ProjectionState) {
@@ -182,6 +191,9 @@ export class Projection {
     this.#revokedTickets = from?.revokedTickets ?? new Map();
     this.#issuedTickets = from?.issuedTickets ?? new Map();
     this.#accountSecretUses = from?.accountSecretUses ?? new Map();
+    this.#sshKeys = from?.sshKeys ?? new Map();
+    this.#sshKeyHolders = from?.sshKeyHolders ?? new Map();
+    this.sshKeys = new SshKeyRing(this.#sshKeys, this.#sshKeyHolders);
     for (const user of this.#users.values()) this.#keptOut.changed({ status: 'absent' }, user);
   }
 
@@ -205,6 +217,8 @@ export class Projection {
       revokedTickets: this.#revokedTickets,
       issuedTickets: this.#issuedTickets,
       accountSecretUses: this.#accountSecretUses,
+      sshKeys: this.#sshKeys,
+      sshKeyHolders: this.#sshKeyHolders,
     };
   }
 
@@ -360,6 +374,11 @@ export class Projection {
     return this.#keptOut.has(name);
   }
 
+  /** Whether a directory has somebody of this name who is active. */
+  isActivePerson(name: string): boolean {
+    return this.#keptOut.hasActive(name);
+  }
+
   /** The newest checkpoint of every ledger of evidence. */
   checkpoints(): CheckpointState {
     return this.stream(`${checkpointAggregate.name}/log`).state as CheckpointState;
@@ -413,6 +432,14 @@ export class Projection {
       this.#keptOut.changed(this.user(id), user);
       this.#users.set(id, user);
       this.#directory.userChanged(id);
+      if (user.status === 'deleted' || (user.status === 'present' && !user.user.active)) {
+        const names = new Set(user.names);
+        // For good: who comes back registers anew.
+        this.#endSshKeys(
+          event,
+          key => key.holder.kind === 'person' && this.sshKeys.namesOf(key).some(name => names.has(name) && this.isBlocked(name)),
+        );
+      }
     } else if (aggregate === groupAggregate.name) {
       this.#groups.set(id, state as GroupState);
       this.#directory.groupChanged(id);
@@ -434,11 +461,19 @@ export class Projection {
       }
       const ticket = event.payload as IssuedTicket;
       this.#issuedTickets.set(ticket.ticketId, { ...ticket, issuedAtMs });
+      const { principal, groups } = ticket;
+      if (groups !== undefined) this.sshKeys.signedIn(principal, { name: principal.name, groups, atMs: issuedAtMs });
       for (const secret of ticket.secrets ?? []) {
         if (this.accountSecret(secret) === undefined) continue;
         const tickets = (this.accountSecretUse(secret)?.tickets ?? 0) + 1;
         this.#accountSecretUses.set(secret, { atMs: issuedAtMs, from: event.authorAddress, tickets });
       }
+    } else if (event.type === 'SignedIn') {
+      const { groups } = event.payload as { groups: string[] };
+      const person = { name: event.author, groups, atMs: Number(event.atUnixUs / 1000n) };
+      if (event.authorIdentity !== undefined) this.sshKeys.signedIn(event.authorIdentity, person);
+    } else if (aggregate === sshKeyAggregate.name) {
+      this.#sshKeyChanged(before as SshKeyState, state as SshKeyState, event);
     } else if (aggregate === accountSecretAggregate.name) {
       this.#secretsChanged(before as AccountSecretsState, state as AccountSecretsState, Number(event.atUnixUs / 1000n));
       if (event.type === 'AccountSecretCreated') {
@@ -454,6 +489,32 @@ export class Projection {
         if (expiresAtMs > atMs) continue;
         this.#revokedTickets.delete(jti);
       }
+    }
+  }
+
+  /** A registration that is over is revoked like a ticket, by its id: sessions that it opened end with it. */
+  #sshKeyChanged(before: SshKeyState, after: SshKeyState, event: RecordedEvent): void {
+    const atMs = Number(event.atUnixUs / 1000n);
+    if (before.status === 'registered') {
+      this.sshKeys.removed(before.key.id);
+      if (before.key.expiresAtMs > atMs) this.#revokedTickets.set(before.key.id, before.key.expiresAtMs);
+    }
+    if (after.status !== 'registered') return;
+    const { key } = after;
+    this.sshKeys.registered(key, atMs);
+    if (key.holder.kind === 'person') return;
+    // Who gives an account a key can act as it, as who says whom it trusts can.
+    const account = `ServiceAccount/${key.holder.name}`;
+    this.#authors.set(account, authorsAfter(this.#authors.get(account) ?? [], event, 'changed'));
+  }
+
+  /** Ends keys for good, with those who held them. */
+  #endSshKeys(event: RecordedEvent, isOver: (key: SshKey) => boolean): void {
+    for (const key of this.sshKeys.all().filter(isOver)) {
+      this.sshKeys.removed(key.id);
+      if (key.expiresAtMs > Number(event.atUnixUs / 1000n)) this.#revokedTickets.set(key.id, key.expiresAtMs);
+      const stream = `${sshKeyAggregate.name}/${sshKeyStreamId(key.fingerprint)}`;
+      this.#streams.set(stream, { version: this.stream(stream).version, state: sshKeyAggregate.initialState });
     }
   }
 
@@ -509,7 +570,9 @@ export class Projection {
   }
 
   /** An account that is made anew under the name has none of its secrets, and nobody comes with its tickets. */
-  #accountDeleted(name: string, atMs: number): void {
+  #accountDeleted(name: string, event: RecordedEvent): void {
+    const atMs = Number(event.atUnixUs / 1000n);
+    this.#endSshKeys(event, ({ holder }) => holder.kind === 'workload' && holder.name === name);
     const stream = `${accountSecretAggregate.name}/${name}`;
     const { version, state } = this.stream(stream);
     this.#secretsChanged(state as AccountSecretsState, accountSecretAggregate.initialState, atMs);
@@ -534,7 +597,7 @@ export class Projection {
     if (state.status === 'absent') {
       byName.delete(name);
       if (former !== undefined) this.#providerChanged(former, event);
-      if (kind === 'ServiceAccount') this.#accountDeleted(name, Number(event.atUnixUs / 1000n));
+      if (kind === 'ServiceAccount') this.#accountDeleted(name, event);
       return;
     }
     byName.set(name, {
@@ -553,6 +616,7 @@ export class Projection {
     if (issuer === undefined || this.isIssuer(issuer)) return;
     const isHis = ({ principal }: IssuedTicket) => principal.kind === 'person' && principal.issuer === issuer;
     this.#revokeIssued(Number(event.atUnixUs / 1000n), isHis);
+    this.#endSshKeys(event, ({ holder }) => holder.kind === 'person' && holder.issuer === issuer);
   }
 }
 

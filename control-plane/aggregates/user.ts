@@ -88,6 +88,11 @@ export class KeptOut {
     return entry !== undefined && entry.gone > 0 && entry.active === 0;
   }
 
+  /** Whether a user of this name is active. */
+  hasActive(name: string): boolean {
+    return (this.#names.get(name.toLowerCase())?.active ?? 0) > 0;
+  }
+
   /** In lower case, sorted. */
   names(): readonly string[] {
     this.#sorted ??= [...this.#names.keys()].filter(name => this.has(name)).sort();

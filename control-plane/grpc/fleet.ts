@@ -17,7 +17,7 @@ import { errorText } from '@sallyport/shared/errors.ts';
 import { partHash } from '@sallyport/shared/policy/lease-parts.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
-import type { WatchElsewhere } from '../aggregates/administration.ts';
+import type { IssuedTicket, WatchElsewhere } from '../aggregates/administration.ts';
 import { certificateIsGood } from '../aggregates/agent.ts';
 import type { ApprovalState } from '../aggregates/approval.ts';
 import type { ControlLog } from '../aggregates/control-log.ts';
@@ -51,6 +51,8 @@ interface Connected {
 const UNLEASED = new Set(['agent', 'checkpoint', 'timestamp', 'retention', 'administration', 'key', 'channel', 'access-policy']);
 /** Whose changes may be in what is sealed to agents. */
 const SEALED = new Set(['resource', 'credential']);
+/** Whose changes may end tickets, and keys, by the fold. */
+const REVOKING = new Set(['account-secret', 'identity-provider', 'ssh-key']);
 const WATCHES = new Set(['SessionWatched', 'SessionWatchContinued', 'SessionWatchEnded']);
 /** Agents that are told between two turns of the event loop: a kill does not wait for thousands of leases. */
 const SWEEP_STEP = 64;
@@ -252,16 +254,15 @@ export class Fleet {
     const { state } = this.#options.control;
     const revoked: string[] = [];
     let isLeased = false;
-    for (const { stream, type, payload, reason, atUnixUs } of events) {
+    for (const { stream, type, payload, reason, atUnixUs, authorIdentity } of events) {
       const [kind, id] = [stream.slice(0, stream.indexOf('/')), stream.slice(stream.indexOf('/') + 1)];
-      if (!UNLEASED.has(kind)) isLeased = true;
+      if (!UNLEASED.has(kind) || this.#isHolderSeen(type, payload, authorIdentity)) isLeased = true;
       if (kind === 'resource') this.#groups.clear();
       if (SEALED.has(kind)) this.#ownEpoch++;
       if (kind === 'ticket') revoked.push(id);
       else if (kind === 'approval') this.tellApproval(id, state.approval(id));
       else if (kind === 'agent') this.#agentChanged(id);
-      else if (kind === 'account-secret' || kind === 'identity-provider' || type === 'ServiceAccountDeleted')
-        revoked.push(...state.revokedTickets(this.#options.clock()));
+      else if (REVOKING.has(kind) || type === 'ServiceAccountDeleted') revoked.push(...state.revokedTickets(this.#options.clock()));
       else if (type === 'AgentLogLevelSet') this.#logLevelSet(payload as { agentId: string; level: string; forSeconds: number }, atUnixUs);
       else if (type === 'SessionKilled') this.killSession((payload as { sessionId: string }).sessionId, reason);
       else if (WATCHES.has(type))
@@ -273,6 +274,12 @@ export class Fleet {
       }
     }
     if (isLeased) this.#refresh();
+  }
+
+  /** Somebody has signed in whose public keys are in leases, with what is known of their groups. */
+  #isHolderSeen(type: string, payload: unknown, author: RecordedEvent['authorIdentity']): boolean {
+    if (type === 'TicketIssued') return (payload as IssuedTicket).groups !== undefined;
+    return type === 'SignedIn' && author !== undefined && this.#options.control.state.sshKeys.holds(author);
   }
 
   /** What is read late, or of a clock that goes wrong, is good for less time: nobody counts as present for longer than was said. */

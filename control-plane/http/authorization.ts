@@ -78,6 +78,10 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/sessions/:id/live': ['auditor'],
   'POST /v1/ssh/certificates': 'signed-in',
   'GET /v1/ssh/authority': 'signed-in',
+  // One's own; of others, and for service accounts, administrators.
+  'GET /v1/ssh/keys': 'signed-in',
+  'POST /v1/ssh/keys': 'signed-in',
+  'POST /v1/ssh/keys/:id/remove': 'signed-in',
   'GET /v1/ssh/authorities/:credential': ['viewer', 'operator', 'auditor'],
 
   'POST /v1/policy/explain': ['viewer', 'operator', 'auditor'],

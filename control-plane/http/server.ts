@@ -49,6 +49,7 @@ import { shredRoutes } from './routes/shreds.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { sshRoutes } from './routes/ssh.ts';
+import { sshKeyRoutes } from './routes/ssh-keys.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -170,6 +171,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
   await app.register(recordingRoutes(context));
   await app.register(liveViewRoutes(context));
   await app.register(sshRoutes(context));
+  await app.register(sshKeyRoutes(context));
   await app.register(approvalRoutes(context));
   await app.register(channelRoutes(channels));
   await app.register(requestRoutes(context));

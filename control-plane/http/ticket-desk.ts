@@ -26,17 +26,28 @@ export interface TicketQuestion {
 
 const delegationMax = 8;
 
+export interface TicketDeskOptions {
+  admission: AdmissionDesk;
+  administration: AdministrationLog;
+  keys: SigningKeys;
+  clock: () => number;
+  /** Whether somebody has registered public keys, for which their groups are to be known. */
+  holdsKeys: (principal: Principal) => boolean;
+}
+
 export class TicketDesk {
   readonly #admission: AdmissionDesk;
   readonly #administration: AdministrationLog;
   readonly #keys: SigningKeys;
   readonly #clock: () => number;
+  readonly #holdsKeys: TicketDeskOptions['holdsKeys'];
 
-  constructor(options: { admission: AdmissionDesk; administration: AdministrationLog; keys: SigningKeys; clock: () => number }) {
+  constructor(options: TicketDeskOptions) {
     this.#admission = options.admission;
     this.#administration = options.administration;
     this.#keys = options.keys;
     this.#clock = options.clock;
+    this.#holdsKeys = options.holdsKeys;
   }
 
   /** @throws {GatewayError} RESOURCE_UNKNOWN, UNAUTHENTICATED, TICKET_BOUNDS_INVALID, DELEGATION_TOO_LONG, or the log's errors. */
@@ -85,6 +96,7 @@ export class TicketDesk {
           ...(bounds.role === undefined ? {} : { role: bounds.role }),
           ...(bounds.networks === undefined ? {} : { networks: [...bounds.networks] }),
           ...(secrets === undefined ? {} : { secrets: secrets.ids }),
+          ...(this.#holdsKeys(asking) ? { groups: [...asking.groups] } : {}),
           boundToClient: bounds.certificate !== undefined,
         },
       },

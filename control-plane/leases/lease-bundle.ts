@@ -5,7 +5,7 @@
 import { seal } from '@sallyport/shared/crypto/seal.ts';
 import { type CredentialFingerprint, fingerprintCredential } from '@sallyport/shared/detectors/known-credentials.ts';
 import type { AccessGrant } from '@sallyport/shared/policy/access-grants.ts';
-import type { LeaseBundle, Named } from '@sallyport/shared/policy/bundle.ts';
+import type { LeaseBundle, LeasedSshKey, Named } from '@sallyport/shared/policy/bundle.ts';
 import type { OwnContent, SharedContent } from '@sallyport/shared/policy/lease-parts.ts';
 import type { AwsRdsIam, Kind, Manifest, ResourceSelector, SpecOf } from '@sallyport/shared/policy/model.ts';
 import { selects } from '@sallyport/shared/policy/selectors.ts';
@@ -14,6 +14,7 @@ import type { AgentState } from '../aggregates/agent.ts';
 import type { ContentKeyState } from '../aggregates/content-key.ts';
 import type { Projection, StoredManifest } from '../aggregates/projection.ts';
 import { type SigningKeyState, signingKeyAggregate } from '../aggregates/signing-key.ts';
+import type { SshKey } from '../aggregates/ssh-key.ts';
 import type { LeasedUser } from '../credentials/vault-database.ts';
 import { oidcProviders } from '../manifests/identity-providers.ts';
 import { awsSecretKeyPath, vaultUserPath } from '../manifests/secrets-of.ts';
@@ -23,6 +24,8 @@ import { credentialAuthority, resourceHostKey, userAuthority } from '../pki/ssh-
 import { secretContext } from './secret-context.ts';
 
 export const ticketIssuer = 'sallyport';
+/** How long the groups of a sign-in are believed. */
+const SIGN_IN_COUNTS_MS = 24 * 60 * 60 * 1000;
 
 /** The part of a bundle that says what is leased; version and times are added when it is signed. */
 export type LeaseContent = Omit<LeaseBundle, 'version' | 'issuedAt' | 'expiresAt'>;
@@ -38,6 +41,8 @@ export class LeaseBuilder {
   readonly #fingerprintKey: Buffer;
   /** Of credentials, by name. */
   readonly #fingerprints = new Map<string, { of: string; value: CredentialFingerprint }>();
+  /** By the id of the registration. */
+  #leasedKeys: ReadonlyMap<string, { of: string; value: LeasedSshKey }> = new Map();
   /** agent id → what is sealed, by context. Bounded by what each agent serves; forgotten with the agent's stream. */
   readonly #sealed = new Map<string, Map<string, { of: string; value: string }>>();
 
@@ -95,6 +100,7 @@ export class LeaseBuilder {
       ...(state.directoryGroups().length === 0 ? {} : { directoryGroups: [...state.directoryGroups()] }),
       ...(this.#consoleUrl === '' ? {} : { console: this.#consoleUrl }),
       ...withContentKey(state.contentKeys().current),
+      ...(resources.some(({ manifest }) => manifest.spec.publicKeys === 'registered') ? this.#sshKeys(state, nowMs) : {}),
       ...withGrants(state.accessGrants(nowMs).filter(({ resource }) => names.has(resource))),
       ...(resources.some(({ manifest }) => manifest.spec.protocol === 'ssh')
         ? { sshUserAuthority: userAuthority(this.#keys).toString('base64') }
@@ -181,6 +187,20 @@ export class LeaseBuilder {
     this.#sealed.delete(agentId);
   }
 
+  /** Keys that count now, with what is known of their holders. The same objects as before for what has not changed. */
+  #sshKeys(state: Projection, nowMs: number): Pick<LeaseBundle, 'sshKeys'> {
+    const leased = new Map<string, { of: string; value: LeasedSshKey }>();
+    for (const key of state.sshKeys.all()) {
+      if (key.expiresAtMs <= nowMs) continue;
+      const value = leasedSshKey(key, state, nowMs);
+      const of = JSON.stringify(value);
+      const kept = this.#leasedKeys.get(key.id);
+      leased.set(key.id, kept?.of === of ? kept : { of, value });
+    }
+    this.#leasedKeys = leased;
+    return leased.size === 0 ? {} : { sshKeys: [...leased.values()].map(({ value }) => value) };
+  }
+
   /** Of every credential, also those that this agent does not get: it must spot them in what passes. */
   #knownCredentials(state: Projection): { key: string; fingerprints: CredentialFingerprint[] } {
     const stored = state.manifests('Credential');
@@ -264,6 +284,24 @@ function hostNames(resource: Manifest<'Resource'>, hostnames: readonly string[])
 /** Where the key came from is nothing to the agent, which has it sealed. */
 function withoutServingKey(spec: SpecOf['Resource']): SpecOf['Resource'] {
   return spec.tls === undefined ? spec : { ...spec, tls: { certificate: spec.tls.certificate, key: { value: '' } } };
+}
+
+/**
+ * A person's groups are those of the directory and, where it does not tell, of their last sign-in, which counts for a day: of somebody of
+ * whom neither is known, a key says nothing.
+ */
+function leasedSshKey(key: SshKey, state: Projection, nowMs: number): LeasedSshKey {
+  const { id, blob, expiresAtMs, holder } = key;
+  const { kind, issuer, subject } = holder;
+  if (kind === 'workload') return { id, blob, kind, name: holder.name, issuer, subject, expiresAtMs };
+  const seen = state.sshKeys.seen(holder);
+  const name = seen?.name ?? holder.name;
+  const untilMs = (seen?.atMs ?? 0) + SIGN_IN_COUNTS_MS;
+  return {
+    ...{ id, blob, kind, name, issuer, subject, expiresAtMs },
+    ...(seen === undefined || untilMs <= nowMs ? {} : { signIn: { groups: seen.groups, untilMs } }),
+    ...(state.isActivePerson(name) ? { inDirectory: true } : {}),
+  };
 }
 
 function leasedIam({ region, keys }: AwsRdsIam, secretAccessKey: string | undefined) {

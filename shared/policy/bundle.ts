@@ -42,6 +42,8 @@ export interface LeaseBundle {
   contentKey?: { id: string; publicKey: string };
   /** Base URL of the control plane's console, for people; absent: not known. */
   console?: string;
+  /** Public keys by which people and service accounts sign in where a resource says `publicKeys: registered`; absent: none. */
+  sshKeys?: LeasedSshKey[];
   /** Absent when no resource speaks SSH. */
   ssh?: {
     /** Blob of the authority whose user certificates count, base64. */
@@ -54,4 +56,22 @@ export interface LeaseBundle {
 export interface Named<Spec> {
   name: string;
   spec: Spec;
+}
+
+/** A registered public key, and whose it is. */
+export interface LeasedSshKey {
+  /** Of the registration; it stands where tokens have their id. */
+  id: string;
+  /** Base64. */
+  blob: string;
+  /** Of a service account, whose groups are its manifest's. */
+  kind: 'person' | 'workload';
+  name: string;
+  issuer: string;
+  subject: string;
+  expiresAtMs: number;
+  /** The groups of a person's last sign-in, and how long they count; absent: nothing is known of it, or not any more. */
+  signIn?: { groups: readonly string[]; untilMs: number };
+  /** A directory has the person, and they are active there. */
+  inDirectory?: true;
 }

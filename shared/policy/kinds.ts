@@ -124,6 +124,10 @@ const resource: Type<ResourceSpec> = mapped(
       oneOf(['keep', 'drain', 'close']),
       'What becomes of live sessions when the agent’s lease ends while the control plane cannot be reached: `keep` them under the last policy (the default), end each once nothing runs in it (`drain`, after 15 minutes in any case), or end them at once (`close`). New sessions are refused.',
     ),
+    publicKeys: optional(
+      oneOf(['registered']),
+      'ssh: public keys that people have registered (`sallyport ssh-key add`) open sessions; absent: none does.',
+    ),
     tls: optional(
       object({
         certificate: required(certificate(), 'The certificate (and chain) that clients see.'),
@@ -144,6 +148,7 @@ const resource: Type<ResourceSpec> = mapped(
       return spec;
     }
     if (hostKeys !== undefined) return reading.problem(node, '`hostKeys` belongs to `protocol: ssh`');
+    if (spec.publicKeys !== undefined) return reading.problem(node, '`publicKeys` belongs to `protocol: ssh`');
     const host = splitAddress(upstream)?.host ?? '';
     if (tls.mode !== 'verify-full' && !isLoopback(host)) {
       reading.warn(

@@ -8,7 +8,7 @@
 import { sha256 } from '../crypto/sha256.ts';
 import { GatewayError } from '../errors.ts';
 import type { DirectoryGroup } from '../identity/directory-groups.ts';
-import type { LeaseBundle } from './bundle.ts';
+import type { LeaseBundle, LeasedSshKey } from './bundle.ts';
 
 export type SharedContent = Omit<
   LeaseBundle,
@@ -34,6 +34,7 @@ export const OWN_PREFIX = 'sallyport-lease-own-v1\0';
 
 /** A part whose key begins so may be ignored by whoever does not know it. Any other unknown part refuses the lease: it may restrict. */
 const IGNORABLE = '~';
+const SSH_KEY = `${IGNORABLE}ssh-key`;
 
 /** List in the bundle → kind of its parts; each item is an object with a name. */
 const LISTS = {
@@ -67,6 +68,8 @@ export function sharedParts(content: SharedContent): Map<string, unknown> {
   for (const name of content.blockedPeople ?? []) parts.set(`blocked-person/${name}`, true);
   for (const group of content.directoryGroups ?? []) parts.set(`directory-group/${group.name}`, group);
   for (const grant of content.grants ?? []) parts.set(`grant/${grant.approvalId}`, grant);
+  // Who does not know of them lets nobody in by them.
+  for (const key of content.sshKeys ?? []) parts.set(`${SSH_KEY}/${key.id}`, key);
   if (content.leaseKeys !== undefined) parts.set('lease-keys', content.leaseKeys);
   if (content.console !== undefined) parts.set('console', content.console);
   if (content.contentKey !== undefined) parts.set('content-key', content.contentKey);
@@ -116,6 +119,7 @@ export function assembleBundle(
   const blockedPeople: string[] = [];
   const directoryGroups: DirectoryGroup[] = [];
   const grants: unknown[] = [];
+  const sshKeys: LeasedSshKey[] = [];
   for (const [key, value] of sorted(shared)) {
     const { kind, name } = split(key);
     const list = listOfKind.get(kind);
@@ -127,6 +131,7 @@ export function assembleBundle(
     else if (kind === 'blocked-person') blockedPeople.push(name);
     else if (kind === 'directory-group') directoryGroups.push(directoryGroupOf(key, name, value));
     else if (kind === 'grant') grants.push(value);
+    else if (kind === SSH_KEY) sshKeys.push(sshKeyOf(key, name, value));
     else if (name === '' && SINGLES.has(kind)) singles[kind] = value;
     else if (!key.startsWith(IGNORABLE)) throw unknownPart(key);
   }
@@ -156,6 +161,7 @@ export function assembleBundle(
     ...(leaseKeys === undefined ? {} : { leaseKeys: leaseKeys as string[] }),
     ...(blockedPeople.length === 0 ? {} : { blockedPeople }),
     ...(directoryGroups.length === 0 ? {} : { directoryGroups }),
+    ...(sshKeys.length === 0 ? {} : { sshKeys }),
     ...(grants.length === 0 ? {} : { grants: grants as NonNullable<LeaseBundle['grants']> }),
     ...(typeof singles.console === 'string' ? { console: singles.console } : {}),
     ...(contentKey === undefined ? {} : { contentKey: contentKey as NonNullable<LeaseBundle['contentKey']> }),
@@ -179,6 +185,13 @@ function directoryGroupOf(key: string, name: string, value: unknown): DirectoryG
   const { name: own, members } = (value ?? {}) as Partial<DirectoryGroup>;
   if (own !== name || !Array.isArray(members) || !members.every(each => typeof each === 'string')) throw malformed(key);
   return { name, members };
+}
+
+function sshKeyOf(key: string, name: string, value: unknown): LeasedSshKey {
+  const { id, blob, kind, expiresAtMs } = (value ?? {}) as Partial<LeasedSshKey>;
+  const isKind = kind === 'person' || kind === 'workload';
+  if (id !== name || typeof blob !== 'string' || !isKind || typeof expiresAtMs !== 'number') throw malformed(key);
+  return value as LeasedSshKey;
 }
 
 function sorted(parts: ReadonlyMap<string, unknown>): [string, unknown][] {

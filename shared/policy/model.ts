@@ -64,6 +64,8 @@ export interface ResourceSpec {
   approval?: ApprovalSpec;
   /** What happens to live sessions when the agent's lease ends; absent: `keep`. New ones are refused in any case. */
   onExpiry?: 'keep' | 'drain' | 'close';
+  /** ssh: public keys that people have registered open sessions; absent: none does. */
+  publicKeys?: 'registered';
   /** The certificate that clients see, instead of one from the control plane's CA. PEM, already read. */
   tls?: { certificate: string; key: SecretSource };
 }
