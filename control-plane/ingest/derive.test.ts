@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { commandRow, type Outcome, withdrawnCommandRow } from './command-row.testing.ts';
 import { decodeEntry } from './decode.ts';
-import { commandRow, type Outcome, type SessionFacts, sessionContext, sessionRow, type Timed, withdrawnCommandRow } from './derive.ts';
+import { type SessionFacts, sessionContext, sessionRow, type Timed } from './derive.ts';
 import { batchOf, sampleSession, seededRandom } from './sample-records.ts';
 
 function sample(seed: number) {

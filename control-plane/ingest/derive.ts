@@ -1,21 +1,19 @@
 /**
- * What people read, as functions of records: the row of a session, the row of a command. Pure.
+ * What people read, as functions of records: the row of a session, and what the rows of its commands (command-row.ts) take from it. Pure.
  *
  * The same records give the same row, and more records give a row with a higher revision: so it does not matter how often, or in what
  * order, rows are written (docs/adr/0008-session-store.md). Nothing here knows about the log, the store or batches.
  */
 import {
-  type Command,
   Decision,
   type Principal,
   PrincipalKind,
-  type Response,
   type SessionEnded,
   type SessionRefused,
   type SessionStarted,
   Status,
 } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
-import type { ApprovalEventRow, CommandRow, SessionRow } from './tables.ts';
+import type { ApprovalEventRow, SessionRow } from './tables.ts';
 
 /** A record's body with the record's time. */
 export interface Timed<Body> {
@@ -98,73 +96,6 @@ export function sessionRow(facts: SessionFacts): SessionRow {
   };
 }
 
-/** How a command stands: asked, asked by a session that ended before the answer, answered. */
-export type Outcome = { state: 'open' } | { state: 'abandoned' } | { state: 'answered'; response: Timed<Response> };
-
-/** The row of `commands`. */
-export function commandRow(sessionId: string, context: SessionContext, seq: number, command: Timed<Command>, outcome: Outcome): CommandRow {
-  const asked = command.body;
-  const answer = outcome.state === 'answered' ? outcome.response.body : null;
-  return {
-    session_id: sessionId,
-    seq,
-    at: command.at,
-    revision: outcome.state === 'answered' ? 2 : outcome.state === 'abandoned' ? 1 : 0,
-    deleted: 0,
-    agent: context.agent,
-    resource: context.resource,
-    protocol: context.protocol,
-    principal: context.principal,
-    principal_kind: context.principal_kind,
-    groups: context.groups,
-    delegation: context.delegation,
-    client_address: context.client_address,
-    kind: asked.kind,
-    text: asked.text,
-    fingerprint: asked.fingerprint,
-    objects: asked.objects,
-    columns_read: asked.columnsRead,
-    decision: decisionName(asked.decision),
-    rule: asked.rule,
-    reason: asked.reason,
-    approval_id: asked.approvalId,
-    // Who released a command that waited is known when it is answered.
-    approvers: answer === null || answer.approvers.length === 0 ? asked.approvers : answer.approvers,
-    status: statusOf(asked, outcome),
-    rows: answer?.rows ?? 0n,
-    bytes: answer?.bytes ?? 0n,
-    masked_values: answer?.maskedValues ?? 0n,
-    data_classes: answer?.dataClasses ?? [],
-    duration_us: answer?.durationUs ?? 0n,
-    response_head: answer?.head ?? '',
-    response_sha256: hex(answer?.sha256),
-    answered_at: outcome.state === 'answered' ? outcome.response.at : null,
-    role: context.role,
-    issuer: context.issuer,
-    database: asked.database,
-    statements: asked.statements,
-    parameters: asked.parameters,
-    inferences: asked.inferences,
-    policy_version: asked.policyVersion,
-    prepared_name: asked.preparedName,
-    text_truncated: asked.textTruncated,
-    text_sha256: hex(asked.textSha256),
-    tag: answer?.tag ?? '',
-    error_code: answer?.errorCode ?? '',
-    error_text: answer?.errorText ?? '',
-    response_columns: answer?.columns ?? [],
-    response_head_truncated: answer?.headTruncated ?? false,
-    held_us: answer?.heldUs ?? 0n,
-  };
-}
-
-const unknownContext: SessionContext = sessionContext({ sessionId: '', started: null, refused: null, ended: null });
-
-/** Takes back the row of a command that was written while its session's start was not known. */
-export function withdrawnCommandRow(sessionId: string, seq: number, command: Timed<Command>): CommandRow {
-  return { ...commandRow(sessionId, unknownContext, seq, command, { state: 'open' }), revision: 255, deleted: 1 };
-}
-
 /** What an agent noted about an approval. */
 export function approvalEventRow(
   record: { sessionId: string; at: bigint; position: { offset: bigint; index: number } },
@@ -191,15 +122,15 @@ export function approvalEventRow(
 }
 
 /** `running` and `held` are of commands that wait; the others are ends. */
-export function statusOf(command: Command, outcome: Outcome): string {
-  if (outcome.state === 'answered') {
-    const name = statusName(outcome.response.body.status);
+export function statusOf(decision: Decision, state: 'open' | 'abandoned' | 'answered', status: Status): string {
+  if (state === 'answered') {
+    const name = statusName(status);
     if (name !== '') return name;
   }
-  if (command.decision === Decision.DENY) return 'refused';
-  if (outcome.state === 'abandoned') return 'aborted';
-  if (outcome.state === 'answered') return 'ok';
-  return command.decision === Decision.HOLD ? 'held' : 'running';
+  if (decision === Decision.DENY) return 'refused';
+  if (state === 'abandoned') return 'aborted';
+  if (state === 'answered') return 'ok';
+  return decision === Decision.HOLD ? 'held' : 'running';
 }
 
 function statusName(status: Status): string {
@@ -235,8 +166,4 @@ export function decisionName(decision: Decision): string {
 function principalKind(kind: PrincipalKind | undefined): string {
   if (kind === PrincipalKind.PERSON) return 'person';
   return kind === PrincipalKind.WORKLOAD ? 'workload' : '';
-}
-
-function hex(bytes: Uint8Array | undefined): string {
-  return bytes === undefined || bytes.length === 0 ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 }

@@ -8,37 +8,21 @@
  * Not here: where in the log to read, and how far we are (topic-follower.ts).
  */
 import { hash } from 'node:crypto';
-import type { Command, OutputChunk, Response } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import type { OutputChunk } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import type { Entry } from '../log/event-log.ts';
 import { noteChangedDays } from '../rollups/roll-up.ts';
 import { bodyJson } from './body-json.ts';
-import { type DeadLetter, type DecodedRecord, decodeEntry } from './decode.ts';
-import {
-  approvalEventRow,
-  commandRow,
-  type Outcome,
-  type SessionContext,
-  type SessionFacts,
-  sessionContext,
-  sessionRow,
-  type Timed,
-  withdrawnCommandRow,
-} from './derive.ts';
+import { Answer, RESPONSE } from './command-fields.ts';
+import { type AskedCommand, CommandBlock, type Outcome, type SessionColumns, sessionColumnsOf } from './command-row.ts';
+import { type DeadLetter, type DecodedRecord, decodeEntry, type EncodedBody, encodedBody } from './decode.ts';
+import { approvalEventRow, type SessionFacts, sessionContext, sessionRow } from './derive.ts';
 import { isSearchable, OutputSoFar } from './output-text.ts';
 import { BlockWriter, type Columns } from './row-binary.ts';
 import { RememberedSession, SessionMemory } from './session-memory.ts';
 import type { SessionStore } from './session-store.ts';
 import { type RecordKey, type StoredRecord, StoredRecords } from './stored-records.ts';
-import {
-  approvalEventColumns,
-  type CommandRow,
-  commandColumns,
-  deadLetterColumns,
-  outputColumns,
-  recordColumns,
-  type SessionRow,
-  sessionColumns,
-} from './tables.ts';
+import { approvalEventColumns, deadLetterColumns, outputColumns, recordColumns, type SessionRow, sessionColumns } from './tables.ts';
+import { WireFields } from './wire-fields.ts';
 
 export interface BatchResult {
   records: number;
@@ -58,6 +42,9 @@ interface Redo {
   outputs: Map<number, number>;
 }
 
+const DAY_MS = 86_400_000;
+const OPEN: Outcome = { state: 'open' };
+const ABANDONED: Outcome = { state: 'abandoned' };
 const redoPage = 1000;
 const limits = { sessionsMax: 20_000, openCommandsMax: 20_000 };
 
@@ -67,12 +54,12 @@ export class RecordsWriter {
   readonly #memory = new SessionMemory(limits);
   readonly #records = new BlockWriter(recordColumns);
   readonly #sessions = new BlockWriter(sessionColumns);
-  readonly #commands = new BlockWriter(commandColumns);
+  readonly #commands = new CommandBlock();
   readonly #approvals = new BlockWriter(approvalEventColumns);
   readonly #outputs = new BlockWriter(outputColumns);
   readonly #deadLetters = new BlockWriter(deadLetterColumns);
-  /** Those of the batch's commands. */
-  readonly #days = new Set<string>();
+  /** Those of the batch's commands, since 1970. */
+  readonly #days = new Set<number>();
 
   constructor(store: SessionStore) {
     this.#store = store;
@@ -91,7 +78,8 @@ export class RecordsWriter {
       this.#memory.clear();
       throw error;
     } finally {
-      for (const block of [this.#records, this.#sessions, this.#commands, this.#approvals, this.#outputs, this.#deadLetters]) block.reset();
+      for (const block of [this.#records, this.#sessions, this.#commands.block, this.#approvals, this.#outputs, this.#deadLetters])
+        block.reset();
       this.#days.clear();
     }
   }
@@ -113,13 +101,11 @@ export class RecordsWriter {
     await this.#insert('sallyport.record_rows', this.#records);
 
     const sessionRows = new Map<string, SessionRow>();
-    const commandRows: CommandRow[] = [];
-    this.#follow(fresh, redo, sessionRows, commandRows);
+    this.#follow(fresh, touched, redo, sessionRows);
     for (const record of [...fresh, ...again]) this.#noteApproval(record);
     // A session is shown before its commands.
     await this.#insertSessions(sessionRows);
-    for (const row of commandRows) this.#addCommand(row);
-    await this.#insert('sallyport.command_revisions', this.#commands);
+    await this.#insert('sallyport.command_revisions', this.#commands.block);
     await this.#insert('sallyport.output_rows', this.#outputs);
     await this.#redo(redo);
     await this.#redoOutputs(redo);
@@ -138,11 +124,8 @@ export class RecordsWriter {
     await this.#insert('sallyport.approval_event_rows', this.#approvals);
     await this.#insert('sallyport.dead_letter_rows', this.#deadLetters);
     // Before this batch counts as written, and after its commands are: what is added up of a day that is over is not right any more.
-    const today = dayOf(BigInt(Date.now()) * 1000n);
-    await noteChangedDays(
-      this.#store,
-      [...this.#days].filter(day => day < today),
-    );
+    const today = Math.floor(Date.now() / DAY_MS);
+    await noteChangedDays(this.#store, [...this.#days].filter(day => day < today).map(nameOfDay));
     this.#memory.settle(touched);
     return { records: fresh.length, doubles, deadLetters: deadLetters.length };
   }
@@ -205,12 +188,20 @@ export class RecordsWriter {
   }
 
   /** The quick way: rows from memory. What has to go the long way is left to `redo`. */
-  #follow(fresh: readonly DecodedRecord[], redo: Map<string, Redo>, sessionRows: Map<string, SessionRow>, commandRows: CommandRow[]): void {
-    // A command that is asked and answered within the batch is written once.
-    const asked = new Map<string, { session: RememberedSession; seq: number }>();
+  #follow(
+    fresh: readonly DecodedRecord[],
+    touched: ReadonlySet<string>,
+    redo: Map<string, Redo>,
+    sessionRows: Map<string, SessionRow>,
+  ): void {
     for (const record of fresh) {
       const session = this.#memory.get(record.sessionId);
       if (session === undefined) continue;
+      if (record.body !== null) {
+        if (record.type === 'command') this.#asked(session, record, record.body);
+        else this.#answered(session, record, record.body, redo);
+        continue;
+      }
       const { body } = record.message;
       switch (body.case) {
         case 'sessionStarted':
@@ -221,29 +212,11 @@ export class RecordsWriter {
           session.learn({ refused: { at: record.at, body: body.value } });
           sessionRows.set(record.sessionId, sessionRow(session.facts));
           break;
-        case 'command':
-          session.open.set(record.seq, { at: record.at, body: body.value });
-          asked.set(keyOf(record), { session, seq: record.seq });
-          break;
-        case 'response': {
-          const seq = Number(body.value.commandSeq);
-          const command = session.open.get(seq);
-          if (command === undefined) redoOf(redo, record.sessionId).seqs.add(seq);
-          else {
-            session.open.delete(seq);
-            asked.delete(keyOf({ sessionId: record.sessionId, seq }));
-            const outcome = { state: 'answered', response: { at: record.at, body: body.value } } as const;
-            commandRows.push(commandRow(record.sessionId, session.context, seq, command, outcome));
-          }
-          break;
-        }
         case 'sessionEnded':
           session.learn({ ended: { at: record.at, body: body.value } });
           sessionRows.set(record.sessionId, sessionRow(session.facts));
-          for (const [seq, command] of session.open) {
-            asked.delete(keyOf({ sessionId: record.sessionId, seq }));
-            commandRows.push(commandRow(record.sessionId, session.context, seq, command, { state: 'abandoned' }));
-          }
+          for (const command of session.open.values()) this.#addCommand(session.columns, command, ABANDONED);
+          session.unwritten.clear();
           if (!session.openIsComplete) redoOf(redo, record.sessionId).open = true;
           break;
         case 'outputChunk':
@@ -253,12 +226,33 @@ export class RecordsWriter {
           break; // Gaps and cancellations are records and nothing else.
       }
     }
-    for (const { session, seq } of asked.values()) {
-      const command = session.open.get(seq);
-      if (command === undefined) continue;
-      const outcome = session.facts.ended === null ? ({ state: 'open' } as const) : ({ state: 'abandoned' } as const);
-      commandRows.push(commandRow(session.facts.sessionId, session.context, seq, command, outcome));
+    for (const id of touched) {
+      const session = this.#memory.get(id);
+      if (session === undefined) continue;
+      for (const seq of session.unwritten) {
+        const command = session.open.get(seq);
+        if (command !== undefined) this.#addCommand(session.columns, command, session.facts.ended === null ? OPEN : ABANDONED);
+      }
+      session.unwritten.clear();
     }
+  }
+
+  /** Its row is written at the batch's end, unless the answer is in the same batch. */
+  #asked(session: RememberedSession, { seq, at }: DecodedRecord, body: EncodedBody): void {
+    session.open.set(seq, { seq, at, body });
+    session.unwritten.add(seq);
+  }
+
+  #answered(session: RememberedSession, { sessionId, at }: DecodedRecord, body: EncodedBody, redo: Map<string, Redo>): void {
+    const seq = commandSeqOfResponse(body);
+    const command = session.open.get(seq);
+    if (command === undefined) {
+      redoOf(redo, sessionId).seqs.add(seq);
+      return;
+    }
+    session.open.delete(seq);
+    session.unwritten.delete(seq);
+    this.#addCommand(session.columns, command, { state: 'answered', at, body });
   }
 
   #followOutput(session: RememberedSession, { seq, at }: DecodedRecord, chunk: OutputChunk, redo: Map<string, Redo>): void {
@@ -271,6 +265,7 @@ export class RecordsWriter {
   }
 
   #noteApproval(record: DecodedRecord): void {
+    if (record.type !== 'approval_noted') return;
     const { body } = record.message;
     if (body.case !== 'approvalNoted') return;
     const context = this.#memory.get(record.sessionId)?.context;
@@ -282,7 +277,7 @@ export class RecordsWriter {
     if (redo.size === 0) return;
     const facts = new Map<string, SessionFacts>();
     for (const record of await this.#stored.framing([...redo.keys()])) addFraming(facts, record);
-    const contexts = new Map<string, SessionContext>();
+    const columns = new Map<string, SessionColumns>();
     const sessionRows = new Map<string, SessionRow>();
     const all: string[] = [];
     const open: string[] = [];
@@ -290,7 +285,7 @@ export class RecordsWriter {
     for (const [sessionId, work] of redo) {
       const known = facts.get(sessionId) ?? noFacts(sessionId);
       this.#memory.get(sessionId)?.learn(known);
-      contexts.set(sessionId, sessionContext(known));
+      columns.set(sessionId, sessionColumnsOf(sessionId, sessionContext(known)));
       if (known.started !== null || known.refused !== null || known.ended !== null) sessionRows.set(sessionId, sessionRow(known));
       if (work.all) all.push(sessionId);
       else {
@@ -300,10 +295,10 @@ export class RecordsWriter {
     }
     await this.#insertSessions(sessionRows);
     for (let start = 0; start < some.length; start += redoPage) {
-      await this.#redoCommands(some.slice(start, start + redoPage), facts, contexts, false);
+      await this.#redoCommands(some.slice(start, start + redoPage), facts, columns, false);
     }
-    for await (const page of this.#stored.commands(open, true)) await this.#redoCommands(page, facts, contexts, false);
-    for await (const page of this.#stored.commands(all, false)) await this.#redoCommands(page, facts, contexts, true);
+    for await (const page of this.#stored.commands(open, true)) await this.#redoCommands(page, facts, columns, false);
+    for await (const page of this.#stored.commands(all, false)) await this.#redoCommands(page, facts, columns, true);
   }
 
   /** Output behind a piece that came late, or whose beginning is not remembered. */
@@ -327,35 +322,40 @@ export class RecordsWriter {
   async #redoCommands(
     keys: readonly RecordKey[],
     facts: ReadonlyMap<string, SessionFacts>,
-    contexts: ReadonlyMap<string, SessionContext>,
+    columns: ReadonlyMap<string, SessionColumns>,
     withdraw: boolean,
   ): Promise<void> {
     const commands = await this.#stored.byKey(keys);
-    const responses = new Map<string, Timed<Response>>();
+    const responses = new Map<string, Extract<Outcome, { state: 'answered' }>>();
     for (const { sessionId, message } of await this.#stored.responses(keys)) {
-      if (message.body.case !== 'response') continue;
+      const body = encodedBody(message);
+      if (message.body.case !== 'response' || body === null) continue;
       const key = keyOf({ sessionId, seq: Number(message.body.value.commandSeq) });
-      if (!responses.has(key)) responses.set(key, { at: message.atUnixUs, body: message.body.value });
+      if (!responses.has(key)) responses.set(key, { state: 'answered', at: message.atUnixUs, body });
     }
-    this.#commands.reset();
+    this.#commands.block.reset();
     for (const { sessionId, seq, message } of commands) {
-      const context = contexts.get(sessionId);
-      if (message.body.case !== 'command' || context === undefined) continue;
-      const command: Timed<Command> = { at: message.atUnixUs, body: message.body.value };
+      const session = columns.get(sessionId);
+      const body = encodedBody(message);
+      if (message.body.case !== 'command' || body === null || session === undefined) continue;
+      const command: AskedCommand = { seq, at: message.atUnixUs, body };
       const response = responses.get(keyOf({ sessionId, seq }));
       if (response !== undefined) this.#memory.get(sessionId)?.open.delete(seq);
-      const ended = (facts.get(sessionId)?.ended ?? null) !== null;
-      const outcome: Outcome = response !== undefined ? { state: 'answered', response } : { state: ended ? 'abandoned' : 'open' };
-      this.#addCommand(commandRow(sessionId, context, seq, command, outcome));
+      const known = facts.get(sessionId);
+      this.#addCommand(session, command, response ?? ((known?.ended ?? null) === null ? OPEN : ABANDONED));
       // Where the principal has no name, the row is the one that was written before.
-      if (withdraw && context.principal !== '') this.#addCommand(withdrawnCommandRow(sessionId, seq, command));
+      const principal = (known?.started ?? known?.refused)?.body.principal;
+      if (withdraw && (principal?.name ?? '') !== '') {
+        this.#commands.withdraw(sessionColumnsOf(sessionId, sessionContext(noFacts(sessionId))), command);
+        this.#days.add(dayOf(command.at));
+      }
     }
-    await this.#insert('sallyport.command_revisions', this.#commands);
+    await this.#insert('sallyport.command_revisions', this.#commands.block);
   }
 
-  #addCommand(row: CommandRow): void {
-    this.#commands.add(row);
-    this.#days.add(dayOf(row.at));
+  #addCommand(session: SessionColumns, command: AskedCommand, outcome: Outcome): void {
+    this.#commands.add(session, command, outcome);
+    this.#days.add(dayOf(command.at));
   }
 
   async #insertSessions(rows: ReadonlyMap<string, SessionRow>): Promise<void> {
@@ -381,7 +381,7 @@ function recordRow(record: DecodedRecord) {
     spool_index: record.spoolIndex,
     log_offset: record.position.offset,
     log_index: record.position.index,
-    previous_hash: record.message.previousHash,
+    previous_hash: record.previousHash,
     // Commands and responses, nearly all there is, are for people to read in `commands`.
     body: record.type === 'command' || record.type === 'response' ? '' : bodyJson(record.message),
     encoded: record.encoded,
@@ -390,11 +390,10 @@ function recordRow(record: DecodedRecord) {
 
 /** The command that a record belongs to; null for those of the session as a whole. */
 function commandSeqOf(record: DecodedRecord): bigint | number | null {
+  if (record.type === 'command') return record.seq;
+  if (record.type === 'response' && record.body !== null) return commandSeqOfResponse(record.body);
   const { body } = record.message;
   switch (body.case) {
-    case 'command':
-      return record.seq;
-    case 'response':
     case 'cancelRequested':
     case 'approvalNoted':
     case 'outputChunk':
@@ -402,6 +401,13 @@ function commandSeqOf(record: DecodedRecord): bigint | number | null {
     default:
       return null;
   }
+}
+
+const response = new WireFields();
+
+function commandSeqOfResponse({ bytes, start, end }: EncodedBody): number {
+  response.read(bytes, start, end, RESPONSE);
+  return response.number(Answer.commandSeq);
 }
 
 function noteRedo(redo: Map<string, Redo>, record: DecodedRecord): void {
@@ -458,9 +464,14 @@ function noFacts(sessionId: string): SessionFacts {
   return { sessionId, started: null, refused: null, ended: null };
 }
 
-/** @param at microseconds since 1970. @returns YYYY-MM-DD, in UTC. */
-function dayOf(at: bigint): string {
-  return new Date(Number(at / 1000n)).toISOString().slice(0, 10);
+/** @param at microseconds since 1970. @returns days since 1970, in UTC. */
+function dayOf(at: bigint): number {
+  return Math.floor(Number(at) / (DAY_MS * 1000));
+}
+
+/** @returns YYYY-MM-DD */
+function nameOfDay(day: number): string {
+  return new Date(day * DAY_MS).toISOString().slice(0, 10);
 }
 
 function sha256(record: DecodedRecord): string {

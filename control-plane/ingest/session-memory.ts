@@ -2,8 +2,8 @@
  * What ingest remembers of the sessions that it has seen lately, so that it need not ask the store: how far they are, who they are of,
  * and which of their commands wait for an answer. Bounded; whoever falls out is read from the store again (records-batch.ts).
  */
-import type { Command } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
-import { type SessionContext, type SessionFacts, sessionContext, type Timed } from './derive.ts';
+import { type AskedCommand, type SessionColumns, sessionColumnsOf } from './command-row.ts';
+import { type SessionContext, type SessionFacts, sessionContext } from './derive.ts';
 import { OutputSoFar } from './output-text.ts';
 
 const outputsMax = 16;
@@ -13,13 +13,16 @@ export class RememberedSession {
   /** One more than the highest sequence number seen. */
   next: number;
   /** Commands without a response. */
-  readonly open = new Map<number, Timed<Command>>();
+  readonly open = new Map<number, AskedCommand>();
+  /** Of `open`: those that have no row yet. */
+  readonly unwritten = new Set<number>();
   /** Whether `open` has all there are; not so when the session was read back from the store. */
   readonly openIsComplete: boolean;
   /** Of commands that show something; those that fell out are read from the store. */
   readonly #outputs = new Map<number, OutputSoFar>();
   #outputsFellOut = false;
   #context: SessionContext;
+  #columns: SessionColumns | null = null;
 
   constructor(facts: SessionFacts, next: number, openIsComplete: boolean) {
     this.facts = facts;
@@ -49,12 +52,19 @@ export class RememberedSession {
     return this.#context;
   }
 
+  /** What its commands' rows have in common. */
+  get columns(): SessionColumns {
+    this.#columns ??= sessionColumnsOf(this.facts.sessionId, this.#context);
+    return this.#columns;
+  }
+
   /** Adds what became known. What is known already stays: of two starts, the first in the log counts. */
   learn(more: Partial<Pick<SessionFacts, 'started' | 'refused' | 'ended'>>): void {
     this.facts.started ??= more.started ?? null;
     this.facts.refused ??= more.refused ?? null;
     this.facts.ended ??= more.ended ?? null;
     this.#context = sessionContext(this.facts);
+    this.#columns = null;
   }
 }
 
@@ -107,11 +117,10 @@ export class SessionMemory {
   }
 }
 
-const detached = new WeakSet<Timed<Command>>();
-
-/** A decoded message's byte fields are views into what was read from the log, which may be megabytes. */
-function detach(command: Timed<Command>): void {
-  if (detached.has(command)) return;
-  detached.add(command);
-  command.body.textSha256 = Uint8Array.from(command.body.textSha256);
+/** An encoded command is a view into what was read from the log, which may be megabytes. */
+function detach({ body }: AskedCommand): void {
+  if (body.bytes.buffer.byteLength === body.end - body.start) return;
+  body.bytes = Uint8Array.from(body.bytes.subarray(body.start, body.end));
+  body.start = 0;
+  body.end = body.bytes.length;
 }

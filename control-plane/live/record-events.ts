@@ -5,9 +5,9 @@
  * It remembers sessions and unanswered commands, both up to a bound; of a session that began before its first entry it knows what
  * `lookUp` says. It is no second ingest: what it forgot or never saw, the session store has.
  */
-import type { Command, SessionEnded } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { type Command, type Response, type SessionEnded, Status } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
 import { type DecodedRecord, decodeEntry } from '../ingest/decode.ts';
-import { decisionName, type Outcome, type SessionContext, sessionContext, statusOf, type Timed } from '../ingest/derive.ts';
+import { decisionName, type SessionContext, sessionContext, statusOf, type Timed } from '../ingest/derive.ts';
 import type { Entry } from '../log/event-log.ts';
 
 /** Who a session belongs to: they may watch it, whatever their roles. */
@@ -71,6 +71,9 @@ export interface KnownSession {
   /** Microseconds since 1970. */
   startedAt: bigint;
 }
+
+/** How a command stands. */
+type Outcome = { state: 'open' } | { state: 'abandoned' } | { state: 'answered'; response: Timed<Response> };
 
 interface Unanswered {
   sessionId: string;
@@ -233,7 +236,12 @@ export class RecordEvents {
         ...{ sessionId, seq, at: iso(command.at), resource: context.resource, principal: context.principal, kind: asked.kind },
         ...{ text: asked.text.slice(0, textCharactersMax), textTruncated: asked.textTruncated || asked.text.length > textCharactersMax },
         ...{ statements: asked.statements, objects: asked.objects, decision: decisionName(asked.decision), rule: asked.rule },
-        ...{ reason: asked.reason, status: statusOf(asked, outcome), errorCode: answer?.errorCode ?? '', rows: Number(answer?.rows ?? 0n) },
+        ...{
+          reason: asked.reason,
+          status: statusOf(asked.decision, outcome.state, answer?.status ?? Status.UNSPECIFIED),
+          errorCode: answer?.errorCode ?? '',
+          rows: Number(answer?.rows ?? 0n),
+        },
         ...{ bytes: Number(answer?.bytes ?? 0n), maskedValues: Number(answer?.maskedValues ?? 0n), dataClasses: answer?.dataClasses ?? [] },
         durationUs: Number(answer?.durationUs ?? 0n),
         approvers: answer === null || answer.approvers.length === 0 ? asked.approvers : answer.approvers,
