@@ -41,6 +41,7 @@ import { TicketDesk } from './http/ticket-desk.ts';
 import { openSessionStore } from './ingest/session-store.ts';
 import { ticketIssuer } from './leases/lease-bundle.ts';
 import { LiveFeed } from './live/live-feed.ts';
+import { WatchPresence } from './live/watch-presence.ts';
 import { lockDirectory } from './log/directory-lock.ts';
 import { ManifestStore } from './manifests/apply.ts';
 import { oidcProviders } from './manifests/identity-providers.ts';
@@ -220,6 +221,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const admission = new AdmissionDesk(control);
     const live = new LiveFeed({ control, controlTopic, records, fleet, logger, clock });
     closers.push(() => live.close());
+    const presence = new WatchPresence({ beats: logs.presence, control, fleet, logger, clock });
+    closers.push(() => presence.close());
+    presence.start();
     const context: ApiContext = {
       control,
       administration,
@@ -230,6 +234,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       manifestHistory: new ManifestHistory(controlTopic, () => control.position),
       fleet,
       live,
+      presence,
       relay,
       authority,
       keys,

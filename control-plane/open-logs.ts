@@ -1,5 +1,5 @@
 /**
- * The control plane's two topics and the relay of agents' records: in files of the data folder, or in Kafka.
+ * The control plane's topics and the relay of agents' records: in files of the data folder, or in Kafka.
  *
  * A data folder that has begun with one of the two is not opened with the other: it would start from an empty history and look as if
  * everything had been deleted.
@@ -16,13 +16,15 @@ import type { EventLog, LogReader } from './log/event-log.ts';
 import { openFileLog } from './log/file-log.ts';
 import { openKafkaLog } from './log/kafka-log.ts';
 import { KafkaMergedReader } from './log/kafka-merged-reader.ts';
-import { prepareKafka } from './log/prepare-kafka.ts';
+import { prepareKafka, preparePresence } from './log/prepare-kafka.ts';
 
 export interface OpenLogs {
   control: EventLog;
   /** To watch; in Kafka the order between partitions is only about that of time. */
   records: LogReader;
   relay: Relay;
+  /** By which replicas tell each other who watches sessions; null where there are no others, or no way to them. */
+  presence: EventLog | null;
 }
 
 export interface OpenLogsOptions {
@@ -37,6 +39,8 @@ export interface OpenLogsOptions {
 const marksSavedEveryMs = 30_000;
 /** How long an append is tried before its writer is told that it is uncertain; leader elections take less. */
 const patienceMs = 20_000;
+/** Of what is soon said again. */
+const presencePatienceMs = 5_000;
 
 /** @throws {GatewayError} LOG_ELSEWHERE, LOG_CORRUPT, KAFKA_…. */
 export async function openLogs(options: OpenLogsOptions): Promise<OpenLogs> {
@@ -64,7 +68,8 @@ export async function openLogs(options: OpenLogsOptions): Promise<OpenLogs> {
   await prepareKafka(kafka, warning => options.logger.warn(warning));
   await mkdir(join(dataDir, 'log'), { recursive: true, mode: 0o700 });
   await writeFile(inKafka, `${JSON.stringify(kafka.topics)}\n`, { mode: 0o600 });
-  return openKafka(options, kafka);
+  const isTold = await preparePresence(kafka, warning => options.logger.warn(warning));
+  return openKafka(options, kafka, isTold);
 }
 
 async function openFiles({ dataDir, clock, logger, onOpened }: OpenLogsOptions): Promise<OpenLogs> {
@@ -78,10 +83,10 @@ async function openFiles({ dataDir, clock, logger, onOpened }: OpenLogsOptions):
     relay.saveMarks().catch((error: unknown) => logger.warn({ err: errorText(error) }, 'relay marks were not saved'));
   }, marksSavedEveryMs);
   onOpened(() => clearInterval(saving));
-  return { control, records, relay };
+  return { control, records, relay, presence: null };
 }
 
-function openKafka({ logger, onOpened }: OpenLogsOptions, config: KafkaConfig): OpenLogs {
+function openKafka({ logger, onOpened }: OpenLogsOptions, config: KafkaConfig, isTold: boolean): OpenLogs {
   const control = openKafkaLog({ config, topic: config.topics.control, messageType: 'sallyport.control.v1.ControlEvent', patienceMs });
   onOpened(() => control.close());
   const records = new KafkaMergedReader(config, config.topics.records);
@@ -99,7 +104,14 @@ function openKafka({ logger, onOpened }: OpenLogsOptions, config: KafkaConfig): 
     }),
   );
   onOpened(() => relay.close());
-  return { control, records, relay };
+  const presence = isTold
+    ? openKafkaLog({
+        ...{ config, topic: config.topics.presence, messageType: 'sallyport.agent.v1.SessionObserved' },
+        patienceMs: presencePatienceMs,
+      })
+    : null;
+  onOpened(() => presence?.close());
+  return { control, records, relay, presence };
 }
 
 function exists(path: string): Promise<boolean> {

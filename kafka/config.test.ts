@@ -17,7 +17,7 @@ test('flags and variables make one configuration; without brokers there is none'
     clientId: 'sallyport-ingest',
     tls: {},
     sasl: { mechanism: 'SCRAM-SHA-512', username: 'u', password: 'p' },
-    topics: { control: 'sallyport.control', records: 'sallyport.records' },
+    topics: { control: 'sallyport.control', records: 'sallyport.records', presence: 'sallyport.presence' },
     compression: 'zstd',
     recordsPartitions: 12,
   });

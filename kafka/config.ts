@@ -17,7 +17,7 @@ export interface KafkaConfig {
   clientId: string;
   tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } | null;
   sasl: { mechanism: (typeof saslMechanisms)[number]; username: string; password: string } | null;
-  topics: { control: string; records: string };
+  topics: { control: string; records: string; presence: string };
   compression: (typeof compressions)[number];
   /** Partitions of the records' topic, when it is made. */
   recordsPartitions: number;
@@ -52,7 +52,7 @@ export const kafkaHelp: readonly (readonly [flags: string, text: string])[] = [
   ['--kafka-password-file <FILE>', "file with the SASL user's password"],
   ['--kafka-mechanism <NAME>', 'SCRAM-SHA-512 (default), SCRAM-SHA-256 or PLAIN'],
   ['--kafka-plaintext', 'allow brokers without TLS that are not on this machine'],
-  ['--kafka-topics <PREFIX>', 'topics are PREFIX.control and PREFIX.records (default sallyport)'],
+  ['--kafka-topics <PREFIX>', 'topics are PREFIX.control, .records and .presence (default sallyport)'],
   ['--kafka-partitions <N>', "partitions of the records' topic, when it is made (default 12)"],
   ['--kafka-compression <NAME>', 'zstd (default), lz4, gzip or none'],
 ];
@@ -111,7 +111,7 @@ export function kafkaConfig(flags: KafkaFlagValues, env: Readonly<Record<string,
     clientId: `sallyport-${role}`,
     tls: encrypted ? { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } : null,
     sasl: username === undefined ? null : { mechanism, username, password },
-    topics: { control: `${prefix}.control`, records: `${prefix}.records` },
+    topics: { control: `${prefix}.control`, records: `${prefix}.records`, presence: `${prefix}.presence` },
     compression: oneOf('kafka-compression', text('kafka-compression'), compressions),
     recordsPartitions: partitions,
   };

@@ -1,5 +1,5 @@
 /**
- * The two topics: made when they are missing, and looked at when they are there. What would lose the truth is an error that stops the
+ * The topics: made when they are missing, and looked at when they are there. What would lose the truth is an error that stops the
  * start; what only weakens it is a warning. Each in one line that says what to change.
  */
 import { Admin, ConfigResourceTypes } from '@platformatic/kafka';
@@ -15,6 +15,8 @@ export interface TopicPlan {
   /** 'forever', or how long what is written must at least stay. */
   retention: 'forever' | { madeMs: number; leastMs: number };
   maxMessageBytes: number;
+  /** What is over is removed no later than this after; absent: the broker's. */
+  segmentMs?: number;
 }
 
 /** The parts of a topic's description that decide. */
@@ -31,7 +33,8 @@ export interface TopicFindings {
   warnings: string[];
 }
 
-const dayMs = 24 * 60 * 60 * 1000;
+const hourMs = 60 * 60 * 1000;
+const dayMs = 24 * hourMs;
 const replicasWanted = 3;
 /** Enough for a broker that is just being elected; a start that fails should say so soon. */
 const startRetries = 4;
@@ -54,6 +57,38 @@ export function recordsTopic(config: KafkaConfig): TopicPlan {
     retention: { madeMs: 30 * dayMs, leastMs: dayMs },
     maxMessageBytes: 16 * 1024 * 1024,
   };
+}
+
+/** Who watches sessions now: nothing in it counts for longer than half a minute, and nothing is lost with it. */
+export function presenceTopic(config: KafkaConfig): TopicPlan {
+  return {
+    name: config.topics.presence,
+    partitions: 1,
+    partitionsFixed: true,
+    retention: { madeMs: hourMs, leastMs: 0 },
+    maxMessageBytes: 64 * 1024,
+    segmentMs: hourMs,
+  };
+}
+
+/**
+ * Makes a topic where it is missing, and leaves it as it is where it is there.
+ * @throws {GatewayError} KAFKA_TOPIC_MISSING when it may not be made; KAFKA_….
+ */
+export async function makeTopic(config: KafkaConfig, plan: TopicPlan): Promise<void> {
+  const admin = new Admin(clientOptions(config, startRetries));
+  admin.on('error', () => undefined); // What fails is told by the call that needs it.
+  try {
+    const existing = await admin.listTopics({});
+    if (existing.includes(plan.name)) return;
+    const brokers = (await admin.metadata({ topics: [], forceUpdate: true })).brokers.size;
+    await createTopic(admin, plan, brokers);
+    await describe(admin, plan.name);
+  } catch (error) {
+    throw kafkaFault(error, 'topics');
+  } finally {
+    await admin.close().catch(() => undefined);
+  }
 }
 
 /**
@@ -193,6 +228,7 @@ async function createTopic(admin: Admin, plan: TopicPlan, brokers: number): Prom
     'min.insync.replicas': replicas >= 3 ? '2' : '1',
     'unclean.leader.election.enable': 'false',
     'max.message.bytes': String(plan.maxMessageBytes),
+    ...(plan.segmentMs === undefined ? {} : { 'segment.ms': String(plan.segmentMs) }),
   };
   try {
     await admin.createTopics({

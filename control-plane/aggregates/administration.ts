@@ -22,7 +22,7 @@ export type AdministrationEvent =
   | { type: 'SessionKilled'; payload: { sessionId: string; principal: string; resource: string } }
   /** Somebody began to watch it while it ran; for how long, the session's own record says. */
   | { type: 'SessionWatched'; payload: { sessionId: string; principal: string; resource: string; watch?: WatchElsewhere } }
-  /** They are still there, of a session whose agent is connected to another control plane. */
+  /** Versions before told other replicas so that they are still there (live/watch-presence.ts does now): such logs are read. */
   | { type: 'SessionWatchContinued'; payload: { sessionId: string; watch: WatchElsewhere } }
   | { type: 'SessionWatchEnded'; payload: { sessionId: string; watch: WatchElsewhere } };
 

@@ -10,6 +10,7 @@ import type { Fleet } from '../grpc/fleet.ts';
 import type { Relay } from '../grpc/relay.ts';
 import type { ManifestHistory } from '../history/manifest-history.ts';
 import type { LiveFeed } from '../live/live-feed.ts';
+import type { WatchPresence } from '../live/watch-presence.ts';
 import type { LogReader } from '../log/event-log.ts';
 import type { ManifestStore } from '../manifests/apply.ts';
 import type { Authority } from '../pki/authority.ts';
@@ -31,6 +32,7 @@ export interface ApiContext {
   manifestHistory: ManifestHistory;
   fleet: Fleet;
   live: LiveFeed;
+  presence: WatchPresence;
   relay: Relay;
   authority: Authority;
   keys: ControlPlaneKeys;

@@ -82,6 +82,13 @@ test('four eyes by way of another replica: it runs while they watch, and no long
       `select text from sallyport.commands where session_id = '${id}' and kind = 'ssh-watch'`,
     );
     assert.equal(watch?.text, 'watched by ada@example.com');
+    if (end === 'they go') {
+      // Longer than one word of it counts: it is said again, and not by way of the control log.
+      const beganAtMs = Date.now();
+      await new Promise(resolve => setTimeout(resolve, 40_000));
+      const [still] = await bastion.gateway.query<{ status: string }>(`select status from sallyport.sessions where session_id = '${id}'`);
+      assert.equal(still?.status, 'open', `after ${Date.now() - beganAtMs} ms`);
+    }
     if (end === 'they go') stopping.abort();
     else await second.kill();
     const { code, stdout, stderr } = await run;
@@ -95,4 +102,17 @@ test('four eyes by way of another replica: it runs while they watch, and no long
       120_000,
     );
   }
+  const types = await bastion.gateway.eventually<{ type: string; n: number }>(
+    `select type, toUInt32(count()) as n from sallyport.control_events where type like 'SessionWatch%' group by type order by type`,
+    rows => rows.reduce((sum, { n }) => sum + n, 0) >= 3,
+    120_000,
+  );
+  // Who goes with their replica has not said so.
+  assert.deepEqual(
+    types.map(({ type, n }) => [type, n]),
+    [
+      ['SessionWatchEnded', 1],
+      ['SessionWatched', 2],
+    ],
+  );
 });

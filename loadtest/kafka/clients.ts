@@ -45,7 +45,7 @@ const config: KafkaConfig = {
   clientId: 'bench',
   tls: null,
   sasl: null,
-  topics: { control: 'c', records: 'r' },
+  topics: { control: 'c', records: 'r', presence: 'p' },
   compression: 'none',
   recordsPartitions: partitions,
 };

@@ -4,7 +4,8 @@
  * told again and again that they are still there.
  *
  * It reads the session store, so that what is watched is what is kept: a second or so behind the terminal. For that reason any replica
- * can show a session; one to which its agent is not connected lets the control log say who watches, which every replica reads.
+ * can show a session; one to which its agent is not connected lets the control log say who has come and gone, and tells the other replicas
+ * in between that they are still there (live/watch-presence.ts).
  */
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -27,9 +28,9 @@ import { exitOf, PAGE, pageOfPieces, type Recorded } from './recorded-pieces.ts'
 /** The agent hears so often that somebody watches, and believes it for so long. */
 const BEAT_MS = 5000;
 const PRESENT_MS = 15_000;
-/** The same by way of the control log, where each is an entry that stays. */
-const LOGGED_BEAT_MS = 10_000;
-const LOGGED_PRESENT_MS = 30_000;
+/** The same by way of other replicas, where word may come late. */
+const ELSEWHERE_BEAT_MS = 10_000;
+const ELSEWHERE_PRESENT_MS = 30_000;
 const POLL_MS = 300;
 const STORE_PATIENCE_MS = 60_000;
 /** Views at the same time, of all sessions. */
@@ -121,7 +122,7 @@ async function* watched(
 }
 
 /**
- * That somebody watches: told to the session's agent where it is connected here, and by the control log where it is not. Which of both it
+ * That somebody watches: told to the session's agent where it is connected here, and to the other replicas where it is not. Which of both it
  * is may change while they watch, for agents connect anew.
  */
 class Presence {
@@ -130,7 +131,7 @@ class Presence {
   readonly #observer: string;
   readonly #provenance: Provenance;
   readonly #watchId = randomUUID();
-  #loggedAtMs = Number.NEGATIVE_INFINITY;
+  #elsewhereAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: ApiContext, sessionId: string, observer: string, provenance: Provenance) {
     this.#context = context;
@@ -141,36 +142,36 @@ class Presence {
 
   /** Puts on record that they watch; nobody does before that. @throws {GatewayError} of the log. */
   async begin(principal: string, resource: string, here: boolean): Promise<void> {
-    if (!here) this.#loggedAtMs = Date.now();
+    if (!here) this.#elsewhereAtMs = Date.now();
     await this.#context.administration.record(
       {
         type: 'SessionWatched',
-        payload: { sessionId: this.#sessionId, principal, resource, ...(here ? {} : { watch: this.#watch(LOGGED_PRESENT_MS) }) },
+        payload: { sessionId: this.#sessionId, principal, resource, ...(here ? {} : { watch: this.#watch(ELSEWHERE_PRESENT_MS) }) },
       },
       this.#provenance,
     );
   }
 
   beat(): void {
-    const { fleet } = this.#context;
+    const { fleet, presence } = this.#context;
     if (fleet.liveSession(this.#sessionId) !== undefined) fleet.observeSession(this.#sessionId, this.#watchId, this.#observer, PRESENT_MS);
-    else if (Date.now() - this.#loggedAtMs >= LOGGED_BEAT_MS - BEAT_MS / 2) {
-      this.#loggedAtMs = Date.now();
-      this.#log('SessionWatchContinued', LOGGED_PRESENT_MS);
+    else if (Date.now() - this.#elsewhereAtMs >= ELSEWHERE_BEAT_MS - BEAT_MS / 2) {
+      this.#elsewhereAtMs = Date.now();
+      void presence.tell(this.#sessionId, this.#watchId, this.#observer, ELSEWHERE_PRESENT_MS);
     }
   }
 
   end(): void {
     this.#context.fleet.observeSession(this.#sessionId, this.#watchId, this.#observer, 0);
-    if (this.#loggedAtMs > 0) this.#log('SessionWatchEnded', 0);
+    if (this.#elsewhereAtMs > 0) this.#logEnd();
   }
 
-  #log(type: 'SessionWatchContinued' | 'SessionWatchEnded', forMs: number): void {
+  #logEnd(): void {
     const { administration, logger } = this.#context;
     // Where it cannot be written they count as gone a little later: nothing runs unobserved for that.
     administration
-      .record({ type, payload: { sessionId: this.#sessionId, watch: this.#watch(forMs) } }, this.#provenance)
-      .catch((error: unknown) => logger.warn({ err: errorText(error) }, 'that a session is watched could not be logged'));
+      .record({ type: 'SessionWatchEnded', payload: { sessionId: this.#sessionId, watch: this.#watch(0) } }, this.#provenance)
+      .catch((error: unknown) => logger.warn({ err: errorText(error) }, 'that a session is not watched any more could not be logged'));
   }
 
   #watch(forMs: number): WatchElsewhere {
