@@ -167,6 +167,8 @@ export class SessionFlow {
       standardConformingStrings: this.standardConformingStrings(),
       temporary: this.#names.temporary,
       changed: this.#names.inDoubt,
+      functions: this.#names.functions,
+      dropped: this.#names.dropped,
       prepared: name => this.#prepared(name),
       cursor: name => this.#cursors.get(name),
     };

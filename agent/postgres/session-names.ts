@@ -8,7 +8,7 @@
  *
  * Pure: it sends nothing.
  */
-import type { CatalogRelation } from '@sallyport/shared/sql/flow/catalog.ts';
+import type { CatalogFunction, CatalogRelation } from '@sallyport/shared/sql/flow/catalog.ts';
 import type { Catalog } from './catalog.ts';
 import type { StatementFlow } from './flow.ts';
 import type { OwnCatalog } from './own-catalog.ts';
@@ -23,6 +23,10 @@ export class SessionNames {
   readonly #made = new Map<string, CatalogRelation>();
   /** Of them, those that are there after the transaction and for this session only. */
   readonly #lasting = new Set<string>();
+  /** Functions that the open transaction has made, likewise. */
+  readonly #functions = new Map<string, CatalogFunction>();
+  /** It has dropped something. */
+  #dropped = false;
   readonly #inDoubt = new Set<string>();
   /** All that the open transaction has made or changed. */
   readonly #inTransaction = new Set<string>();
@@ -61,6 +65,14 @@ export class SessionNames {
     return own.size === 0 ? this.#made : new Map([...own, ...this.#made]);
   }
 
+  get functions(): ReadonlyMap<string, CatalogFunction> {
+    return this.#functions;
+  }
+
+  get dropped(): boolean {
+    return this.#dropped;
+  }
+
   get inDoubt(): readonly string[] {
     this.#check();
     return [...this.#inDoubt];
@@ -81,6 +93,7 @@ export class SessionNames {
     this.#own = own;
     this.#ownVersion = this.#catalog.version;
     this.#made.clear();
+    this.#functions.clear();
     this.#lasting.clear();
     this.#inDoubt.clear();
     this.#version++;
@@ -94,7 +107,7 @@ export class SessionNames {
 
   /** A statement has worked. */
   completed({ result, makes }: StatementFlow, firstSchema: string | undefined): void {
-    const { made, names, temporary } = result.change;
+    const { made, madeFunction, names, temporary, drops } = result.change;
     const table = makes ?? made;
     if (temporary || firstSchema?.startsWith('pg_temp') === true) this.#hasTemporary = true;
     if (table !== undefined && !this.#inDoubt.has(table.name)) {
@@ -105,6 +118,17 @@ export class SessionNames {
         else this.#lasting.delete(table.name);
       }
       addBounded(this.#inTransaction, table.name);
+      this.#version++;
+    }
+    if (madeFunction !== undefined) {
+      const { name } = madeFunction;
+      if (this.#functions.size >= NAMES_MAX || this.#functions.has(name)) this.#doubt(this.#functions.has(name) ? name : ANY);
+      else if (!this.#inDoubt.has(name)) this.#functions.set(name, madeFunction);
+      addBounded(this.#inTransaction, name);
+      this.#version++;
+    }
+    if (drops === true && !this.#dropped) {
+      this.#dropped = true;
       this.#version++;
     }
     for (const name of names) {
@@ -139,6 +163,8 @@ export class SessionNames {
       if (this.#failed) for (const name of this.#inTransaction) this.#doubt(name);
       // Reading the shared catalog again shows what is not temporary.
       for (const name of this.#made.keys()) if (!this.#lasting.has(name)) this.#made.delete(name);
+      this.#functions.clear();
+      this.#dropped = false;
       if (!this.#hasTemporary) this.#inDoubt.clear();
       this.#inTransaction.clear();
       this.#version++;
@@ -151,6 +177,7 @@ export class SessionNames {
 
   #doubt(name: string): void {
     this.#made.delete(name);
+    this.#functions.delete(name);
     this.#lasting.delete(name);
     addBounded(this.#inDoubt, name);
     this.#unreadable = false;

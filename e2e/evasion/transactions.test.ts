@@ -14,6 +14,8 @@ import { cornersSql } from './corners.ts';
 import { evasionCanaries, evasionColumns, evasionSql } from './corpus.ts';
 import { definitions } from './definitions.ts';
 import { findLeak } from './encodings.ts';
+import { migrating } from './migrating.ts';
+import { migrations } from './migrations.ts';
 import { review } from './review.ts';
 import { play } from './run.ts';
 import { transactions } from './transactions.ts';
@@ -85,7 +87,7 @@ for (const mode of ['simple', 'extended without Describe'] as const)
   test(`what a transaction makes can be used in it: ${mode}`, async t => {
     const [a, b] = [await directly(), await through()];
     const different: string[] = [];
-    for (const script of transactions) {
+    for (const script of [...transactions, ...migrations]) {
       // One after the other: what one has locked the other would wait for.
       const answers: string[][] = [];
       for (const client of [a, b]) {
@@ -100,14 +102,14 @@ for (const mode of ['simple', 'extended without Describe'] as const)
     }
     a.close();
     b.close();
-    t.diagnostic(`${transactions.length} scripts`);
+    t.diagnostic(`${transactions.length + migrations.length} scripts`);
     assert.deepEqual(different, []);
   });
 
 test('each evasion by definitions, and by what runs behind a statement, leaks on a direct connection, and none through the gateway', async t => {
   const [a, b] = [await directly(), await through()];
   const wrong: string[] = [];
-  for (const evasion of [...definitions, ...review]) {
+  for (const evasion of [...definitions, ...migrating, ...review]) {
     const { witness } = evasion;
     const name = `${evasion.category}: ${JSON.stringify(evasion.steps)}`;
     const leak = (bytes: Buffer) =>
@@ -118,7 +120,7 @@ test('each evasion by definitions, and by what runs behind a statement, leaks on
   }
   a.close();
   b.close();
-  t.diagnostic(`${definitions.length + review.length} evasions`);
+  t.diagnostic(`${definitions.length + migrating.length + review.length} evasions`);
   assert.deepEqual(wrong, []);
 });
 

@@ -11,8 +11,9 @@
  * - `columns`: mask by columnMasks(), and compare `witness` with RowDescription; where they differ, mask whole;
  * - `touched` not empty: reduce the server's errors and notices to SQLSTATE and a safe text;
  * - `changesCatalog`: take a new snapshot once the statement is committed, before the next one is judged. Until then the
- *   snapshot does not see it: add `change.made` to FlowSession.temporary and `change.names` to FlowSession.changed as soon as
- *   the server says that it worked, and drop both when the transaction is over and the new snapshot is in use.
+ *   snapshot does not see it: add `change.made` to FlowSession.temporary, `change.madeFunction` to FlowSession.functions,
+ *   `change.names` to FlowSession.changed, and set FlowSession.dropped for `change.drops`, as soon as
+ *   the server says that it worked, and drop all of them when the transaction is over and the new snapshot is in use.
  * Names are shared between SQL and the wire: EXECUTE runs what a Parse message named, FETCH reads what a Bind message named, so
  * FlowSession.prepared and .cursor must know those too, and a closed name must be forgotten.
  * If RowDescription shows another number of columns than `columns` (and `complete` is true), mask all of them whole.
@@ -22,11 +23,11 @@
  * Pure: no I/O, no clock. Whatever is not understood is reported as unknown; nothing is guessed.
  */
 import type { Node } from 'libpg-query';
-import { behindMark, notificationsTell } from './behind.ts';
-import type { CatalogSnapshot } from './catalog.ts';
-import { catalogChange, changesCatalog, intoOf, usesAny } from './catalog-changes.ts';
+import { notificationsTell } from './behind.ts';
+import type { CatalogFunction, CatalogSnapshot } from './catalog.ts';
+import { catalogChange, changesCatalog, intoOf, isIndependentOf } from './catalog-changes.ts';
 import { insert, merge, remove, update } from './change.ts';
-import { type ColumnTest, Context, type Engine, Found, type QueryOutput, type Shared } from './context.ts';
+import { behindMark, type ColumnTest, Context, type Engine, Found, type QueryOutput, type Shared } from './context.ts';
 import { expression } from './expressions.ts';
 import { predicate } from './predicates.ts';
 import { query, select } from './query.ts';
@@ -58,6 +59,8 @@ export { temporaryMade } from './catalog-changes.ts';
 
 export class FlowAnalyser {
   private readonly shared: Shared;
+  /** What names mean where something was dropped: kept apart. */
+  #sharedDropped: Shared | undefined;
   #notificationsTell: boolean | undefined;
 
   /**
@@ -65,24 +68,19 @@ export class FlowAnalyser {
    *   when it is first used; the answer must not change.
    */
   constructor(catalog: CatalogSnapshot, protects: ColumnTest) {
-    this.shared = {
-      catalog,
-      protects,
-      relationColumns: new Map(),
-      harmlessFunctions: new Map(),
-      relationUnknowns: new Map(),
-      protectedNames: undefined,
-      behind: undefined,
-      stored: undefined,
-      backslashes: undefined,
-      pureFunctions: new Map(),
-    };
+    this.shared = sharedOf(catalog, protects);
   }
 
   /** Judges one statement. Never throws for what is in it. */
   analyse(node: Node, session: FlowSession): FlowResult {
     const found = new Found();
-    const ctx = new Context({ shared: this.shared, session, engine, searchPath: session.searchPath, found });
+    const ctx = new Context({
+      shared: session.dropped === true ? this.#whereDropped() : this.shared,
+      session,
+      engine,
+      searchPath: session.searchPath,
+      found,
+    });
     let output: QueryOutput | null = null;
     try {
       output = statement(node, EMPTY_ENV, ctx);
@@ -90,15 +88,20 @@ export class FlowAnalyser {
       if (!(error instanceof RangeError)) throw error;
       found.unknown('too-deep', 'the statement is nested too deeply');
     }
-    if (session.changed !== undefined && session.changed.length > 0 && usesAny(node, session.changed)) {
+    if (!isIndependentOf(node, session.changed ?? [])) {
       found.unknown('catalog-stale', 'an earlier statement of this transaction changed what this one uses; commit first');
     }
     const result = resultOf(output, found, changesCatalog(node));
-    const change = catalogChange(node, result, session);
+    const change = catalogChange(node, result, session, found);
     return {
       ...result,
       change: result.changesCatalog ? { ...change, names: [...change.names, ...[...found.runsBehind].map(behindMark)] } : change,
     };
+  }
+
+  #whereDropped(): Shared {
+    this.#sharedDropped ??= sharedOf(this.shared.catalog, this.shared.protects);
+    return this.#sharedDropped;
   }
 
   /** May a notification of this database hold a protected value? */
@@ -124,6 +127,8 @@ export class FlowAnalyser {
     const results: FlowResult[] = [];
     const made = new Map(session.temporary);
     const changed = [...(session.changed ?? [])];
+    const functions = new Map<string, CatalogFunction>(session.functions);
+    let { dropped = false } = session;
     const prepared = new Map<string, Node>();
     const cursors = new Map<string, FlowResult>();
     let { searchPath, otherPaths = [] } = session;
@@ -133,6 +138,8 @@ export class FlowAnalyser {
         otherPaths,
         temporary: made,
         changed,
+        functions,
+        dropped,
         ...(session.user === undefined ? {} : { user: session.user }),
         ...(session.standardConformingStrings === undefined ? {} : { standardConformingStrings: session.standardConformingStrings }),
         prepared: name => prepared.get(name) ?? session.prepared(name),
@@ -149,10 +156,27 @@ export class FlowAnalyser {
       if ('DeclareCursorStmt' in node) cursors.set(node.DeclareCursorStmt.portalname ?? '', result);
       const { change } = result;
       if (change.made !== undefined && !changed.includes(change.made.name)) made.set(change.made.name, change.made);
+      if (change.madeFunction !== undefined) functions.set(change.madeFunction.name, change.madeFunction);
+      if (change.drops === true) dropped = true;
       changed.push(...change.names);
     }
     return results;
   }
+}
+
+function sharedOf(catalog: CatalogSnapshot, protects: ColumnTest): Shared {
+  return {
+    catalog,
+    protects,
+    relationColumns: new Map(),
+    harmlessFunctions: new Map(),
+    relationUnknowns: new Map(),
+    protectedNames: undefined,
+    behind: undefined,
+    stored: undefined,
+    backslashes: undefined,
+    pureFunctions: new Map(),
+  };
 }
 
 /** May text that later statements run be read by another setting than this text was? */

@@ -10,18 +10,14 @@ import type { CreateFunctionStmt, Node } from 'libpg-query';
 import { isTree, nameParts, type Tree } from '../ast.ts';
 import { parse } from '../parser.ts';
 import { plpgsqlStatements } from '../plpgsql.ts';
+import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS, REFUSED_FUNCTIONS } from './builtin-functions.ts';
 import type { CatalogFunction } from './catalog.ts';
-import { type Context, Found } from './context.ts';
+import { behindMark, type Context, Found } from './context.ts';
 import { callFunction } from './functions.ts';
 import { isHarmless, protectedNames } from './harmless.ts';
 import { isProtected } from './relations.ts';
 import { bodyOf, flattenBody } from './sql-functions.ts';
 import { computed, UNLABELLED, type Value } from './value.ts';
-
-/** In FlowSession.changed: something that runs behind statements uses this name since. */
-export function behindMark(name: string): string {
-  return `behind statements: ${name.toLowerCase()}`;
-}
 
 /** Stands for any value that something behind may hand on. */
 const ANY_VALUE: Value = computed(new Set(['*.*.value']));
@@ -32,7 +28,7 @@ export function runsWith(name: string, ctx: Context): ReadonlySet<string> {
   const note = (one: string): void => {
     if (names.has(one)) return;
     names.add(one);
-    for (const fn of ctx.catalog.functions.values())
+    for (const fn of [...ctx.catalog.functions.values(), ...(ctx.session.functions?.values() ?? [])])
       if (fn.name.toLowerCase() === one && fn.extension === null) for (const word of words(fn)) note(word);
     for (const relation of ctx.catalog.relations.values())
       if (relation.name.toLowerCase() === one && relation.definition !== null)
@@ -179,6 +175,74 @@ export function functionMovedBehind(from: string, to: string, ctx: Context): voi
 
 function refuse(name: string, ctx: Context): void {
   ctx.sink('definition', `what runs behind statements uses the name ${name}, and would read or keep protected values by it`);
+}
+
+/**
+ * A new function that can be followed as those of the catalog are, by its text, wherever it is called: under a name that nothing has
+ * yet, with names that are looked up when it is called, and a result whose columns are written out.
+ */
+export function functionMade(stmt: CreateFunctionStmt, ctx: Context): CatalogFunction | undefined {
+  const parts = nameParts(stmt.funcname);
+  const name = parts.at(-1) ?? '';
+  const schema = parts.length > 1 ? parts.at(-2) : ctx.searchPath.find(place => place !== 'pg_catalog');
+  const isTaken = ctx.catalog.functionNames.has(name) || isBuiltin(name) || ctx.session.functions?.has(name) === true;
+  if (isTaken || schema === undefined || schema.startsWith('pg_') || stmt.is_procedure === true || stmt.sql_body !== undefined)
+    return undefined;
+  if (ctx.session.changed?.some(changed => changed === name || changed === '*') === true) return undefined;
+  let defaults = 0;
+  const columns: { name: string; type: number }[] = [];
+  for (const node of stmt.parameters ?? []) {
+    if (!('FunctionParameter' in node)) return undefined;
+    const { mode, defexpr, name: parameter = '' } = node.FunctionParameter;
+    if (mode === 'FUNC_PARAM_VARIADIC' || mode === 'FUNC_PARAM_INOUT') return undefined;
+    if (mode === 'FUNC_PARAM_OUT' || mode === 'FUNC_PARAM_TABLE') columns.push({ name: parameter, type: 0 });
+    if (defexpr === undefined) continue;
+    if (!isConstant(defexpr)) return undefined;
+    defaults++;
+  }
+  const returns = nameParts(stmt.returnType?.names);
+  if (columns.length === 0 && !RETURNED.has(returns.at(-1) ?? '')) return undefined;
+  const options = stmt.options ?? [];
+  const named = new Set(options.flatMap(node => ('DefElem' in node ? [node.DefElem.defname ?? ''] : [])));
+  if ([...named].some(option => !FOLLOWED_OPTIONS.has(option))) return undefined;
+  const fn = functionOf(stmt, name);
+  // A backslash is read by standard_conforming_strings when it is called.
+  if ((fn.language !== 'sql' && fn.language !== 'plpgsql') || fn.body === null || fn.body.includes('\\')) return undefined;
+  return {
+    ...fn,
+    schema,
+    defaults,
+    returnsSet: stmt.returnType?.setof === true || columns.length > 1,
+    columns: columns.length === 0 ? null : columns,
+    searchPath: named.has('set') ? '' : null,
+  };
+}
+
+/** What a function may return without columns of its own: PostgreSQL's own types of one value. */
+const RETURNED: ReadonlySet<string> = new Set(
+  'bool bytea char date float4 float8 int2 int4 int8 interval json jsonb numeric text time timestamp timestamptz trigger uuid varchar void'.split(
+    ' ',
+  ),
+);
+
+const FOLLOWED_OPTIONS: ReadonlySet<string> = new Set([
+  'as',
+  'cost',
+  'language',
+  'leakproof',
+  'parallel',
+  'rows',
+  'set',
+  'strict',
+  'volatility',
+]);
+
+function isConstant(node: Node): boolean {
+  return 'A_Const' in node || ('TypeCast' in node && node.TypeCast.arg !== undefined && isConstant(node.TypeCast.arg));
+}
+
+function isBuiltin(name: string): boolean {
+  return PROPAGATING_FUNCTIONS.has(name) || EFFECT_FUNCTIONS.has(name) || REFUSED_FUNCTIONS.has(name);
 }
 
 function isInnocuous(fn: CatalogFunction, how: 'values' | 'rows', ctx: Context): boolean {

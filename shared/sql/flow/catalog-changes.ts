@@ -2,10 +2,11 @@
  * What a statement changes in the catalog. A snapshot taken elsewhere does not see what an open transaction has done, and is
  * old once it commits: this file says which names are affected, and which tables can be known from the statement itself.
  */
-import type { Node, RangeVar } from 'libpg-query';
+import type { DropStmt, Node, ObjectType, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import { PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
 import type { CatalogColumn, CatalogRelation } from './catalog.ts';
+import type { Found } from './context.ts';
 import type { CatalogChange, FlowResult } from './result.ts';
 import type { FlowSession } from './session.ts';
 
@@ -71,6 +72,32 @@ const USES_FUNCTIONS: ReadonlySet<string> = new Set([
   'CreateStatsStmt',
 ]);
 
+/** They are judged by what they are, whatever the names in them mean: what is dropped, locked or granted brings no value. */
+const JUDGED_BY_KIND: ReadonlySet<string> = new Set([
+  'AlterDefaultPrivilegesStmt',
+  'AlterEnumStmt',
+  'AlterOwnerStmt',
+  'AlterRoleStmt',
+  'AlterSeqStmt',
+  'CommentStmt',
+  'CompositeTypeStmt',
+  'CreateEnumStmt',
+  'CreateRoleStmt',
+  'CreateSeqStmt',
+  'DropOwnedStmt',
+  'DropRoleStmt',
+  'DropStmt',
+  'GrantRoleStmt',
+  'GrantStmt',
+  'LockStmt',
+  'TruncateStmt',
+]);
+
+/** Is a statement judged alike, whatever these names mean now? */
+export function isIndependentOf(node: Node, changed: readonly string[]): boolean {
+  return changed.length === 0 || JUDGED_BY_KIND.has(tagOf(node)) || !usesAny(node, changed);
+}
+
 /** Functions that a definition names, but for PostgreSQL's own that compute. */
 function functionsNamed(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(functionsNamed);
@@ -88,9 +115,21 @@ const NO_CHANGE: CatalogChange = { made: undefined, names: [], temporary: false 
  * @param result of the statement; a refused one changes nothing.
  * @param session before it.
  */
-export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, session: FlowSession): CatalogChange {
+export function catalogChange(
+  node: Node,
+  result: Omit<FlowResult, 'change'>,
+  session: FlowSession,
+  found: Pick<Found, 'madeFunction' | 'isCleanView' | 'blockChange'>,
+): CatalogChange {
   if (!result.changesCatalog || 'ExplainStmt' in node) return NO_CHANGE;
   const temporary = namesTemporary(node);
+  if ('DropStmt' in node) return dropped(node.DropStmt, session, temporary);
+  if (result.sinks.length === 0 && result.unknown.length === 0) {
+    if (found.madeFunction !== undefined) return { made: undefined, madeFunction: found.madeFunction, names: [], temporary };
+    if ('DoStmt' in node && found.blockChange !== undefined) return { made: undefined, ...found.blockChange };
+    const view = found.isCleanView ? viewMade(node, result, session) : undefined;
+    if (view !== undefined) return { made: view, names: [], temporary };
+  }
   if (result.sinks.length === 0) {
     const made = tableMade(node, result, session);
     if (made !== undefined) return { made, names: [], temporary };
@@ -100,6 +139,8 @@ export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, se
     return result.unknown.length === 0 ? NO_CHANGE : { made: undefined, names: ['*'], temporary: true };
   }
   const tag = tagOf(node);
+  // Its functions may not be redefined from here on, which Found.runsBehind says.
+  if (tag === 'CreateTrigStmt') return { made: undefined, names: [], temporary };
   if (USES_FUNCTIONS.has(tag)) return { made: undefined, names: functionsNamed(node), temporary };
   if (tag === 'AlterExtensionStmt' || tag === 'CreateExtensionStmt' || tag === 'DropOwnedStmt' || tag === 'ImportForeignSchemaStmt')
     return { made: undefined, names: ['*'], temporary: true };
@@ -109,8 +150,61 @@ export function catalogChange(node: Node, result: Omit<FlowResult, 'change'>, se
   return { made: undefined, names: namesOf(node), temporary };
 }
 
+/**
+ * What is dropped takes nothing along but what is dropped as well; behind its name another table of the search path may come to light,
+ * and what stands behind temporary tables only the session's own connection knows.
+ */
+function dropped(stmt: DropStmt, session: FlowSession, temporary: boolean): CatalogChange {
+  if (stmt.behavior !== 'DROP_CASCADE' && HIDES_NOTHING.has(stmt.removeType ?? 'OBJECT_TABLE')) return { ...NO_CHANGE, temporary };
+  const names = (stmt.objects ?? []).flatMap(object => {
+    const last = 'List' in object ? nameParts(object.List.items).at(-1) : nameParts([object]).at(-1);
+    return last === undefined ? [] : [last];
+  });
+  if (stmt.behavior === 'DROP_CASCADE' && [...session.temporary.values()].some(isTemporary))
+    return { made: undefined, names: ['*'], temporary, drops: true };
+  const doubted = temporary ? names : names.filter(name => isTemporary(session.temporary.get(name)));
+  return { made: undefined, names: doubted, temporary, drops: true };
+}
+
+/** Nothing else is found under their names, by what is judged here. */
+const HIDES_NOTHING: ReadonlySet<ObjectType> = new Set<ObjectType>([
+  'OBJECT_INDEX',
+  'OBJECT_POLICY',
+  'OBJECT_RULE',
+  'OBJECT_STATISTIC_EXT',
+  'OBJECT_TRIGGER',
+]);
+
+/** A new view of which nothing protected is known, and which is no temporary one. */
+function viewMade(node: Node, result: Omit<FlowResult, 'change'>, session: FlowSession): CatalogRelation | undefined {
+  const [range, source] =
+    'ViewStmt' in node
+      ? [node.ViewStmt.view, node.ViewStmt.query]
+      : 'CreateTableAsStmt' in node && node.CreateTableAsStmt.objtype === 'OBJECT_MATVIEW' && node.CreateTableAsStmt.if_not_exists !== true
+        ? [node.CreateTableAsStmt.into?.rel, node.CreateTableAsStmt.query]
+        : [undefined, undefined];
+  const given =
+    'ViewStmt' in node
+      ? nameParts(node.ViewStmt.aliases)
+      : 'CreateTableAsStmt' in node
+        ? nameParts(node.CreateTableAsStmt.into?.colNames)
+        : [];
+  if (range?.relname === undefined || source === undefined || result.created === undefined || namesTemporary(node)) return undefined;
+  if (session.searchPath[0]?.startsWith('pg_temp') === true || session.temporary.has(range.relname)) return undefined;
+  const names: string[] = [];
+  collectNames(source, names);
+  // It would be temporary itself.
+  if (names.some(name => isTemporary(session.temporary.get(name)))) return undefined;
+  const columns = result.created.map((name, i) => given[i] ?? name);
+  return { ...newTable(range, columns, 'v'), derived: true };
+}
+
+function isTemporary(relation: CatalogRelation | undefined): boolean {
+  return relation !== undefined && (relation.oid !== 0 || relation.temporary === true);
+}
+
 /** Does it name anything temporary, or may it make such a thing? A view over a temporary table is temporary without saying so. */
-function namesTemporary(value: unknown): boolean {
+export function namesTemporary(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(namesTemporary);
   if (typeof value === 'string') return value.startsWith('pg_temp');
   if (!isTree(value)) return false;
@@ -185,7 +279,11 @@ function tableMade(node: Node, result: Omit<FlowResult, 'change'>, session: Flow
   );
 }
 
-function newTable(range: { schemaname?: string; relname?: string }, columns: readonly string[], kind: 'r' | 'p'): CatalogRelation {
+function newTable(
+  range: { schemaname?: string; relname?: string; relpersistence?: string },
+  columns: readonly string[],
+  kind: 'r' | 'p' | 'v',
+): CatalogRelation {
   return {
     oid: 0,
     schema: range.schemaname ?? 'pg_temp',
@@ -196,6 +294,7 @@ function newTable(range: { schemaname?: string; relname?: string }, columns: rea
     definition: null,
     rules: false,
     rowType: 0,
+    temporary: range.relpersistence === 't' || range.schemaname?.startsWith('pg_temp') === true,
   };
 }
 

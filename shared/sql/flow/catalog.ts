@@ -38,6 +38,10 @@ export interface CatalogRelation {
   rowType: number; // OID of its composite type; 0 for none
   /** OIDs of the functions of its triggers. */
   triggers?: readonly number[];
+  /** Made by this session, for itself alone. */
+  temporary?: boolean;
+  /** A view that the open transaction made, of which `columns` is all that is known: nothing protected was in them then. */
+  derived?: boolean;
 }
 
 /** pg_proc.prokind: f function, p procedure, a aggregate, w window function. */

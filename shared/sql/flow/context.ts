@@ -6,11 +6,23 @@
 import type { Node } from 'libpg-query';
 import type { SessionEffect } from '../analyse.ts';
 import type { Collected } from '../collect.ts';
-import type { CatalogSnapshot } from './catalog.ts';
-import type { Inference, RefusedSink, UnknownCode, UnknownReason } from './result.ts';
+import type { CatalogFunction, CatalogSnapshot } from './catalog.ts';
+import type { CatalogChange, Inference, RefusedSink, UnknownCode, UnknownReason } from './result.ts';
 import type { Env } from './scope.ts';
 import type { FlowSession } from './session.ts';
 import { type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
+
+const MARK = 'behind statements: ';
+
+/** In FlowSession.changed: something that runs behind statements uses this name since. */
+export function behindMark(name: string): string {
+  return `${MARK}${name.toLowerCase()}`;
+}
+
+/** It says that a name may not be redefined, not that it was. */
+function isMark(name: string): boolean {
+  return name.startsWith(MARK);
+}
 
 /** The columns that a query returns. */
 export interface QueryOutput {
@@ -142,7 +154,7 @@ export class Context {
    * not see; that is rare enough not to look for the names.
    */
   dependsOnDefinitions(name: string): void {
-    if ((this.session.changed ?? []).length > 0)
+    if (this.session.changed?.some(changed => !isMark(changed)) === true)
       this.unknown('catalog-stale', `this transaction changed definitions that ${name} may use; commit first`);
     if (this.session.standardConformingStrings === false && this.#hasBackslashes())
       this.unknown('function-opaque', `${name} is read by standard_conforming_strings, which is off or about to change`);
@@ -168,6 +180,12 @@ export class Found {
   /** Calls of functions that do something besides computing. */
   effectCalls = 0;
   created: readonly string[] | undefined;
+  /** CREATE FUNCTION: one that can be followed, under a name that is new. */
+  madeFunction: CatalogFunction | undefined;
+  /** CREATE VIEW: nothing protected is in its columns. */
+  isCleanView = false;
+  /** DO: what its definitions change. */
+  blockChange: Pick<CatalogChange, 'names' | 'temporary' | 'drops'> | undefined;
   /** CALL: what the bodies say. */
   called: Collected | null = null;
   /** Function bodies that may still be opened: functions that call functions multiply. */

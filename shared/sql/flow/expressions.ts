@@ -392,6 +392,35 @@ function isSetConfig(parts: readonly string[]): boolean {
 /** Settings that mean nothing to how statements are read: whether one is set or not need not be known. */
 const SETTINGS_WITHOUT_MEANING: ReadonlySet<string> = new Set(['restrict_nonsystem_relation_kind']);
 
+/** Settings that change neither what names and texts mean nor who somebody is, whatever their value. */
+const FREE_SETTINGS: ReadonlySet<string> = new Set([
+  'application_name',
+  'enable_bitmapscan',
+  'enable_hashjoin',
+  'enable_indexscan',
+  'enable_mergejoin',
+  'enable_nestloop',
+  'enable_seqscan',
+  'idle_in_transaction_session_timeout',
+  'jit',
+  'lock_timeout',
+  'maintenance_work_mem',
+  'plan_cache_mode',
+  'statement_timeout',
+  'work_mem',
+]);
+
+/** Also an application's own, as row security policies read: they have a dot in their name. */
+function isFreeSetting(name: string | undefined): boolean {
+  const setting = name?.toLowerCase() ?? '';
+  return FREE_SETTINGS.has(setting) || (setting.includes('.') && !setting.startsWith('plpgsql.'));
+}
+
+function isParameter(node: Node | undefined): boolean {
+  if (node === undefined) return false;
+  return 'ParamRef' in node || ('TypeCast' in node && isParameter(node.TypeCast.arg));
+}
+
 /** set_config() changes the session as SET does; with a name or value that is not written out nobody knows how. */
 function setConfig(args: readonly Node[], env: Env, ctx: Context): void {
   ctx.found.literalSensitive = true;
@@ -400,6 +429,8 @@ function setConfig(args: readonly Node[], env: Env, ctx: Context): void {
   const isSettingRead = first !== undefined && 'ColumnRef' in first && nameParts(first.ColumnRef.fields).join('.') === 'name';
   if (isSettingRead && SETTINGS_WITHOUT_MEANING.has(env.setting ?? '')) return;
   const [name, value, local] = args.map(arg => ('A_Const' in arg ? arg.A_Const : undefined));
+  // asyncpg turns `jit` off and on again around its own questions, by a parameter: `set_config('jit', $1, false)`.
+  if (isFreeSetting(name?.sval?.sval) && isParameter(args[1]) && !ctx.inside && ctx.depth === 0) return;
   if (name?.sval === undefined || value === undefined || (args.length === 3 && local === undefined)) {
     ctx.unknown('dynamic-sql', 'set_config() with a setting that is not written out');
     return;

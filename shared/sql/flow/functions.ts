@@ -141,6 +141,14 @@ function candidatesOf(schema: string | undefined, name: string, args: readonly V
         found.push(candidate);
     }
   }
+  const made = ctx.session.functions?.get(name);
+  if (
+    made !== undefined &&
+    (schema === undefined || schema === made.schema) &&
+    args.length <= made.arguments.length &&
+    args.length >= made.arguments.length - made.defaults
+  )
+    found.push(made);
   return found;
 }
 

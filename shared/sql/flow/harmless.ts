@@ -72,17 +72,39 @@ function computesOnly(value: unknown, ctx: Context): boolean {
 
 const namesOf = (fn: CatalogFunction): string[] => [...fn.argumentNames, ...(fn.columns ?? []).map(column => column.name)];
 
-/** @param self the function itself, which may call itself. */
-export function isHarmlessBody(body: string, ctx: Context, self?: CatalogFunction): boolean {
+/**
+ * @param self the function itself, which may call itself.
+ * @param judge answers for a statement in another way; undefined: it is to be judged here.
+ */
+export function isHarmlessBody(
+  body: string,
+  ctx: Context,
+  self?: CatalogFunction,
+  judge: (node: Node) => boolean | undefined = () => undefined,
+): boolean {
   const found = plpgsqlStatements(body, self === undefined ? [] : namesOf(self));
   if (found === undefined || found.dynamic) return false;
+  let unjudged = body;
+  const isHarmlessText = (text: string): boolean => {
+    const outcome = parse(Buffer.from(text));
+    if (!outcome.ok) return false;
+    let judged = outcome.statements.length > 0;
+    for (const { node } of outcome.statements) {
+      const answer = judge(node);
+      if (answer === false) return false;
+      if (answer === true) continue;
+      judged = false;
+      if (!STATEMENTS.has(tagOf(node)) || !harmless(node, new Set(), ctx, self)) return false;
+    }
+    if (judged) unjudged = unjudged.replace(text, ' ');
+    return true;
+  };
+  if (!found.statements.every(isHarmlessText)) return false;
   // Should PL/pgSQL's parser ever leave a piece out of its tree, its words are still in the text.
   const names = protectedNames(ctx);
-  for (const [word] of body.toLowerCase().matchAll(/[\p{L}_][\p{L}\p{N}_$]*/gu)) if (word === 'execute' || names.has(word)) return false;
-  return found.statements.every(text => {
-    const outcome = parse(Buffer.from(text));
-    return outcome.ok && outcome.statements.every(({ node }) => STATEMENTS.has(tagOf(node)) && harmless(node, new Set(), ctx, self));
-  });
+  for (const [word] of unjudged.toLowerCase().matchAll(/[\p{L}_][\p{L}\p{N}_$]*/gu))
+    if (word === 'execute' || names.has(word)) return false;
+  return true;
 }
 
 /** Lower-case names of all relations that hold protected values. */

@@ -31,7 +31,7 @@ export function resolveRelation(schema: string | undefined, name: string, ctx: C
         const relation = relationsByName.get(relationKey(candidate, name));
         if (relation === undefined) continue;
         found.add(relation);
-        if (isSearched(candidate, ctx)) break;
+        if (isSearched(candidate, ctx) && ctx.session.dropped !== true) break;
       }
     }
   }
@@ -80,6 +80,11 @@ export function useRelation(relation: CatalogRelation, ctx: Context): readonly O
     ctx.unknown(code, `view ${relation.schema}.${relation.name}: ${detail}`);
   if ((relation.kind === 'v' || relation.kind === 'm') && relation.definition !== null)
     ctx.dependsOnDefinitions(`${relation.schema}.${relation.name}`);
+  if (relation.derived === true) {
+    ctx.dependsOnDefinitions(relation.name);
+    if (ctx.session.dropped === true)
+      ctx.unknown('catalog-stale', `this transaction has dropped what ${relation.name} may have used by name; commit first`);
+  }
   if (relation.kind === 'f') ctx.unknown('foreign-table', `${relation.schema}.${relation.name} is a foreign table`);
   return columns;
 }

@@ -2,7 +2,7 @@
 
 import type { SessionEffect } from '../analyse.ts';
 import type { Collected } from '../collect.ts';
-import type { CatalogRelation } from './catalog.ts';
+import type { CatalogFunction, CatalogRelation } from './catalog.ts';
 import type { Labels, Origin } from './value.ts';
 
 /** An output column of the result set, in the order of RowDescription. */
@@ -54,8 +54,12 @@ export interface UnknownReason {
 }
 
 export interface CatalogChange {
-  /** A table as it is behind the statement. */
+  /** A table or view as it is behind the statement. */
   made: CatalogRelation | undefined;
+  /** A function that it made under a name that is new. */
+  madeFunction?: CatalogFunction;
+  /** It dropped something: behind a name that goes, another table of the search path may come to light. */
+  drops?: boolean;
   /** Names whose meaning the snapshot does not tell any more; `*` for any. */
   names: readonly string[];
   /** It may have to do with temporary objects, which no other connection sees. */

@@ -67,6 +67,30 @@ test('a table that the transaction made is known by its columns', () => {
   assert.equal(lines('insert into fresh select id, email from customers', { temporary }), '() sink:table');
 });
 
+test('what one text makes is known in it', () => {
+  const table: [string, string][] = [
+    ['drop table if exists fresh; create table fresh (a int); select a from fresh', '() ; () ; -'],
+    ['create view fresh as select a from plain; select a from fresh', '() ; -'],
+    ['create view fresh as select email as a from customers; select a from fresh', '() ; - ?relation-missing ?catalog-stale'],
+    ['create view fresh as select a from plain; alter table plain rename to p; select a from fresh', '() ; () ; - ?catalog-stale'],
+    ["create function fresh() returns text language sql as 'select b from plain'; select fresh()", '() ; -'],
+    ["create function fresh() returns text language sql as 'select email from customers'; select fresh()", '() ; ~email'],
+    ["create function fresh(a text) returns text language sql as 'select a'; select fresh(email) from customers", '() ; ~email'],
+    [
+      "create function fresh() returns int language sql as 'select 1'; create or replace function fresh() returns int language sql as 'select 2'; select fresh()",
+      '() ; () ; - ?catalog-stale',
+    ],
+    // What is dropped may have hidden what comes to light.
+    ['set search_path = sales, public; drop table customers; select email from customers', '() ; () ; =email'],
+    ["do $$begin create type m as enum ('a'); exception when others then null; end$$; create table fresh (a m)", '() ; ()'],
+    ['do $$begin create table copied as select email from customers; end$$', '() ?dynamic-sql'],
+    ['do $$begin alter table plain rename to was; create table plain (a int); perform a from plain; end$$', '() ?dynamic-sql'],
+    ["select set_config('jit', $1, false), set_config('app.tenant', $2::text, true)", '- -'],
+    ["select set_config('search_path', $1, false)", '- ?dynamic-sql'],
+  ];
+  for (const [text, expected] of table) assert.equal(lines(text), expected, text);
+});
+
 test('IF NOT EXISTS under the name of a protected table hides nothing', () => {
   const [made] = judge('create table if not exists customers (x int)');
   assert.ok(made?.change.made);

@@ -1,6 +1,6 @@
 /** What flow analysis must know of the session in which a statement runs. */
 import type { Node } from 'libpg-query';
-import type { CatalogRelation } from './catalog.ts';
+import type { CatalogFunction, CatalogRelation } from './catalog.ts';
 import type { FlowResult } from './result.ts';
 
 export interface FlowSession {
@@ -21,6 +21,10 @@ export interface FlowSession {
    * this list a view that the transaction replaced would be taken for the old one.
    */
   changed?: readonly string[];
+  /** Functions that the open transaction made, under names that no function of the snapshot has. */
+  functions?: ReadonlyMap<string, CatalogFunction>;
+  /** The open transaction has dropped something, behind which other tables of the search path may have come to light. */
+  dropped?: boolean;
   /** Absent: on. Off, or about to change: then text that is read when it is run may mean something else. */
   standardConformingStrings?: boolean;
   /** The statement behind PREPARE name AS …, as the parser gave it. */

@@ -5,13 +5,13 @@
 import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
 import { explainRuns } from '../kinds.ts';
-import { functionBehind, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
+import { functionBehind, functionMade, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
+import { doBlock } from './blocks.ts';
 import type { CatalogRelation } from './catalog.ts';
 import { isWhole } from './change.ts';
-import { type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
+import { behindMark, type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
 import { tableItem } from './from.ts';
-import { isHarmlessBody } from './harmless.ts';
 import { read } from './names.ts';
 import { procedureFacts } from './procedures.ts';
 import { query } from './query.ts';
@@ -127,8 +127,11 @@ export function utility(node: Node, env: Env, ctx: Context): QueryOutput | null 
   }
   if ('FetchStmt' in node) return fetch(node.FetchStmt.portalname ?? '', node.FetchStmt.ismove === true, ctx);
   if ('CreateTableAsStmt' in node) {
-    const { query: source, into } = node.CreateTableAsStmt;
-    if (source !== undefined) storeInto(ctx.engine.statement(source, env, ctx), into?.rel, ctx);
+    const { query: source, into, objtype } = node.CreateTableAsStmt;
+    if (source === undefined) return null;
+    const output = ctx.engine.statement(source, env, ctx);
+    storeInto(output, into?.rel, ctx);
+    if (objtype === 'OBJECT_MATVIEW' && output?.rest === null) noteView(into?.rel?.relname ?? '', output.columns, ctx);
     return null;
   }
   if ('CallStmt' in node) {
@@ -143,6 +146,16 @@ export function utility(node: Node, env: Env, ctx: Context): QueryOutput | null 
   }
   definition(tag, fieldsOf(node), node, ctx);
   return null;
+}
+
+/** A view that nothing existing goes by the name of, and that tells nothing of protected values: its columns are all there is to know. */
+function noteView(name: string, columns: readonly OutputColumn[], ctx: Context): void {
+  const isTaken = [...ctx.catalog.relations.values()].some(relation => relation.name === name);
+  if (isTaken || ctx.session.changed?.some(changed => changed === name || changed === '*') === true) return;
+  const { touched, functionReads, inferences } = ctx.found;
+  if (touched.size > 0 || functionReads.size > 0 || inferences.size > 0 || columns.some(({ value }) => value.labels.size > 0)) return;
+  ctx.found.created = columns.map(column => column.name);
+  ctx.found.isCleanView = true;
 }
 
 /** SELECT INTO and CREATE TABLE AS */
@@ -243,20 +256,6 @@ function fetch(name: string, move: boolean, ctx: Context): QueryOutput | null {
   };
 }
 
-function doBlock(args: readonly Node[], ctx: Context): void {
-  let language = 'plpgsql';
-  let body: string | undefined;
-  for (const arg of args) {
-    if (!('DefElem' in arg)) continue;
-    const value = arg.DefElem.arg;
-    const text = value !== undefined && 'String' in value ? value.String.sval : undefined;
-    if (arg.DefElem.defname === 'language') language = (text ?? '').toLowerCase();
-    if (arg.DefElem.defname === 'as') body = text;
-  }
-  if (language !== 'plpgsql' || body === undefined || !isHarmlessBody(body, ctx))
-    ctx.unknown('dynamic-sql', 'a DO block that could read anything');
-}
-
 /** They work out expressions over a table's rows, and say in an error what they met. */
 const WORKS_ON_ROWS: ReadonlySet<string> = new Set(['VacuumStmt', 'ReindexStmt', 'ClusterStmt', 'RefreshMatViewStmt']);
 
@@ -312,6 +311,7 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
         if (isProtected(relation, ctx)) refuseChange(relation, 'a trigger', ctx);
     walkExpressions(fields.whenClause, EMPTY_ENV, ctx);
     const name = nameParts(fields.funcname as Node[] | undefined);
+    if (range?.relname !== undefined) ctx.found.runsBehind.add(triggersMark(range.relname));
     calls({ funcname: name.map(sval => ({ String: { sval } })) }, EMPTY_ENV, ctx);
     return;
   }
@@ -329,7 +329,10 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     const language = languageOf(fields);
     if (language === 'c' || language === 'internal') ctx.sink('definition', `a function in ${language} cannot be followed`);
     if (fields.replace === true) replacesTrigger(nameParts(fields.funcname as Node[]).at(-1) ?? '', ctx);
-    if ('CreateFunctionStmt' in node) functionBehind(node.CreateFunctionStmt, ctx);
+    if ('CreateFunctionStmt' in node) {
+      functionBehind(node.CreateFunctionStmt, ctx);
+      ctx.found.madeFunction = functionMade(node.CreateFunctionStmt, ctx);
+    }
     return;
   }
   if (tag === 'AlterOperatorStmt' || tag === 'AlterTypeStmt') {
@@ -359,12 +362,10 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     const { columns, rest } = query(node.ViewStmt.query, EMPTY_ENV, ctx);
     const isClean = ctx.found.sinks.length === before && ctx.found.unknowns.size === unknowns && rest === null;
     ctx.found.sinks.splice(before);
-    relationBehind(
-      node.ViewStmt.view?.relname ?? '',
-      isClean && columns.every(column => column.value.labels.size === 0),
-      ctx,
-      node.ViewStmt.replace === true,
-    );
+    const name = node.ViewStmt.view?.relname ?? '';
+    const holdsNothing = isClean && columns.every(column => column.value.labels.size === 0);
+    relationBehind(name, holdsNothing, ctx, node.ViewStmt.replace === true);
+    if (holdsNothing) noteView(name, columns, ctx);
     return;
   }
   if (tag === 'CreateStatsStmt') {
@@ -484,7 +485,8 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
 
 function calls(node: FuncCall, env: Env, ctx: Context): void {
   const name = nameParts(node.funcname).at(-1) ?? '';
-  if (ctx.catalog.functionNames.has(name)) for (const used of runsWith(name, ctx)) ctx.found.runsBehind.add(used);
+  if (ctx.catalog.functionNames.has(name) || ctx.session.functions?.has(name) === true)
+    for (const used of runsWith(name, ctx)) ctx.found.runsBehind.add(used);
   const { value } = functionCall({ ...node, args: (node.args ?? []).map((): Node => ({ A_Const: { isnull: true } })) }, env, ctx);
   // Its value would come back as a default, in an index's statistics, or in the text of an error.
   if (value.labels.size > 0) ctx.sink('definition', 'a function that it runs later brings a protected value', value.labels);
@@ -571,6 +573,13 @@ function attached(def: Node | undefined, parent: CatalogRelation, ctx: Context):
   if (!resolved.found) ctx.unknown('relation-missing', `relation ${range?.relname ?? ''} is not known`);
   else if (resolved.relation.triggers?.length !== 0 || resolved.relation.rules)
     refuseChange(parent, 'attaching a table with triggers', ctx);
+  if (ctx.session.changed?.includes(behindMark(triggersMark(range?.relname ?? ''))) === true)
+    ctx.unknown('catalog-stale', `${range?.relname ?? ''} has got a trigger in this transaction; commit first`);
+}
+
+/** In Found.runsBehind: this table has got a trigger. */
+function triggersMark(table: string): string {
+  return `triggers of ${table}`;
 }
 
 function refuseChange(relation: CatalogRelation, what: string, ctx: Context): void {
