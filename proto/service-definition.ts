@@ -28,12 +28,26 @@ export function serviceDefinition<Service extends DescService>(
       requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
       responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
       requestSerialize: message => encoded(method.input, message),
-      requestDeserialize: bytes => fromBinary(method.input, bytes),
+      requestDeserialize: bytes => received(method.input, bytes),
       responseSerialize: message => encodedOnce(method.output, message),
       responseDeserialize: bytes => fromBinary(method.output, bytes),
     };
   }
   return methods as ReturnType<typeof serviceDefinition<Service>>;
+}
+
+/** Of requests: what they came as. */
+const cameAs = new WeakMap<object, Buffer>();
+
+function received<Schema extends DescMessage>(schema: Schema, bytes: Buffer): MessageShape<Schema> {
+  const message = fromBinary(schema, bytes);
+  cameAs.set(message, bytes);
+  return message;
+}
+
+/** The bytes that a deserialised request was made of; undefined for any other message. Whoever changes a request must not use them. */
+export function receivedBytes(message: object): Buffer | undefined {
+  return cameAs.get(message);
 }
 
 function encoded<Schema extends DescMessage>(schema: Schema, message: MessageShape<Schema>): Buffer {

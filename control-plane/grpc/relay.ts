@@ -8,6 +8,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type RecordBatch, RecordBatchSchema } from '@sallyport/proto/gen/sallyport/records/v1/records_pb.js';
+import { receivedBytes } from '@sallyport/proto/service-definition.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, EventLog } from '../log/event-log.ts';
 
@@ -128,7 +129,8 @@ export class RecordRelay implements Relay {
       this.counters.gaps += Number(batch.firstIndex - next);
     }
     mark.interrupted = true;
-    const offset = await this.#log.append([{ key: Buffer.from(key), value: toBinary(RecordBatchSchema, fresh) }]);
+    const value = receivedBytes(fresh) ?? toBinary(RecordBatchSchema, fresh);
+    const offset = await this.#log.append([{ key: Buffer.from(key), value }]);
     mark.interrupted = false;
     mark.nextIndex = last;
     this.#noted.add(offset);
