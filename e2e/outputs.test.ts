@@ -200,7 +200,7 @@ before(async () => {
   const s3Port = await receiver(({ request, body }, response) => {
     const isWhole = request.headers['x-amz-content-sha256'] === createHash('sha256').update(body).digest('hex');
     const isSigned =
-      /^AWS4-HMAC-SHA256 Credential=key-id\/\d{8}\/eu-1\/s3\/aws4_request,SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date,Signature=[0-9a-f]{64}$/.test(
+      /^AWS4-HMAC-SHA256 Credential=key-id\/\d{8}\/eu-1\/s3\/aws4_request, SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}$/.test(
         request.headers.authorization ?? '',
       );
     if (request.method !== 'PUT' || !isWhole || !isSigned) return void response.writeHead(403).end();

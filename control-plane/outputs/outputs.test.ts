@@ -5,7 +5,6 @@ import { parseOutputs } from './config.ts';
 import type { OutputEvent } from './event.ts';
 import { ocsf } from './ocsf.ts';
 import { otlpRequest } from './otlp-destination.ts';
-import { signedHeaders } from './s3-destination.ts';
 import { syslogMessage } from './syslog-destination.ts';
 
 const event: OutputEvent = {
@@ -54,20 +53,6 @@ test('OTLP: values keep their types', () => {
   assert.deepEqual(attributes.get('sallyport.seq'), { intValue: '4' });
   assert.deepEqual(attributes.get('sallyport.groups'), { arrayValue: { values: [{ stringValue: 'support' }] } });
   assert.deepEqual(attributes.get('event.name'), { stringValue: 'sallyport.command.denied' });
-});
-
-test('S3: the signature of the example in the documentation of AWS Signature Version 4', () => {
-  const { authorization } = signedHeaders({
-    method: 'PUT',
-    url: 'https://examplebucket.s3.amazonaws.com/test%24file.text',
-    headers: { date: 'Fri, 24 May 2013 00:00:00 GMT', 'x-amz-storage-class': 'REDUCED_REDUNDANCY' },
-    body: Buffer.from('Welcome to Amazon S3.'),
-    at: new Date('2013-05-24T00:00:00Z'),
-    region: 'us-east-1',
-    accessKeyId: 'AKIAIOSFODNN7EXAMPLE',
-    secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
-  });
-  assert.match(authorization ?? '', /Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd$/);
 });
 
 test('the file of outputs: secrets from elsewhere; mistakes with their place', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { presignedAddress, signedHeaders } from './aws-signature.ts';
+import { presignedAddress, sha256, signedHeaders } from './aws-signature.ts';
 
 // Of AWS's own test suite for Signature Version 4 (get-vanilla, post-vanilla, get-vanilla-query-order-key-case).
 const keys = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
@@ -20,6 +20,26 @@ test('the published vectors', () => {
   assert.equal(signature('GET', '/'), '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31');
   assert.equal(signature('POST', '/'), '5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b');
   assert.equal(signature('GET', '/?Param2=value2&Param1=value1'), 'b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500');
+});
+
+// Of Amazon S3's documentation: a PUT of an object.
+test('an object that is put', () => {
+  const body = Buffer.from('Welcome to Amazon S3.');
+  const { authorization } = signedHeaders(
+    {
+      method: 'PUT',
+      url: new URL('https://examplebucket.s3.amazonaws.com/test%24file.text'),
+      headers: {
+        ...{ date: 'Fri, 24 May 2013 00:00:00 GMT', 'x-amz-storage-class': 'REDUCED_REDUNDANCY' },
+        'x-amz-content-sha256': sha256(body),
+      },
+      body,
+    },
+    { region: 'us-east-1', service: 's3' },
+    { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' },
+    Date.UTC(2013, 4, 24),
+  );
+  assert.match(authorization ?? '', /Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd$/);
 });
 
 test('a session’s token is sent and signed', () => {

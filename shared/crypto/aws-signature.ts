@@ -13,7 +13,7 @@ export interface AwsKeys {
 
 /** @returns the headers to send: those given, `host`, `x-amz-date`, the session's token and `authorization`. */
 export function signedHeaders(
-  request: { method: string; url: URL; headers: Readonly<Record<string, string>>; body: string },
+  request: { method: string; url: URL; headers: Readonly<Record<string, string>>; body: string | Uint8Array },
   scope: { region: string; service: string },
   keys: AwsKeys,
   nowMs: number,
@@ -93,8 +93,9 @@ function signed4(canonical: string, stamp: string, scope: { region: string; serv
   return { where, signature: createHmac('sha256', key).update(toSign).digest('hex') };
 }
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+/** In hexadecimal digits. */
+export function sha256(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
 }
 
 /** RFC 3986: what `encodeURIComponent` leaves alone and AWS does not. */
