@@ -57,6 +57,10 @@ const tar: Special = (host, words, context) => {
     else if (reading) effects.write(archive);
     else effects.read(archive);
   }
+  for (const file of values(args, 'add-file')) {
+    effects.read(file, true);
+    for (const folder of values(args, 'C', 'directory')) if (file[0] !== '/') effects.read([...folder, '/', ...file], true);
+  }
   for (const file of values(args, 'T', 'files-from', 'X', 'exclude-from', 'g', 'listed-incremental')) effects.both(file);
   if (has(args, 'T', 'files-from')) {
     effects.both(UNKNOWN);

@@ -60,6 +60,12 @@ function subscripted(host: Host, name: string, by: string): void {
   if (!isPlainSubscript(match[2] ?? '') && match[2] !== '@' && match[2] !== '*') host.opaque(`${by} evaluates a subscript`, name);
 }
 
+/** Is it sure that it is no list of words in parentheses? */
+function isPlainValue(value: Glob): boolean {
+  const [first] = value;
+  return first === undefined || (typeof first === 'string' && first !== '(');
+}
+
 /** `export`, `declare` and their like, after their assignments were done by the grammar. */
 const declare: Builtin = (host, words, context) => {
   const name = constantOf(words[0]);
@@ -102,6 +108,9 @@ const declare: Builtin = (host, words, context) => {
       else host.scope.setText(plus, [word.slice(equals + 1)]);
     } else if (/[niulcaA]/.test(flags) || name === 'local')
       host.scope.set(plus, name === 'local' ? null : (host.scope.variables.get(plus) ?? null));
+    // A value in parentheses is read as the words of an array are.
+    if (/-[A-Za-z]*[aA]/.test(flags) && equals >= 0 && !isPlainValue(word.slice(equals + 1)))
+      host.opaque(`${name} evaluates a value`, plus);
     if (host.scope.integers.has(plus) && equals >= 0 && !isNumeric(word.slice(equals + 1))) host.opaque(`${name} evaluates a value`, plus);
     if (isDangerousVariable(plus)) {
       privilege = true;

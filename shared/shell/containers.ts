@@ -5,13 +5,29 @@ import { type Context, Effects, type Special } from './host.ts';
 import { has, type OptionTable, readArguments, table, values } from './options.ts';
 import { OPEN } from './words.ts';
 
+/** Commands of docker whose words are containers and images, and whose options name neither files nor commands. */
+const NAMING: ReadonlySet<string> = new Set([
+  'stop',
+  'restart',
+  'rm',
+  'kill',
+  'pause',
+  'unpause',
+  'wait',
+  'rmi',
+  'inspect',
+  'top',
+  'port',
+  'logs',
+]);
+
 const docker: Special = (host, words, context) => {
   const effects = new Effects();
   const rest = words.slice(1);
   const name = constantOf(words[0]);
   const texts = rest.map(word => (word === OPEN ? null : constant(word)));
   effects.privilege.push('container');
-  if (texts.includes(null)) host.opaque(`words of ${name} are not known`, name);
+  if (texts.includes(null) && !(name === 'docker' && NAMING.has(texts[0] ?? ''))) host.opaque(`words of ${name} are not known`, name);
   const [command, sub] = texts.filter(text => text?.startsWith('-') !== true);
   const verb = command === 'compose' || command === 'container' ? sub : command;
   if (verb === 'unshare') {

@@ -8,8 +8,17 @@ import { readArguments } from './options.ts';
 import type { Program } from './programs.ts';
 import { type Field, OPEN } from './words.ts';
 
-/** Reads the words of a program by its table, reports it, and says what in it cannot be known. */
-export function applyProgram(host: Host, program: Program, words: readonly Field[], context: Context): void {
+/**
+ * Reads the words of a program by its table, reports it, and says what in it cannot be known.
+ * @param reported as which it is reported, where some of its words are no paths whatever they are.
+ */
+export function applyProgram(
+  host: Host,
+  program: Program,
+  words: readonly Field[],
+  context: Context,
+  reported: readonly Field[] = words,
+): void {
   const effects = new Effects();
   const { options, operands, open, unsure } = readArguments(words.slice(1), program);
   const has = (names: readonly string[]): boolean =>
@@ -41,7 +50,7 @@ export function applyProgram(host: Host, program: Program, words: readonly Field
     effects.network.push({ kind, address: kind === 'listen' || first === undefined ? '**' : (constant(first) ?? '**') });
   }
   effects.privilege.push(...program.is);
-  host.emit(words, context, effects);
+  host.emit(reported, context, effects);
 }
 
 /** Where the last word is a folder, each of the others gets its name there. */

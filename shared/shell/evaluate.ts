@@ -20,7 +20,7 @@ import { type BuiltinHost, builtinCalled } from './builtins.ts';
 import { applyProgram, applyUnknown, constantOf } from './effects.ts';
 import type { NetworkUse, Privilege, ShellCommand } from './facts.ts';
 import { printedPaths } from './find.ts';
-import { constant, format, type Glob, intersects, literal, parseGlob, startsWith, UNKNOWN } from './glob.ts';
+import { constant, format, type Glob, HOME, intersects, literal, parseGlob, startsWith, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type PathUse, shownWords } from './host.ts';
 import { knownOutput } from './outputs.ts';
 import { isPlainSubscript } from './parameters.ts';
@@ -651,7 +651,8 @@ export class Machine implements Runner, BuiltinHost {
       this.emit(words, context, new Effects());
       return;
     }
-    if (!/^[\x21-\x7e]+$/.test(path)) this.opaque('the name of a program has characters that look like others', path);
+    const written = path.startsWith(HOME) ? path.slice(HOME.length) : path;
+    if (!/^[\x21-\x7e]+$/.test(written)) this.opaque('the name of a program has characters that look like others', path);
     const shellOnly = context.wrappers.length === 0 || isShellWrapper(context.wrappers.at(-1));
     if (plain) {
       if (this.scope.aliases.has(path)) this.opaque('the program is an alias', path);

@@ -90,6 +90,10 @@ const git: Special = (host, words, context) => {
       }
       break;
     case 'bisect':
+      // Those that only say where it stands. `run` runs a command, `view` a program, and `replay` what a file says.
+      if (!/^(?:start|good|bad|new|old|skip|reset|log|terms|next)$/.test(texts[0] ?? ''))
+        host.opaque('git bisect runs commands', 'git bisect');
+      break;
     case 'filter-branch':
     case 'difftool':
     case 'mergetool':

@@ -1,6 +1,6 @@
 /** Programs that copy files to and from other hosts, and what the other end of one starts here: scp, sftp, rsync. */
 import { constantOf } from './effects.ts';
-import { constant, type Glob, UNKNOWN } from './glob.ts';
+import { constant, type Glob, HOME, UNKNOWN } from './glob.ts';
 import { type Context, Effects, type Host, type Special } from './host.ts';
 import { type Arguments, all, has, readArguments, table, values } from './options.ts';
 import { launched, remotePart } from './reach.ts';
@@ -21,7 +21,12 @@ function transfer(host: Host, words: readonly Field[], context: Context, args: A
   // A list says which paths are meant.
   if (has(args, 'files-from')) effects.read(UNKNOWN);
   for (const file of values(args, 'log-file', 'backup-dir', 'T', 'temp-dir', 'partial-dir', 'write-batch')) effects.write(file, true);
-  for (const file of values(args, 'link-dest', 'copy-dest', 'compare-dest')) effects.read(file, true);
+  // These are seen from the folder that is written, and are at its host.
+  const target = paths.at(-1);
+  for (const file of values(args, 'link-dest', 'copy-dest', 'compare-dest')) {
+    if (target === undefined || file[0] === '/' || typeof file[0] !== 'string' || file[0] === HOME) effects.read(file, true);
+    else if (remotePart(target) === null) effects.read([...target, '/', ...file], true);
+  }
   host.emit(words, context, effects);
 }
 

@@ -15,6 +15,7 @@ import { constant, type Glob, literal, startsWith, UNKNOWN } from './glob.ts';
 import { Effects, type Special } from './host.ts';
 import { NETWORK_TOOLS } from './network-tools.ts';
 import { all, has, readArguments, table, values } from './options.ts';
+import { QUERY_TOOLS } from './query-tools.ts';
 import { REMOTE_COPIES } from './remote-copies.ts';
 import { STREAM_EDITORS } from './stream-editors.ts';
 import { OPEN } from './words.ts';
@@ -144,6 +145,7 @@ const SPECIALS = new Map<string, Special>([
   ...FIND,
   ...GIT,
   ...CONTAINERS,
+  ...QUERY_TOOLS,
   ...DATABASE_CLIENTS,
   ['openssl', openssl],
   ['man', man],

@@ -266,13 +266,13 @@ const sudo: Special = (host, given, context) => {
 
 /** Variables that say what programs load, run or trust. */
 const DANGEROUS =
-  /^(?:PATH|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|BASH_ENV|ENV|BASH_FUNC_\w+.*|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS[0-4]|IFS|CDPATH|GLOBIGNORE|EXECIGNORE|INPUTRC|HISTFILE|SHELL|EDITOR|VISUAL|FCEDIT|PAGER|BROWSER|MANPAGER|MANOPT|SYSTEMD_(?:PAGER|EDITOR|LESS\w*)|LESS|LESSOPEN|LESSCLOSE|LESSKEY\w*|MORE|GIT_\w+|SSH_ASKPASS\w*|SUDO_ASKPASS|SUDO_EDITOR|RSYNC_\w+|CVS_RSH|SVN_\w+|TAR_OPTIONS|GREP_OPTIONS|GZIP|BZIP|XZ_\w+|ZIPOPT|TAPE|PYTHON\w+|PERL\w+|RUBY\w+|GEM_\w+|NODE_\w+|NPM_CONFIG_\w+|npm_config_\w+|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH|LUA_\w+|PHPRC|PHP_INI_SCAN_DIR|R_\w+|TCLLIBPATH|AWKPATH|AWKLIBPATH|MAKEFLAGS|GNUMAKEFLAGS|MAKEFILES|CC|CXX|LD|AS|RUSTC\w*|CARGO_\w+|GOFLAGS|TERMINFO\w*|TERMCAP|TERMPATH|MAGIC|OPENSSL_\w+|SSLKEYLOGFILE|CURL_HOME|WGETRC|NETRC|HOME|XDG_\w+|DBUS_\w+|DOCKER_\w+|KUBECONFIG|KUBE_EDITOR|ANSIBLE_\w+|HOSTALIASES|RES_OPTIONS|MALLOC_\w+|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|FTP_PROXY|ftp_proxy|EX\w*INIT|VIMINIT|VIM|MYVIMRC|EMACSLOADPATH|DISPLAY|POSIXLY_CORRECT|FIGNORE|histchars|HOSTFILE|BASH_LOADABLES_PATH|BASH_XTRACEFD|TMOUT|COMP_\w+|PSQL\w*|PGSYSCONFDIR|PGSERVICEFILE|MYSQL_\w+|SQLITE_\w+|MANPATH|MANROFFOPT|GROFF_\w+|READLINE_\w+)$/;
+  /^(?:PATH|LD_\w+|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|BASH_ENV|ENV|BASH_FUNC_\w+.*|BASHOPTS|SHELLOPTS|PROMPT_COMMAND|PS[0-4]|IFS|CDPATH|GLOBIGNORE|EXECIGNORE|INPUTRC|HISTFILE|SHELL|EDITOR|VISUAL|FCEDIT|PAGER|BROWSER|MANPAGER|MANOPT|SYSTEMD_(?:PAGER|EDITOR|LESS\w*)|LESS|LESSOPEN|LESSCLOSE|LESSKEY\w*|MORE|GIT_\w+|SSH_ASKPASS\w*|SUDO_ASKPASS|SUDO_EDITOR|RSYNC_\w+|CVS_RSH|SVN_\w+|TAR_OPTIONS|GREP_OPTIONS|GZIP|BZIP|XZ_\w+|ZIPOPT|TAPE|PYTHON\w+|PERL\w+|RUBY\w+|GEM_\w+|NODE_\w+|NPM_CONFIG_\w+|npm_config_\w+|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|CLASSPATH|LUA_\w+|PHPRC|PHP_INI_SCAN_DIR|R_\w+|TCLLIBPATH|AWKPATH|AWKLIBPATH|MAKEFLAGS|GNUMAKEFLAGS|MAKEFILES|CC|CXX|LD|AS|RUSTC\w*|CARGO_\w+|GOFLAGS|TERMINFO\w*|TERMCAP|TERMPATH|MAGIC|OPENSSL_\w+|SSLKEYLOGFILE|CURL_HOME|WGETRC|NETRC|HOME|XDG_\w+|DBUS_\w+|DOCKER_\w+|KUBECONFIG|KUBE_EDITOR|ANSIBLE_\w+|HOSTALIASES|RES_OPTIONS|MALLOC_\w+|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|FTP_PROXY|ftp_proxy|EX\w*INIT|VIMINIT|VIM|MYVIMRC|EMACSLOADPATH|DISPLAY|POSIXLY_CORRECT|FIGNORE|histchars|HOSTFILE|BASH_LOADABLES_PATH|BASH_XTRACEFD|TMOUT|COMP_\w+|PSQL\w*|PGSYSCONFDIR|PGSERVICEFILE|MYSQL_\w+|SQLITE_\w+|MANPATH|MANROFFOPT|GROFF_\w+|READLINE_\w+|BC_ENV_ARGS|TEXTDOMAIN\w*|APT_CONFIG|DEPENDENCIES_OUTPUT|SUNPRO_DEPENDENCIES|GCC_EXEC_PREFIX|COMPILER_PATH|SSH_(?:SK|PKCS11)_\w+|BORG_\w+|KUBECTL_EXTERNAL_DIFF|HELM_PLUGINS|AWS_(?:PAGER|CONFIG_FILE|SHARED_CREDENTIALS_FILE)|GH_(?:PAGER|EDITOR|BROWSER)|FZF_DEFAULT_\w+|BAT_PAGER|DELTA_PAGER|DOTNET_\w+|ERL_\w+|JULIA_\w+|GUILE_\w+|HGRCPATH|HGEDITOR|HGMERGE|ALTERNATE_EDITOR|PIP_(?:CONFIG_FILE|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS))$/;
 /** Of these the harm is none that a guard would not see in the commands themselves. */
 const HARMLESS =
   /^(?:HOME|HTTPS?_PROXY|https?_proxy|DISPLAY|TMOUT|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|PYTHONIOENCODING|PYTHONHASHSEED|NODE_ENV|GIT_TERMINAL_PROMPT|GIT_AUTHOR_\w+|GIT_COMMITTER_\w+|XDG_RUNTIME_DIR|KUBECONFIG|DOCKER_HOST|ANSIBLE_FORCE_COLOR|PERL_BADLANG|CARGO_TERM_COLOR|TMPDIR|POSIXLY_CORRECT)$/;
 /** Variables whose value is itself a command line. */
 const COMMANDS =
-  /^(?:PAGER|MANPAGER|GIT_PAGER|SYSTEMD_PAGER|EDITOR|VISUAL|GIT_EDITOR|SUDO_EDITOR|GIT_SSH_COMMAND|GIT_SSH|RSYNC_RSH|CVS_RSH|PROMPT_COMMAND|BROWSER|SHELL)$/;
+  /^(?:PAGER|MANPAGER|GIT_PAGER|SYSTEMD_PAGER|EDITOR|VISUAL|GIT_EDITOR|SUDO_EDITOR|GIT_SSH_COMMAND|GIT_SSH|AWS_PAGER|GH_PAGER|BAT_PAGER|DELTA_PAGER|KUBECTL_EXTERNAL_DIFF|RSYNC_RSH|CVS_RSH|PROMPT_COMMAND|BROWSER|SHELL)$/;
 
 export function isDangerousVariable(name: string): boolean {
   return DANGEROUS.test(name);
@@ -346,6 +346,7 @@ const env: Special = (host, given, context) => {
   let left = [...args.rest];
   if (left[0] !== undefined && left[0] !== OPEN && constant(left[0]) === '-') left = left.slice(1);
   let changed = false;
+  let isHomeSet = has(args, 'i', 'ignore-environment', 'u', 'unset');
   for (;;) {
     const [first] = left;
     if (first === undefined || first === OPEN) break;
@@ -353,6 +354,8 @@ const env: Special = (host, given, context) => {
     if (equals < 0) break;
     environment(host, first, context);
     changed ||= DANGEROUS.test(constant(first.slice(0, equals)) ?? 'PATH');
+    // For shells that it starts: which folder `~` is there.
+    isHomeSet ||= (constant(first.slice(0, equals)) ?? 'HOME') === 'HOME';
     left = left.slice(1);
   }
   if (changed) effects.privilege.push('environment');
@@ -360,7 +363,11 @@ const env: Special = (host, given, context) => {
   if (args.unsure !== null) host.opaque(`env: ${args.unsure}`, 'env');
   // Paths are then from another folder, which `unsure` of the wrapper's own folder does not carry: opaque is the honest answer.
   if (has(args, 'C', 'chdir')) host.opaque('env runs it in another folder', 'env -C');
-  if (left.length > 0) host.dispatch(left, inner(context, 'env', changed ? ['environment'] : []));
+  if (left.length === 0) return;
+  const home = host.scope.get('HOME');
+  if (isHomeSet) host.scope.set('HOME', null);
+  host.dispatch(left, inner(context, 'env', changed ? ['environment'] : []));
+  if (isHomeSet) host.scope.set('HOME', home);
 };
 
 const su: Special = (host, given, context) => {
