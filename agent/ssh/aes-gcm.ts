@@ -3,16 +3,14 @@
  * takes for each packet. A packet that came in pieces is deciphered at once, and one that leaves is enciphered out of a space that all
  * share.
  *
- * Only what enciphers and deciphers is put in place of ssh2's; its objects, their fields and who makes them stay. Nothing of a packet
- * is looked at before its tag is right.
+ * Nothing of a packet is looked at before its tag is right. Who puts it in place is ciphers.ts.
  *
  * @see RFC 5647; https://github.com/openssh/openssh-portable/blob/master/PROTOCOL, 1.6
  */
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
-import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
+import type { CipherKind } from './ciphers.ts';
 import { packetSpace } from './packet-space.ts';
 
-const NAME = 'aes128-gcm@openssh.com';
 const LENGTH_BYTES = 4;
 const TAG_BYTES = 16;
 /** As ssh2 takes them: what RFC 4253 (6.1) has everybody take. */
@@ -129,34 +127,22 @@ function countUp(nonce: Buffer): void {
   }
 }
 
-/** The prototypes of ssh2's two kinds of object. @throws when they are not what they were: the version is pinned. */
-export function gcmPrototypes(): { cipher: { encrypt: unknown; allocPacket: unknown }; decipher: { decrypt: unknown } } {
-  const cipherInfo = ssh2Crypto.CIPHER_INFO[NAME];
-  const key = Buffer.alloc(16);
-  const iv = Buffer.alloc(NONCE_BYTES);
-  const common = { seqno: 0, cipherInfo, macInfo: null, forceNative: true };
-  const cipher = ssh2Crypto.createCipher({ outbound: { ...common, onWrite: () => undefined, cipherKey: key, cipherIV: iv } });
-  const decipher = ssh2Crypto.createDecipher({
-    inbound: { ...common, onPayload: () => undefined, decipherInfo: cipherInfo, decipherKey: key, decipherIV: iv },
-  });
-  for (const [object, fields] of [
-    [cipher, ['outSeqno', '_onWrite', '_encSSLName', '_encKey', '_encIV', '_dead']],
-    [decipher, ['inSeqno', '_onPayload', '_decipherSSLName', '_decipherKey', '_decipherIV', '_len', '_lenBytes', '_packet', '_packetPos']],
-  ] as const)
-    for (const field of fields) if (!(field in object)) throw new Error(`ssh2's cipher has no field ${field} any more`);
-  return {
-    cipher: Object.getPrototypeOf(cipher) as { encrypt: unknown; allocPacket: unknown },
-    decipher: Object.getPrototypeOf(decipher) as { decrypt: unknown },
-  };
-}
-
-/** Puts them in place, for every connection of this process. */
-export function installAesGcm(): void {
-  if (ssh2Crypto.bindingAvailable) return;
-  const { cipher, decipher } = gcmPrototypes();
-  cipher.encrypt = encrypt;
-  cipher.allocPacket = allocPacket;
-  decipher.decrypt = decrypt;
-}
+/** Every AES-GCM of ssh2 has the same prototypes. */
+export const AES_GCM: CipherKind = {
+  ...{ name: 'aes128-gcm@openssh.com', keyBytes: 16, ivBytes: NONCE_BYTES },
+  cipherFields: ['outSeqno', '_onWrite', '_encSSLName', '_encKey', '_encIV', '_dead'],
+  decipherFields: [
+    'inSeqno',
+    '_onPayload',
+    '_decipherSSLName',
+    '_decipherKey',
+    '_decipherIV',
+    '_len',
+    '_lenBytes',
+    '_packet',
+    '_packetPos',
+  ],
+  ...{ encrypt, allocPacket, decrypt },
+};
 
 export { decrypt as gcmDecrypt, encrypt as gcmEncrypt };

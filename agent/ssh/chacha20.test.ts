@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, test } from 'node:test';
 import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
-import { chachaDecrypt, chachaEncrypt, chachaPrototypes } from './chacha20.ts';
+import { CHACHA20, chachaDecrypt, chachaEncrypt } from './chacha20.ts';
+import { cipherPrototypes } from './ciphers.ts';
 
 const key = randomBytes(64);
 const cipherInfo = ssh2Crypto.CIPHER_INFO['chacha20-poly1305@openssh.com'];
@@ -18,7 +19,7 @@ function enciphered(payloads: readonly Buffer[], how: 'ours' | 'ssh2', seqno = 0
   const cipher = ssh2Crypto.createCipher({
     outbound: { seqno, onWrite, cipherInfo, cipherKey: key, cipherIV: null, macInfo: null, forceNative: true },
   }) as Encrypts;
-  const encrypt = (how === 'ours' ? chachaEncrypt : chachaPrototypes().cipher.encrypt) as (this: Encrypts, packet: Buffer) => void;
+  const encrypt = (how === 'ours' ? chachaEncrypt : cipherPrototypes(CHACHA20).cipher.encrypt) as (this: Encrypts, packet: Buffer) => void;
   for (const payload of payloads) {
     const packet = cipher.allocPacket(payload.length);
     payload.copy(packet, 5);
@@ -33,7 +34,7 @@ function deciphered(pieces: readonly Buffer[], how: 'ours' | 'ssh2', seqno = 0):
   const decipher = ssh2Crypto.createDecipher({
     inbound: { seqno, onPayload, decipherInfo: cipherInfo, decipherKey: key, decipherIV: null, macInfo: null, forceNative: true },
   }) as Decrypts;
-  const decrypt = (how === 'ours' ? chachaDecrypt : chachaPrototypes().decipher.decrypt) as (
+  const decrypt = (how === 'ours' ? chachaDecrypt : cipherPrototypes(CHACHA20).decipher.decrypt) as (
     this: Decrypts,
     data: Buffer,
     from: number,

@@ -2,13 +2,12 @@
  * chacha20-poly1305@openssh.com for ssh2 where its native addon is not built: the same messages by Node’s own stream cipher and its own
  * Poly1305, in about half of the time that ssh2 takes with WebAssembly and a cipher for each step.
  *
- * Only what enciphers and deciphers is put in place of ssh2's; its objects, their fields and who makes them stay. Authentication comes
- * before decryption, in constant time, as there.
+ * Authentication comes before decryption, in constant time, as there. Who puts it in place is ciphers.ts.
  *
  * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.chacha20poly1305
  */
 import { createCipheriv, createDecipheriv, createMac, timingSafeEqual } from 'node:crypto';
-import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
+import type { CipherKind } from './ciphers.ts';
 import { packetSpace } from './packet-space.ts';
 
 declare module 'node:crypto' {
@@ -16,7 +15,6 @@ declare module 'node:crypto' {
   function createMac(algorithm: string, key: Uint8Array): { update(data: Uint8Array): ReturnType<typeof createMac>; final(): Buffer };
 }
 
-const NAME = 'chacha20-poly1305@openssh.com';
 const LENGTH_BYTES = 4;
 const MAC_BYTES = 16;
 /** As ssh2 takes them: what RFC 4253 (6.1) has everybody take. */
@@ -127,37 +125,23 @@ function decrypt(this: Deciphering, data: Buffer, from: number, dataLength: numb
   return undefined;
 }
 
-/** The prototypes of ssh2's two kinds of object. @throws when they are not what they were: the version is pinned. */
-export function chachaPrototypes(): { cipher: { encrypt: unknown; allocPacket: unknown }; decipher: { decrypt: unknown } } {
-  const cipherInfo = ssh2Crypto.CIPHER_INFO[NAME];
-  const key = Buffer.alloc(64);
-  const common = { seqno: 0, cipherInfo, macInfo: null, forceNative: true };
-  const cipher = ssh2Crypto.createCipher({ outbound: { ...common, onWrite: () => undefined, cipherKey: key, cipherIV: null } });
-  const decipher = ssh2Crypto.createDecipher({
-    inbound: { ...common, onPayload: () => undefined, decipherInfo: cipherInfo, decipherKey: key, decipherIV: null },
-  });
-  const prototypes = {
-    cipher: Object.getPrototypeOf(cipher) as { encrypt: unknown; allocPacket: unknown },
-    decipher: Object.getPrototypeOf(decipher) as { decrypt: unknown },
-  };
-  for (const [object, fields] of [
-    [cipher, ['outSeqno', '_onWrite', '_encKeyMain', '_encKeyPktLen', '_dead']],
-    [
-      decipher,
-      ['inSeqno', '_onPayload', '_decKeyMain', '_decKeyPktLen', '_len', '_lenBuf', '_lenPos', '_packet', '_pktLen', '_mac', '_macPos'],
-    ],
-  ] as const)
-    for (const field of fields) if (!(field in object)) throw new Error(`ssh2's cipher has no field ${field} any more`);
-  return prototypes;
-}
-
-/** Puts them in place, for every connection of this process. */
-export function installChacha20(): void {
-  if (ssh2Crypto.bindingAvailable) return;
-  const { cipher, decipher } = chachaPrototypes();
-  cipher.encrypt = encrypt;
-  cipher.allocPacket = allocPacket;
-  decipher.decrypt = decrypt;
-}
+export const CHACHA20: CipherKind = {
+  ...{ name: 'chacha20-poly1305@openssh.com', keyBytes: 64, ivBytes: null },
+  cipherFields: ['outSeqno', '_onWrite', '_encKeyMain', '_encKeyPktLen', '_dead'],
+  decipherFields: [
+    'inSeqno',
+    '_onPayload',
+    '_decKeyMain',
+    '_decKeyPktLen',
+    '_len',
+    '_lenBuf',
+    '_lenPos',
+    '_packet',
+    '_pktLen',
+    '_mac',
+    '_macPos',
+  ],
+  ...{ encrypt, allocPacket, decrypt },
+};
 
 export { decrypt as chachaDecrypt, encrypt as chachaEncrypt };

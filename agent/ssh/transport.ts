@@ -17,8 +17,9 @@ import handlers from 'ssh2/lib/protocol/handlers.js';
 import kex from 'ssh2/lib/protocol/kex.js';
 import Protocol, { type NegotiatedAlgorithms } from 'ssh2/lib/protocol/Protocol.js';
 import ssh2Utils from 'ssh2/lib/protocol/utils.js';
-import { installAesGcm } from './aes-gcm.ts';
-import { installChacha20 } from './chacha20.ts';
+import { AES_GCM } from './aes-gcm.ts';
+import { CHACHA20 } from './chacha20.ts';
+import { installCipher } from './ciphers.ts';
 import { Message } from './messages.ts';
 
 /** ssh2's ciphers can be used once this is done. */
@@ -89,8 +90,8 @@ export type TransportRole =
   | { type: 'client'; hostKeyAlgorithms: readonly string[]; acceptHostKey: (blob: Buffer) => boolean };
 
 installRawHandlers();
-installAesGcm();
-installChacha20();
+installCipher(AES_GCM);
+installCipher(CHACHA20);
 
 /** Hands every message of authentication and channels over as bytes. The table is the module's, hence every connection's. */
 function installRawHandlers(): void {
