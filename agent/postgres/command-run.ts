@@ -16,6 +16,8 @@ export class CommandRun {
   readonly touchesProtected: boolean;
   /** The same for records, where nobody is exempt. */
   readonly touchesRecordProtected: boolean;
+  /** It inserts rows of the client's own and changes none that is there. */
+  readonly ownRows: boolean;
   rows = 0;
   bytes = 0;
   maskedValues = 0;
@@ -38,12 +40,18 @@ export class CommandRun {
   #headTruncated = false;
   #hash: Hash | null = null;
 
-  constructor(seq: number, index: number, audit: AuditPolicySpec, touches: { touchesProtected: boolean; touchesRecordProtected: boolean }) {
+  constructor(
+    seq: number,
+    index: number,
+    audit: AuditPolicySpec,
+    touches: { touchesProtected: boolean; touchesRecordProtected: boolean; ownRows: boolean },
+  ) {
     this.seq = seq;
     this.index = index;
     this.startedAtMs = performance.now();
     this.touchesProtected = touches.touchesProtected;
     this.touchesRecordProtected = touches.touchesRecordProtected;
+    this.ownRows = touches.ownRows;
     this.#withheld = touches.touchesRecordProtected;
     this.#capture = audit.responses;
     this.#headMax = audit.responses === 'head' ? audit.headBytes : 0;

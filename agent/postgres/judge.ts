@@ -42,6 +42,8 @@ export interface Judged {
   readonly recordPart: Uint8Array;
   readonly fingerprint: string;
   readonly touchesProtected: boolean;
+  /** It inserts rows of the client's own and changes none that is there. */
+  readonly ownRows: boolean;
   /** It names a table that is protected for others: this principal is exempt, its records are not. */
   readonly touchesRecordProtected: boolean;
   /** It names a table with columns that may not be read at all. */
@@ -276,7 +278,9 @@ export class Judge {
       unresolved: decision.action !== 'allow' && decision.rule === 'unknown' && (input.unparsed || flow?.namesMissing === true),
       touchesRecordProtected: inForce.recording?.policy.hasColumnRules === true && facts.objects.some(this.isRecordProtected),
       touchesDenied: decides && flow === null && facts.objects.some(this.hasDenied),
-      touchesProtected: decides && (flow?.touchesProtected === true || facts.objects.some(this.isProtected)),
+      touchesProtected:
+        decides && (flow?.touchesProtected === true || (flow?.touchesSettled !== true && facts.objects.some(this.isProtected))),
+      ownRows: flow?.ownRows === true,
       hasEffects: statements.some(statement => statement.effects.length > 0),
       changesNames:
         facts.functions.some(isSetConfig) ||

@@ -232,6 +232,11 @@ export class SessionFlow {
     return (this.#names.own?.analyser(inForce) ?? analyserFor(this.catalog, inForce)).notificationsTell;
   }
 
+  /** Names of all columns that hold protected values, in any table. */
+  protectedColumnNames(inForce: PolicyInForce): ReadonlySet<string> {
+    return (this.#names.own?.analyser(inForce) ?? analyserFor(this.catalog, inForce)).protectedColumnNames;
+  }
+
   /** Text of functions is read in another way from here on. */
   readingChanged(): void {
     this.#renew();

@@ -7,22 +7,31 @@ import { NO_SUCH_NAME } from '../names.ts';
 import type { Replacement } from '../pipeline.ts';
 import { namesProtectedTable } from '../protected-tables.ts';
 import type { Relay } from '../relay.ts';
+import { valueFree } from './value-free.ts';
 
 /** Error or notice fields without protected values; null when they may stay as they are. */
 export function scrubFields(relay: Relay, fields: readonly ErrorField[], run: CommandRun | null): readonly ErrorField[] | null {
-  if (run?.touchesProtected === true || comesFromProtected(relay, fields)) {
-    const code = errorField(fields, 'C');
-    return [
-      ['S', errorField(fields, 'S')],
-      ['V', errorField(fields, 'V')],
-      ['C', code],
-      ['M', reducedText(code)],
-    ];
-  }
   const { detectors, policy } = relay.session.inForce;
-  if (detectors === null) return null;
-  let changed = false;
-  const clean = fields.map(([code, text]): ErrorField => {
+  let shown = fields;
+  if (run?.touchesProtected === true || comesFromProtected(relay, fields)) {
+    const { flow } = relay;
+    const known = valueFree(fields, {
+      ownRows: run?.ownRows === true,
+      protectedColumns: () => flow?.protectedColumnNames(relay.session.inForce) ?? null,
+    });
+    const code = errorField(fields, 'C');
+    if (known === null)
+      return [
+        ['S', errorField(fields, 'S')],
+        ['V', errorField(fields, 'V')],
+        ['C', code],
+        ['M', reducedText(code)],
+      ];
+    shown = known;
+  }
+  let changed = shown !== fields;
+  if (detectors === null) return changed ? shown : null;
+  const clean = shown.map(([code, text]): ErrorField => {
     if (code === 'S' || code === 'V' || code === 'C') return [code, text];
     const bytes = Buffer.from(text);
     const spans = detectors.scan(bytes, 0, bytes.length);

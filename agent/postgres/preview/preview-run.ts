@@ -267,7 +267,11 @@ export class PreviewRun {
   #row(plan: RowPlan, buffer: Buffer, start: number, end: number): (string | null)[] {
     const output = new Output();
     const { policy } = this.#relay.session.inForce;
-    const counting = new CommandRun(0, 0, policy.audit, { touchesProtected: false, touchesRecordProtected: true });
+    const counting = new CommandRun(0, 0, policy.audit, {
+      touchesProtected: false,
+      touchesRecordProtected: true,
+      ownRows: false,
+    });
     const changed = rewriteRow(buffer, start, end, plan, counting, output);
     const reader = changed ? new ByteReader(output.buffer, 5, output.length) : new ByteReader(buffer, start + 5, end);
     const values = new Array<string | null>(reader.uint16());

@@ -31,6 +31,7 @@ import { behindMark, type ColumnTest, Context, type Engine, Found, type QueryOut
 import { expression } from './expressions.ts';
 import { predicate } from './predicates.ts';
 import { query, select } from './query.ts';
+import { relationColumns } from './relations.ts';
 import type { FlowColumn, FlowResult } from './result.ts';
 import { EMPTY_ENV, type Env } from './scope.ts';
 import { effectiveSearchPath, type FlowSession, NO_SESSION } from './session.ts';
@@ -62,6 +63,7 @@ export class FlowAnalyser {
   /** What names mean where something was dropped: kept apart. */
   #sharedDropped: Shared | undefined;
   #notificationsTell: boolean | undefined;
+  #protectedColumnNames: ReadonlySet<string> | undefined;
 
   /**
    * @param protects whether policy protects a column, by schema, table and column. Asked for every column of a relation
@@ -102,6 +104,17 @@ export class FlowAnalyser {
   #whereDropped(): Shared {
     this.#sharedDropped ??= sharedOf(this.shared.catalog, this.shared.protects);
     return this.#sharedDropped;
+  }
+
+  /** Names of all columns that hold protected values, in any table. */
+  get protectedColumnNames(): ReadonlySet<string> {
+    if (this.#protectedColumnNames !== undefined) return this.#protectedColumnNames;
+    const ctx = new Context({ shared: this.shared, session: NO_SESSION, engine, searchPath: ['public'] });
+    const names = new Set<string>();
+    for (const relation of this.shared.catalog.relations.values())
+      for (const { name, value } of relationColumns(relation, ctx)) if (value.labels.size > 0) names.add(name);
+    this.#protectedColumnNames = names;
+    return names;
   }
 
   /** May a notification of this database hold a protected value? */
@@ -171,6 +184,7 @@ function sharedOf(catalog: CatalogSnapshot, protects: ColumnTest): Shared {
     relationColumns: new Map(),
     harmlessFunctions: new Map(),
     relationUnknowns: new Map(),
+    relationTouches: new Map(),
     protectedNames: undefined,
     behind: undefined,
     stored: undefined,
@@ -211,6 +225,7 @@ function resultOf(output: QueryOutput | null, found: Found, changes: boolean): O
     inferences: found.inferenceList(),
     reads: [...found.reads],
     touched: found.touched,
+    ownRows: found.ownRows,
     rewrites: [...found.rewrites],
     unknown: [...found.unknowns.values()],
     effects: found.effects,

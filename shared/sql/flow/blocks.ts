@@ -135,6 +135,7 @@ const NOTHING_FOUND: Parameters<typeof catalogChange>[1] = {
   inferences: [],
   reads: [],
   touched: new Set(),
+  ownRows: false,
   rewrites: [],
   unknown: [],
   effects: [],

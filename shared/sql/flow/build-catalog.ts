@@ -24,6 +24,7 @@ type RelationRow = [
   string | null,
   boolean,
   number[]?,
+  boolean?,
 ];
 type FunctionRow = [
   number,
@@ -85,7 +86,7 @@ export function changeDefinitions(
       changed(as),
       changed(byDefault ?? null),
     ]);
-    return [oid, schema, name, kind, type, generated, parents, changed(definition), rules, triggers];
+    return [oid, schema, name, kind, type, generated, parents, changed(definition), rules, triggers, row[10] === true];
   });
   const functions = (JSON.parse(texts.functions) as FunctionRow[]).map((row): FunctionRow => {
     const copy: FunctionRow = [...row];
@@ -107,7 +108,8 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
   const relations = new Map<number, CatalogRelation>();
   const relationsByName = new Map<string, CatalogRelation>();
   const children = new Map<number, number[]>();
-  for (const [oid, schema, name, kind, rowType, columns, parents, definition, rules, triggers = []] of rows<RelationRow>('relations')) {
+  for (const row of rows<RelationRow>('relations')) {
+    const [oid, schema, name, kind, rowType, columns, parents, definition, rules, triggers = [], rowSecurity = false] = row;
     const relation: CatalogRelation = {
       oid,
       schema,
@@ -125,6 +127,7 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
       definition,
       rules,
       triggers,
+      rowSecurity,
     };
     relations.set(oid, relation);
     // A composite type has a row in pg_class, but FROM does not see it.

@@ -53,7 +53,8 @@ export function catalogQueries(serverVersion: number, own = false): Record<Catal
         (select coalesce(pg_catalog.json_agg(i.inhparent::bigint), '[]') from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
         case when c.relkind in ('v', 'm') and ${userSchema} then pg_catalog.pg_get_viewdef(c.oid) end,
         c.relhasrules and exists (select 1 from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.ev_type <> '1'),
-        (select coalesce(pg_catalog.json_agg(distinct t.tgfoid::bigint), '[]') from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal)
+        (select coalesce(pg_catalog.json_agg(distinct t.tgfoid::bigint), '[]') from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal),
+        c.relrowsecurity
       )), '[]')::text
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${visible}`,

@@ -36,6 +36,8 @@ export interface CatalogRelation {
   /** Has rules for INSERT, UPDATE or DELETE. */
   rules: boolean;
   rowType: number; // OID of its composite type; 0 for none
+  /** Row security policies choose its rows. */
+  rowSecurity?: boolean;
   /** OIDs of the functions of its triggers. */
   triggers?: readonly number[];
   /** Made by this session, for itself alone. */

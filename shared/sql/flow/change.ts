@@ -77,7 +77,29 @@ export function insert(stmt: InsertStmt, outer: Env, ctx: Context): QueryOutput 
     if (source.rest !== null) store(source.rest, target, '*', ctx);
   }
   if (stmt.onConflictClause !== undefined) onConflict(stmt.onConflictClause, target, env, ctx);
+  ctx.found.ownRows = isOwnRows(stmt, ctx);
   return returning(stmt.returningClause, target, [target.item], env, ctx);
+}
+
+/** Constants and parameters into a table without triggers or rules: a row that an error shows is what the client brought. */
+function isOwnRows(stmt: InsertStmt, ctx: Context): boolean {
+  const resolved = resolveRelation(stmt.relation?.schemaname, stmt.relation?.relname ?? '', ctx);
+  if (!resolved.found || resolved.others.length > 0 || stmt.withClause !== undefined) return false;
+  const { kind, triggers, rules, columns } = resolved.relation;
+  if (kind !== 'r' || triggers?.length !== 0 || rules || columns.some(column => column.default !== null)) return false;
+  if (stmt.onConflictClause?.action === 'ONCONFLICT_UPDATE') return false;
+  if (stmt.selectStmt === undefined) return true;
+  if (!('SelectStmt' in stmt.selectStmt)) return false;
+  const { valuesLists, fromClause, targetList, larg } = stmt.selectStmt.SelectStmt;
+  if (fromClause !== undefined || larg !== undefined) return false;
+  return (valuesLists ?? targetList)?.every(isGiven) === true;
+}
+
+function isGiven(node: Node): boolean {
+  if ('List' in node) return node.List.items?.every(isGiven) === true;
+  if ('ResTarget' in node) return node.ResTarget.val !== undefined && isGiven(node.ResTarget.val);
+  if ('TypeCast' in node) return node.TypeCast.arg !== undefined && isGiven(node.TypeCast.arg);
+  return 'A_Const' in node || 'ParamRef' in node || 'SetToDefault' in node;
 }
 
 function onConflict(clause: OnConflictClause, target: Target, env: Env, ctx: Context): void {

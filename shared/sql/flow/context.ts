@@ -56,6 +56,8 @@ export interface Shared {
   pureFunctions: Map<number, boolean>;
   /** What is unclear about a view, by OID. */
   relationUnknowns: Map<number, readonly UnknownReason[]>;
+  /** What a view touches of protected columns besides what it shows, by OID. */
+  relationTouches: Map<number, Labels>;
 }
 
 /** Conditions of one statement over protected columns: each tells one bit, and a value has few. */
@@ -182,6 +184,7 @@ export class Found {
   created: readonly string[] | undefined;
   /** CREATE FUNCTION: one that can be followed, under a name that is new. */
   madeFunction: CatalogFunction | undefined;
+  ownRows = false;
   /** CREATE VIEW: nothing protected is in its columns. */
   isCleanView = false;
   /** DO: what its definitions change. */

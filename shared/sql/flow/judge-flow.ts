@@ -12,6 +12,7 @@ import type { CommandFacts } from '../../policy/facts.ts';
 import type { ApprovalSpec, PredicateAction } from '../../policy/model.ts';
 import { strictestApproval } from '../../policy/strictness.ts';
 import { mergeFacts } from '../analyse.ts';
+import { tagOf } from '../ast.ts';
 import { OPAQUE_CALL } from '../collect.ts';
 import { temporaryMade } from './analyse-flow.ts';
 import type { CatalogRelation } from './catalog.ts';
@@ -50,6 +51,10 @@ export interface FlowJudgement {
   /** Names that the snapshot does not hold are all that is unknown: the server will not know them either, or they are new. */
   namesMissing: boolean;
   touchesProtected: boolean;
+  /** `touchesProtected` tells all: its statements read and write rows, and all that they read is known. */
+  touchesSettled: boolean;
+  /** It inserts rows of the client's own and changes none that is there. */
+  ownRows: boolean;
   literalSensitive: boolean;
 }
 
@@ -167,9 +172,14 @@ export function judgeFlow(
     hold,
     namesMissing: unknown.length > 0 && onlyMissing,
     touchesProtected,
+    touchesSettled: unknown.length === 0 && nodes.every(node => SETTLED.has(tagOf(node))),
+    ownRows: nodes.length === 1 && nodes.every(node => 'InsertStmt' in node) && results[0]?.ownRows === true,
     literalSensitive,
   };
 }
+
+/** Of these `touched` says which protected values their errors may hold; of others the names in them do. */
+const SETTLED: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
 /** A CALL by itself, of procedures that can be read: their statements count as the command's own. */
 function withCalled(facts: CommandFacts, nodes: readonly Node[], results: readonly FlowResult[]): CommandFacts {

@@ -85,9 +85,15 @@ export function useRelation(relation: CatalogRelation, ctx: Context): readonly O
     if (ctx.session.dropped === true)
       ctx.unknown('catalog-stale', `this transaction has dropped what ${relation.name} may have used by name; commit first`);
   }
+  // An error inside of a view, or of a policy, may hold what is not shown.
+  ctx.found.touch(ctx.shared.relationTouches.get(relation.oid) ?? NO_LABELS);
+  if (relation.rowSecurity === true) ctx.found.touch(relationLabels(relation, ctx).size > 0 ? relationLabels(relation, ctx) : BY_POLICY);
   if (relation.kind === 'f') ctx.unknown('foreign-table', `${relation.schema}.${relation.name} is a foreign table`);
   return columns;
 }
+
+/** A policy may read other tables. */
+const BY_POLICY: Labels = new Set(['*.*.*']);
 
 /** Does any of its columns hold protected values? */
 export function isProtected(relation: CatalogRelation, ctx: Context): boolean {
@@ -151,6 +157,7 @@ function viewColumns(relation: CatalogRelation, definition: string, own: readonl
     }));
   }
   const output = inner.engine.query(statement, EMPTY_ENV, inner);
+  ctx.shared.relationTouches.set(relation.oid, found.touched);
   const reasons = [...found.unknowns.values()];
   for (const { kind, detail } of found.sinks) reasons.push({ code: 'function-opaque', detail: `${kind}: ${detail}` });
   if (reasons.length > 0) ctx.shared.relationUnknowns.set(relation.oid, reasons);

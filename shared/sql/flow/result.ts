@@ -80,6 +80,8 @@ export interface FlowResult {
   reads: readonly string[];
   /** Protected columns that the statement touches in any way: its errors and notices may hold their values. */
   touched: Labels;
+  /** INSERT of rows that the client brings, which changes no row that is there: an error that shows a row shows one of those. */
+  ownRows: boolean;
   /** Columns into which it writes what it computes of themselves: a mask that shows some of a value would show it in pieces. */
   rewrites: readonly string[];
   /** Why it is not known where values go; empty when it is. */
