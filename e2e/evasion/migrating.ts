@@ -92,6 +92,43 @@ together('made and used together', [
   ],
 ]);
 
+together('altered and used together', [
+  [
+    'alter table orders add column v text',
+    'update orders set v = (select email from customers where id = 1) where id = 1',
+    'select v from orders where id = 1',
+  ],
+  ['alter table customers add column v text', 'update customers set v = email where id = 1', 'select v from customers where id = 1'],
+  ['alter table customers add column v text', 'select upper(email) from customers where id = 1'],
+  ['alter table customers rename column name to called', 'select called || email from customers where id = 1'],
+  [
+    'alter table customers rename column name to called',
+    'create view v as select called, upper(email) as e from customers',
+    'select e from v where called = $$Ada$$',
+  ],
+  ['alter table customers alter column email set statistics 100', 'select upper(email) from customers where id = 1'],
+  ['alter table customers alter column notes type text using email', 'select notes from customers where id = 1'],
+  ['alter table customers drop column notes', 'select c from customers c where id = 1'],
+  ['alter table customers drop column notes', 'select (c).email || $$!$$ from customers c where id = 1'],
+  [
+    'alter table customers add column v text',
+    'create function mine() returns text language sql as $$select email from customers where id = 1$$',
+    'select mine()',
+  ],
+  ['alter table customers rename column name to called', 'select email from customer_emails where id = 1 and email > $$c$$ order by 1'],
+  [
+    'alter table orders rename column item to was',
+    'alter table orders add column item text',
+    'update orders set item = c.email from customers c where c.id = 1 and orders.id = 1',
+    'select item from orders where id = 1',
+  ],
+  [
+    'alter table customers add column v text',
+    'insert into customers (id, name, email, balance, v) select 7000, name, email, 1, email from customers where id = 1',
+    'select v from customers where id = 7000',
+  ],
+]);
+
 together('what was dropped had hidden it', [
   [
     'create schema front',

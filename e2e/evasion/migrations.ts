@@ -84,6 +84,39 @@ together(
   'select item from orders where id = 1',
 );
 
+together(
+  'alter table orders add column note text',
+  "update orders set note = 'x' where id < 4",
+  'select note || $$!$$ from orders where id = 2',
+  'select id, note from orders where id < 3 order by id',
+);
+together(
+  'alter table orders add column size int default 7',
+  'alter table orders alter column size set not null',
+  'alter table orders add constraint sized check (size > 0)',
+  'alter table orders rename column size to extent',
+  'insert into orders values (900001, 1, $$x$$, 1, $$2026-01-01Z$$) returning extent + 0',
+  'alter table orders drop column extent',
+  'select id, item from orders where id = 900001',
+);
+together(
+  'alter table orders alter column quantity type bigint',
+  'select quantity from orders where id = 3',
+  'alter table orders alter column quantity type int using quantity + 1',
+  'select quantity from orders where id = 3',
+);
+together(
+  'alter table customers add column seen boolean default false',
+  'update customers set seen = true where id = 3',
+  'select id, name, seen from customers where id = 3',
+  'create index on customers (seen)',
+);
+
+scripts.push(
+  ['begin', 'select 1/0', 'select name from customers where id = 2', 'update customers set notes = $$x$$ where id = 2', 'rollback'],
+  ['begin read only', 'update customers set notes = $$x$$ where id = 2', 'rollback'],
+);
+
 const block = (body: string): string => `do $do$ ${body} $do$`;
 scripts.push(
   [

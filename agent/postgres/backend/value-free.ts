@@ -20,7 +20,9 @@ const NAMES_ONLY: ReadonlySet<string> = new Set([
   '23505 _bt_check_unique',
   '23514 ExecConstraints',
   '23P01 check_exclusion_or_unique_constraint',
+  '25006 PreventCommandIfReadOnly',
   '2BP01 reportDependentObjects',
+  '42501 aclcheck_error',
   '42701 check_for_column_name_collision',
   '42701 CopyGetAttnums',
   '42703 ATExecDropColumn',
@@ -43,6 +45,7 @@ const FIXED: Readonly<Record<string, readonly string[]>> = {
   '22012': ['division by zero'],
   '2201W': ['LIMIT must not be negative'],
   '2201X': ['OFFSET must not be negative'],
+  '25P02': ['current transaction is aborted, commands ignored until end of transaction block'],
   '40001': ['could not serialize access due to concurrent update', 'could not serialize access due to concurrent delete'],
   '55P03': ['canceling statement due to lock timeout'],
   '57014': ['canceling statement due to user request', 'canceling statement due to statement timeout'],
@@ -83,5 +86,5 @@ function isUnprotectedKey(detail: string, protectedColumns: ReadonlySet<string> 
 }
 
 function isPlainName(name: string): boolean {
-  return name !== '' && [...name].every(c => (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c === '_');
+  return /^[a-z0-9_]+$/.test(name);
 }

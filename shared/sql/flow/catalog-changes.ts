@@ -119,7 +119,7 @@ export function catalogChange(
   node: Node,
   result: Omit<FlowResult, 'change'>,
   session: FlowSession,
-  found: Pick<Found, 'madeFunction' | 'isCleanView' | 'blockChange'>,
+  found: Pick<Found, 'madeFunction' | 'isCleanView' | 'blockChange' | 'altered'>,
 ): CatalogChange {
   if (!result.changesCatalog || 'ExplainStmt' in node) return NO_CHANGE;
   const temporary = namesTemporary(node);
@@ -131,7 +131,7 @@ export function catalogChange(
     if (view !== undefined) return { made: view, names: [], temporary };
   }
   if (result.sinks.length === 0) {
-    const made = tableMade(node, result, session);
+    const made = tableMade(node, result, session, found.altered);
     if (made !== undefined) return { made, names: [], temporary };
   }
   if ('ExecuteStmt' in node || 'CallStmt' in node || 'DoStmt' in node) {
@@ -200,7 +200,7 @@ function viewMade(node: Node, result: Omit<FlowResult, 'change'>, session: FlowS
 }
 
 function isTemporary(relation: CatalogRelation | undefined): boolean {
-  return relation !== undefined && (relation.oid !== 0 || relation.temporary === true);
+  return relation !== undefined && (relation.temporary === true || (relation.oid !== 0 && relation.schema.startsWith('pg_temp')));
 }
 
 /** Does it name anything temporary, or may it make such a thing? A view over a temporary table is temporary without saying so. */
@@ -251,7 +251,12 @@ export function temporaryMade(node: Node, result: Omit<FlowResult, 'change'>): C
 }
 
 /** A new table whose columns are written out, or a table with more columns. */
-function tableMade(node: Node, result: Omit<FlowResult, 'change'>, session: FlowSession | undefined): CatalogRelation | undefined {
+function tableMade(
+  node: Node,
+  result: Omit<FlowResult, 'change'>,
+  session: FlowSession | undefined,
+  altered?: CatalogRelation,
+): CatalogRelation | undefined {
   if ('CreateStmt' in node) {
     const { relation: range, tableElts, inhRelations, ofTypename, partspec } = node.CreateStmt;
     if (range?.relname === undefined || inhRelations !== undefined || ofTypename !== undefined) return undefined;
@@ -262,8 +267,8 @@ function tableMade(node: Node, result: Omit<FlowResult, 'change'>, session: Flow
     }
     return newTable(range, columns, partspec === undefined ? 'r' : 'p');
   }
-  if ('AlterTableStmt' in node) return session === undefined ? undefined : tableChanged(node, session);
-  if ('RenameStmt' in node) return session === undefined ? undefined : columnRenamed(node, session);
+  if ('AlterTableStmt' in node) return session === undefined ? undefined : tableChanged(node, session, altered);
+  if ('RenameStmt' in node) return session === undefined ? undefined : columnRenamed(node, session, altered);
   const into =
     'CreateTableAsStmt' in node && node.CreateTableAsStmt.objtype === 'OBJECT_TABLE'
       ? node.CreateTableAsStmt.into
@@ -298,7 +303,7 @@ function newTable(
   };
 }
 
-/** A table that is known by its statement alone; of others the catalog has to tell. */
+/** A table that is known by its statement alone; of others `altered` tells. */
 function madeTable(range: RangeVar | undefined, session: FlowSession): CatalogRelation | undefined {
   const made = session.temporary.get(range?.relname ?? '');
   if (made === undefined || made.oid !== 0 || session.changed?.includes(made.name) === true) return undefined;
@@ -306,15 +311,20 @@ function madeTable(range: RangeVar | undefined, session: FlowSession): CatalogRe
 }
 
 /** ALTER TABLE that adds and drops columns, or changes none. */
-function tableChanged(node: Extract<Node, { AlterTableStmt: unknown }>, session: FlowSession): CatalogRelation | undefined {
+function tableChanged(
+  node: Extract<Node, { AlterTableStmt: unknown }>,
+  session: FlowSession,
+  altered: CatalogRelation | undefined,
+): CatalogRelation | undefined {
   const { relation: range, cmds, objtype } = node.AlterTableStmt;
-  const relation = objtype === 'OBJECT_TABLE' ? madeTable(range, session) : undefined;
+  const relation = objtype === 'OBJECT_TABLE' ? (madeTable(range, session) ?? altered) : undefined;
   if (relation === undefined || cascades(node)) return undefined;
   let columns: CatalogColumn[] = [...relation.columns];
   for (const command of cmds ?? []) {
     if (!('AlterTableCmd' in command)) return undefined;
     const { subtype = 'AT_AddColumn', def, name } = command.AlterTableCmd;
-    if (subtype === 'AT_DropColumn') columns = columns.filter(column => column.name !== name);
+    if (subtype === 'AT_AlterColumnType') columns = columns.map(column => (column.name === name ? { ...column, type: 0 } : column));
+    else if (subtype === 'AT_DropColumn') columns = columns.filter(column => column.name !== name);
     else if (subtype === 'AT_AddColumn') {
       if (def === undefined || !('ColumnDef' in def)) return undefined;
       const { colname = '', constraints } = def.ColumnDef;
@@ -329,7 +339,6 @@ function tableChanged(node: Extract<Node, { AlterTableStmt: unknown }>, session:
 
 const KEEPS_COLUMNS: ReadonlySet<string> = new Set([
   'AT_AddConstraint',
-  'AT_AlterColumnType',
   'AT_ChangeOwner',
   'AT_ColumnDefault',
   'AT_DropConstraint',
@@ -343,9 +352,13 @@ const KEEPS_COLUMNS: ReadonlySet<string> = new Set([
   'AT_ValidateConstraint',
 ]);
 
-function columnRenamed(node: Extract<Node, { RenameStmt: unknown }>, session: FlowSession): CatalogRelation | undefined {
+function columnRenamed(
+  node: Extract<Node, { RenameStmt: unknown }>,
+  session: FlowSession,
+  altered: CatalogRelation | undefined,
+): CatalogRelation | undefined {
   const { renameType, relation: range, subname, newname = '' } = node.RenameStmt;
-  const relation = renameType === 'OBJECT_COLUMN' ? madeTable(range, session) : undefined;
+  const relation = renameType === 'OBJECT_COLUMN' ? (madeTable(range, session) ?? altered) : undefined;
   if (relation === undefined) return undefined;
   return { ...relation, columns: relation.columns.map(column => (column.name === subname ? { ...column, name: newname } : column)) };
 }

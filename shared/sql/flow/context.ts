@@ -6,7 +6,7 @@
 import type { Node } from 'libpg-query';
 import type { SessionEffect } from '../analyse.ts';
 import type { Collected } from '../collect.ts';
-import type { CatalogFunction, CatalogSnapshot } from './catalog.ts';
+import type { CatalogFunction, CatalogRelation, CatalogSnapshot } from './catalog.ts';
 import type { CatalogChange, Inference, RefusedSink, UnknownCode, UnknownReason } from './result.ts';
 import type { Env } from './scope.ts';
 import type { FlowSession } from './session.ts';
@@ -185,6 +185,8 @@ export class Found {
   /** CREATE FUNCTION: one that can be followed, under a name that is new. */
   madeFunction: CatalogFunction | undefined;
   ownRows = false;
+  /** ALTER TABLE: the table, where its statement tells what becomes of its columns. */
+  altered: CatalogRelation | undefined;
   /** CREATE VIEW: nothing protected is in its columns. */
   isCleanView = false;
   /** DO: what its definitions change. */

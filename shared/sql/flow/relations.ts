@@ -7,6 +7,7 @@ import { parse } from '../parser.ts';
 import { type CatalogRelation, relationKey } from './catalog.ts';
 import { type Context, Found, type OutputColumn } from './context.ts';
 import { EMPTY_ENV, type FromItem, within } from './scope.ts';
+import type { FlowSession } from './session.ts';
 import { isSystemSecret } from './system-columns.ts';
 import { either, type Labels, NO_LABELS, unionLabels, type Value } from './value.ts';
 
@@ -23,14 +24,14 @@ export function resolveRelation(schema: string | undefined, name: string, ctx: C
   if (schema !== undefined) {
     if (made?.schema === schema) found.add(made);
     const relation = relationsByName.get(relationKey(schema, name));
-    if (relation !== undefined) found.add(relation);
+    if (relation !== undefined && !(found.size > 0 && relation.oid === made?.oid)) found.add(relation);
   } else {
     if (made !== undefined) found.add(made);
     for (const path of [ctx.searchPath, ...otherPaths(ctx)]) {
       for (const candidate of schemasInOrder(path)) {
         const relation = relationsByName.get(relationKey(candidate, name));
         if (relation === undefined) continue;
-        found.add(relation);
+        if (relation.oid !== made?.oid) found.add(relation);
         if (isSearched(candidate, ctx) && ctx.session.dropped !== true) break;
       }
     }
@@ -58,18 +59,20 @@ export function schemasInOrder(searchPath: readonly string[]): readonly string[]
 
 /** A relation's columns with what can reach them. */
 export function relationColumns(relation: CatalogRelation, ctx: Context): readonly OutputColumn[] {
-  const known = ctx.shared.relationColumns.get(relation.oid);
+  // One that the open transaction has altered has the number of the one that the catalog knows.
+  const isKept = relation.oid !== 0 && ctx.catalog.relations.get(relation.oid) === relation;
+  const known = isKept ? ctx.shared.relationColumns.get(relation.oid) : undefined;
   if (known !== undefined) return known;
   // Own labels first, so that a view that leads to itself ends.
   let columns = relation.columns.map(column => ({
     name: column.name,
     value: columnValue(relation, column.name, column.attnum, column.type, ctx),
   }));
-  if (relation.oid !== 0) ctx.shared.relationColumns.set(relation.oid, columns);
+  if (isKept) ctx.shared.relationColumns.set(relation.oid, columns);
   if ((relation.kind === 'v' || relation.kind === 'm') && relation.definition !== null)
     columns = viewColumns(relation, relation.definition, columns, ctx);
   if (relation.columns.some(column => column.generated !== null)) columns = withGenerated(relation, columns, ctx);
-  if (relation.oid !== 0) ctx.shared.relationColumns.set(relation.oid, columns);
+  if (isKept) ctx.shared.relationColumns.set(relation.oid, columns);
   return columns;
 }
 
@@ -116,7 +119,7 @@ function columnValue(relation: CatalogRelation, name: string, attnum: number, ty
   return {
     labels: labels.size === 0 ? NO_LABELS : labels,
     plains: [{ schema: relation.schema, table: relation.name, column: name }],
-    witness: relation.oid === 0 ? null : { relation: relation.oid, attnum },
+    witness: relation.oid === 0 || attnum === 0 ? null : { relation: relation.oid, attnum },
     type,
     fields: null,
     constant: false,
@@ -144,7 +147,7 @@ function relatives(relation: CatalogRelation, ctx: Context): CatalogRelation[] {
 function viewColumns(relation: CatalogRelation, definition: string, own: readonly OutputColumn[], ctx: Context): OutputColumn[] {
   const found = new Found();
   // The definition was printed with an empty search_path: every name outside pg_catalog is qualified.
-  const inner = ctx.deeper({ searchPath: [], parameters: [], found, inside: true });
+  const inner = ctx.deeper({ searchPath: [], parameters: [], found, inside: true, session: asDefined(ctx) });
   const outcome = inner === undefined ? undefined : parse(Buffer.from(definition));
   const statement = outcome?.ok === true ? outcome.statements[0]?.node : undefined;
   if (inner === undefined || statement === undefined) {
@@ -182,6 +185,13 @@ function viewColumns(relation: CatalogRelation, definition: string, own: readonl
       value: { ...column.value, labels, plains: spelled.size > 0 ? null : plains, fields: source.fields, ...mixed },
     };
   });
+}
+
+/** A view has its columns by their numbers, whatever the open transaction has called them since: the catalog's names are its own. */
+function asDefined({ session }: Context): FlowSession {
+  const isAltered = ({ oid, schema }: CatalogRelation): boolean => oid !== 0 && !schema.startsWith('pg_temp');
+  if (![...session.temporary.values()].some(isAltered)) return session;
+  return { ...session, temporary: new Map([...session.temporary].filter(([, relation]) => !isAltered(relation))) };
 }
 
 /** A label that no rule knows, for what cannot be followed: it is masked whole and goes nowhere. */

@@ -541,6 +541,13 @@ const SAFE_CHANGES: ReadonlySet<string> = new Set([
 
 const VALUE_CONSTRAINTS: ReadonlySet<ConstrType> = new Set(['CONSTR_GENERATED']);
 
+/** A plain table that its name certainly means, and that no other follows. */
+function alterable({ relation, others }: { relation: CatalogRelation; others: readonly CatalogRelation[] }, ctx: Context) {
+  const { oid, kind, parents, schema } = relation;
+  const isPlain = kind === 'r' && oid !== 0 && parents.length === 0 && (ctx.catalog.children.get(oid) ?? []).length === 0;
+  return isPlain && others.length === 0 && !schema.startsWith('pg_') && ctx.session.dropped !== true ? relation : undefined;
+}
+
 function alterTable(stmt: AlterTableStmt, ctx: Context): void {
   if (stmt.relation === undefined) return;
   const resolved = resolveRelation(stmt.relation.schemaname, stmt.relation.relname ?? '', ctx);
@@ -548,6 +555,7 @@ function alterTable(stmt: AlterTableStmt, ctx: Context): void {
   const relation = resolved.found ? resolved.relation : undefined;
   const guarded = relation !== undefined && isProtected(relation, ctx);
   if (relation !== undefined) ctx.found.touch(relationLabels(relation, ctx));
+  if (resolved.found) ctx.found.altered = alterable(resolved, ctx);
   const env =
     relation === undefined
       ? EMPTY_ENV
@@ -660,6 +668,7 @@ function renamed(fields: Tree, ctx: Context): void {
     const resolved = resolveRelation(range.schemaname, range.relname ?? '', ctx);
     if (!resolved.found) return;
     const { relation } = resolved;
+    ctx.found.altered = alterable(resolved, ctx);
     if (!isProtected(relation, ctx)) return;
     const column =
       typeof fields.subname === 'string' ? relationColumns(relation, ctx).find(candidate => candidate.name === fields.subname) : undefined;
