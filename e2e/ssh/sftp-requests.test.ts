@@ -366,3 +366,40 @@ test('requests out of order, twice begun, and too long', async () => {
   assert.notEqual(await raw.ended, 0);
   assert.equal((await bastion.ssh(['true'])).code, 0);
 });
+
+test('a token longer than what is read at a time is masked in every part, in whatever order', async () => {
+  const part = (bytes: number) => randomBytes(bytes).toString('base64url').slice(0, bytes);
+  const header = Buffer.from(JSON.stringify({ alg: 'RS256', typ: 'JWT' })).toString('base64url');
+  const token = `${header}.${part(16_000)}.${part(16_000)}`;
+  const text = `${'words before it, '.repeat(1500)}token: ${token}\n${'and words behind it, '.repeat(1500)}`;
+  writeFileSync(at('open', 'token'), text);
+  const [from, to] = [text.indexOf(token), text.indexOf(token) + token.length];
+  const offsets = Array.from({ length: Math.ceil(text.length / 3000) }, (_, i) => i * 3000);
+  const orders: [string, number[], number][] = [
+    ['in order, all asked for at once', offsets, 3000],
+    ['backwards', offsets.toReversed(), 3000],
+    ['only its beginning', [from], 40],
+    ['only its middle', [from + 16_000], 100],
+    ['only its end', [to - 30], 200],
+  ];
+  const raw = await sftp();
+  for (const [how, places, length] of orders) {
+    const handle = await opened(raw, at('open', 'token'), OpenFlag.read);
+    const answers = await Promise.all(places.map(offset => raw.read(handle, offset, length)));
+    answers.forEach((answer, i) => {
+      const offset = places[i] ?? 0;
+      assert.ok(answer !== null && answer.length > 0, `${how}: ${offset}`);
+      const shown = answer.toString('latin1');
+      const real = text
+        .slice(offset, offset + shown.length)
+        .split('')
+        .map((character, j) => {
+          const place = offset + j;
+          return place >= from && place < to ? '*' : character;
+        });
+      assert.equal(shown, real.join(''), `${how}: ${offset}`);
+    });
+    await raw.close(handle);
+  }
+  await raw.end();
+});

@@ -7,12 +7,12 @@ import { SshReader } from '@sallyport/shared/ssh/wire.ts';
 import type { HostLink } from './host-link.ts';
 import { packet, Sftp, Status, statusPacket } from './messages.ts';
 
-/** Bytes on either side of those asked for: findings up to this length are found whole. */
-export const AROUND_BYTES = 8 * 1024;
+/** Bytes on either side of those asked for: findings up to this length are found whole without asking for more. */
+const AROUND_BYTES = 8 * 1024;
 /** With what is around them they are the 32 KiB that every server gives in one answer (the draft's section 3). */
 export const READ_BYTES_MAX = 16 * 1024;
-/** Fetched at a time where a long finding may have begun before. */
-const BEFORE_BYTES = 16 * 1024;
+/** Fetched at a time where a long finding may have begun before, or may go on behind. */
+const MORE_BYTES = 16 * 1024;
 /** Reads at the same time; further ones wait as the small requests that they are. */
 const READS_MAX = 64;
 /** A host that gives less than this part of what is asked for at a time is not asked for ever. */
@@ -27,6 +27,8 @@ export interface ContentRead {
    * @param fetchedBytes that were fetched on that account already.
    */
   readonly needsBefore: (start: number, joined: Buffer, fetchedBytes: number) => boolean;
+  /** Must more be fetched that stands behind `joined`, of which was asked for what ends at `to`? */
+  readonly needsAfter: (joined: Buffer, to: number, fetchedBytes: number) => boolean;
   /** What was asked for, from `from` on up to `to` of `joined`, and what stands around it. @returns the answer, without a length. */
   readonly found: (joined: Buffer, from: number, to: number) => Buffer;
   /** Takes the answer for the client. */
@@ -56,7 +58,7 @@ export class ContentReads {
     }
   }
 
-  #run({ handle, offset, length, needsBefore, found, done }: ContentRead): void {
+  #run({ handle, offset, length, needsBefore, needsAfter, found, done }: ContentRead): void {
     const before = Math.min(offset, AROUND_BYTES);
     const bytes = Math.min(length, READ_BYTES_MAX);
     const finish = (answer: Buffer) => {
@@ -70,15 +72,30 @@ export class ContentReads {
       // Nothing is there that was asked for: what is before it is nobody's business.
       if (to <= from) finish(statusOnly(Status.eof, 'end of file'));
       else if (needsBefore(start, joined, fetched)) {
-        const more = Math.min(start, BEFORE_BYTES);
+        const more = Math.min(start, MORE_BYTES);
         this.#ask(handle, start - more, more, finish, piece => {
           // A file that has become shorter meanwhile is not what was read.
           if (piece.length < more) finish(statusOnly(Status.failure, 'the file changes while it is read'));
           else judge(start - more, Buffer.concat([piece, joined]), fetched + more);
         });
-      } else finish(found(joined, from, to));
+      } else onward(start, joined, to, 0);
     };
-    this.#ask(handle, offset - before, before + bytes + AROUND_BYTES, finish, joined => judge(offset - before, joined, 0));
+    let isWhole = false;
+    const onward = (start: number, joined: Buffer, to: number, fetched: number) => {
+      if (isWhole || !needsAfter(joined, to, fetched)) {
+        finish(found(joined, offset - start, to));
+        return;
+      }
+      this.#ask(handle, start + joined.length, MORE_BYTES, finish, piece => {
+        isWhole = piece.length < MORE_BYTES;
+        onward(start, Buffer.concat([joined, piece]), to, fetched + MORE_BYTES);
+      });
+    };
+    const wanted = before + bytes + AROUND_BYTES;
+    this.#ask(handle, offset - before, wanted, finish, joined => {
+      isWhole = joined.length < wanted;
+      judge(offset - before, joined, 0);
+    });
   }
 
   /** @param failed takes an answer that says why not. @param got all that is there, up to what is wanted. */

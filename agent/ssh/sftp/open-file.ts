@@ -60,7 +60,7 @@ export class OpenFile {
     this.command = options.command;
     this.path = options.path;
     this.detectors = options.detectors;
-    this.long = new LongFindings(options.detectors?.names ?? []);
+    this.long = new LongFindings(options.detectors);
     this.#uploadBytesMax = options.uploadBytesMax;
     this.#appending = options.appending;
     this.#appendedBefore = this.#appending?.appended.bytes ?? 0;

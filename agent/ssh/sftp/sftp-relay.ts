@@ -464,6 +464,7 @@ export class SftpRelay {
           offset,
           length,
           needsBefore: (start, joined, fetched) => file.long.needsBefore(start, offset, joined, fetched),
+          needsAfter: (joined, to, fetched) => file.long.needsAfter(joined, to, fetched),
           found: (joined, from, to) => this.#shown(file, offset, joined, from, to),
           done: answer => this.#answer(request, answer),
         });
