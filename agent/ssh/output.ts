@@ -40,11 +40,18 @@ interface Open {
   readonly bytesMax: number;
 }
 
-/** Text without escape sequences, and where each of its bytes stood. */
+/** What stands together in a text at `at`, and stood from `from` to `to` among escape sequences. */
+interface Run {
+  readonly at: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Text without escape sequences, and where its parts stood. */
 interface Stripped {
   text: Uint8Array;
-  /** null: nothing was taken out. */
-  offsets: Uint32Array | null;
+  /** In order; null: nothing was taken out. */
+  runs: readonly Run[] | null;
 }
 
 /** Where what is held and what comes are put beside each other: one space for all streams, which nothing of them stays in. */
@@ -178,13 +185,13 @@ export class MaskingStream {
   #find(bytes: Buffer): Span[] {
     const { detectors } = this.#options;
     if (!bytes.includes(ESC)) return [...detectors.scan(bytes, 0, bytes.length)];
-    const { text, offsets } = stripEscapes(bytes);
+    const { text, runs } = stripEscapes(bytes);
     const spans = detectors.scan(text, 0, text.length);
-    if (offsets === null) return [...spans];
+    if (runs === null) return [...spans];
     return spans.map(span => ({
       detector: span.detector,
-      start: offsets[span.start] as number,
-      end: (offsets[span.end - 1] as number) + 1,
+      start: placeOf(runs, span.start),
+      end: placeOf(runs, span.end - 1) + 1,
     }));
   }
 
@@ -196,9 +203,9 @@ export class MaskingStream {
     for (const span of spans) {
       parts.push(bytes.subarray(at, span.start));
       const inner = bytes.subarray(span.start, span.end);
-      const { text, offsets } = stripEscapes(inner);
+      const { text, runs } = stripEscapes(inner);
       parts.push(replaceSpans(text, 0, text.length, [{ start: 0, end: text.length, detector: span.detector }], kind, key));
-      if (offsets !== null) parts.push(onlyEscapes(inner, offsets));
+      if (runs !== null) parts.push(onlyEscapes(inner, runs));
       at = span.end;
     }
     parts.push(bytes.subarray(at, to));
@@ -298,33 +305,51 @@ export function escapeEnd(bytes: Uint8Array, at: number): number {
 }
 
 function stripEscapes(bytes: Uint8Array): Stripped {
-  if (!bytes.includes(ESC)) return { text: bytes, offsets: null };
-  const text = new Uint8Array(bytes.length);
-  const offsets = new Uint32Array(bytes.length);
+  let next = bytes.indexOf(ESC);
+  if (next < 0) return { text: bytes, runs: null };
+  const text = Buffer.allocUnsafe(bytes.length);
+  const runs: Run[] = [];
   let length = 0;
   for (let i = 0; i < bytes.length; ) {
-    if (bytes[i] === ESC) {
-      const end = escapeEnd(bytes, i);
-      // A string sequence (a title, a link) holds text as well: it is looked at too.
-      const second = bytes[i + 1];
-      if (second !== undefined && second !== 0x5b && end - i > 3) {
-        i += 2;
-        continue;
-      }
-      i = end < 0 ? bytes.length : end;
+    if (next >= 0 && next < i) next = bytes.indexOf(ESC, i);
+    const stop = next < 0 ? bytes.length : next;
+    if (stop > i) {
+      runs.push({ at: length, from: i, to: stop });
+      text.set(bytes.subarray(i, stop), length);
+      length += stop - i;
+      i = stop;
       continue;
     }
-    text[length] = bytes[i] as number;
-    offsets[length++] = i++;
+    const end = escapeEnd(bytes, i);
+    // A string sequence (a title, a link) holds text as well: it is looked at too.
+    const second = bytes[i + 1];
+    if (second !== undefined && second !== 0x5b && end - i > 3) i += 2;
+    else i = end < 0 ? bytes.length : end;
   }
-  return { text: text.subarray(0, length), offsets: offsets.subarray(0, length) };
+  return { text: text.subarray(0, length), runs };
 }
 
-function onlyEscapes(bytes: Uint8Array, offsets: Uint32Array): Uint8Array {
-  const kept = new Set(offsets);
-  const rest: number[] = [];
-  for (let i = 0; i < bytes.length; i++) if (!kept.has(i)) rest.push(bytes[i] as number);
-  return Uint8Array.from(rest);
+/** Where a byte of the text stood. */
+function placeOf(runs: readonly Run[], at: number): number {
+  let [low, high] = [0, runs.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((runs[middle]?.at ?? 0) <= at) low = middle;
+    else high = middle - 1;
+  }
+  const run = runs[low];
+  return run === undefined ? at : run.from + at - run.at;
+}
+
+function onlyEscapes(bytes: Uint8Array, runs: readonly Run[]): Uint8Array {
+  const rest: Uint8Array[] = [];
+  let at = 0;
+  for (const { from, to } of runs) {
+    rest.push(bytes.subarray(at, from));
+    at = to;
+  }
+  rest.push(bytes.subarray(at));
+  return Buffer.concat(rest);
 }
 
 /** A cut that splits no UTF-8 character and no escape sequence, at `cut` or before it. */
