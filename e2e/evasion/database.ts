@@ -47,6 +47,8 @@ create table stored_tags (id int, e text, g text generated always as (tagged(e))
 insert into stored_tags values (1, 'canary.tags.88');
 create function email_of(int) returns text language sql stable as 'select email from public.customers where id = $1';
 create materialized view stored_calls as select 1 as id, email_of(1) as v;
+create table ruled (id int, t text);
+create rule shows as on insert to ruled do also select upper(email) as shown, email from customers where id = 1;
 create table tickets (id int, who int, title text);
 insert into tickets values (1, 1, 'a'), (2, 2, 'b');
 create function tickets_tell() returns trigger language plpgsql as 'begin if new.title = ''notice'' then raise notice ''for %'', (select email from customers where id = new.who); elsif new.title = ''error'' then raise exception ''for %'', (select email from customers where id = new.who) using hint = (select ssn from customers where id = new.who); elsif new.title = ''notify'' then perform pg_notify(''tickets'', (select email from customers where id = new.who)); end if; return new; end';

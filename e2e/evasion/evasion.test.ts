@@ -14,6 +14,7 @@ import { behind } from './behind.ts';
 import { corners, cornersSql } from './corners.ts';
 import { type Evasion, evasionCanaries, evasionColumns, evasionSql, evasions } from './corpus.ts';
 import { databaseCanaries, databaseColumns, databaseSql } from './database.ts';
+import { dictionaries } from './dictionary.ts';
 import { findLeak } from './encodings.ts';
 import { errors, harmlessErrors } from './errors.ts';
 import { everyday } from './everyday.ts';
@@ -59,7 +60,7 @@ const more: Evasion[] = [...rewrites, ...spelled].flatMap((one): Evasion[] => {
   ];
 });
 
-const all = [...evasions, ...more, ...corners, ...behind, ...grown, ...errors];
+const all = [...evasions, ...more, ...corners, ...behind, ...grown, ...errors, ...dictionaries];
 const harmless = [...harmlessStatements, ...harmlessErrors, ...everyday, ...tools, ...psql, ...pgDump];
 
 const directly = () =>

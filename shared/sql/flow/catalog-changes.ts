@@ -370,7 +370,7 @@ export function usesAny(node: Node, changed: readonly string[]): boolean {
   return names.length > 0 && (changed.includes('*') || names.some(name => changed.includes(name)));
 }
 
-/** Last parts of every relation, function, operator and object name in a tree. */
+/** Last parts of every relation, function, operator and object name in a tree; `row.f` may be `f(row)`. */
 function collectNames(value: unknown, into: string[]): void {
   if (Array.isArray(value)) {
     for (const item of value) collectNames(item, into);
@@ -378,6 +378,11 @@ function collectNames(value: unknown, into: string[]): void {
   }
   if (!isTree(value)) return;
   if (typeof value.relname === 'string') into.push(value.relname);
+  for (const key of ['fields', 'indirection']) {
+    const list = value[key];
+    if (!Array.isArray(list) || (key === 'fields' && list.length < 2)) continue;
+    for (const step of list) if (isTree(step) && isTree(step.String) && typeof step.String.sval === 'string') into.push(step.String.sval);
+  }
   for (const key of ['funcname', 'objname', 'name', 'names', 'defnames', 'typeName', 'domainname', 'items']) {
     const list = value[key];
     if (Array.isArray(list)) {

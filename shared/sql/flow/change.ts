@@ -108,7 +108,7 @@ function onConflict(clause: OnConflictClause, target: Target, env: Env, ctx: Con
   for (const node of clause.infer?.indexElems ?? [])
     if ('IndexElem' in node && node.IndexElem.expr !== undefined) expression(node.IndexElem.expr, inside, ctx);
   if (clause.infer?.whereClause !== undefined) ctx.engine.predicate(clause.infer.whereClause, inside, ctx);
-  assign(clause.targetList, target, inside, ctx);
+  assign(clause.targetList, target, inside, ctx, proposed);
   if (clause.whereClause !== undefined) ctx.engine.predicate(clause.whereClause, inside, ctx);
 }
 
@@ -157,8 +157,12 @@ export function merge(stmt: MergeStmt, outer: Env, ctx: Context): QueryOutput | 
   return returning(stmt.returningClause, target, [...source, target.item], env, ctx);
 }
 
-/** SET column = value: back into its own column a protected value may go, changed or not. */
-function assign(list: readonly Node[] | undefined, target: Target, env: Env, ctx: Context): void {
+/**
+ * SET column = value: back into its own column a protected value may go, changed or not; but not into that of another row. Copies
+ * in many rows could be set against what else those hold, character by character.
+ */
+function assign(list: readonly Node[] | undefined, target: Target, env: Env, ctx: Context, proposed?: FromItem): void {
+  const others = ofOtherRows(env, target.item, proposed);
   const sources = new Map<Node, Value>(); // SET (a, b) = (…) refers to one source from each column
   for (const node of list ?? []) {
     if (!('ResTarget' in node) || node.ResTarget.val === undefined) continue;
@@ -180,8 +184,26 @@ function assign(list: readonly Node[] | undefined, target: Target, env: Env, ctx
     const own = target.item.columns.find(column => column.name === name)?.value.labels ?? NO_LABELS;
     if (value.plains === null && ('MultiAssignRef' in val || !isWhole(val, env, ctx)))
       for (const label of value.labels) if (own.has(label)) ctx.found.rewrites.add(label);
-    store(new Set([...value.labels].filter(label => !own.has(label))), target, name, ctx);
+    const fromOthers =
+      value.labels.size === 0 ? NO_LABELS : labelsApart('MultiAssignRef' in val ? val.MultiAssignRef.source : val, others, ctx);
+    store(new Set([...value.labels].filter(label => !own.has(label) || fromOthers.has(label))), target, name, ctx);
   }
+}
+
+/** The same names, of which those of the changed row's own columns carry nothing. */
+function ofOtherRows(env: Env, ...own: readonly (FromItem | undefined)[]): Env {
+  if (env.names === null) return env;
+  const items = env.names.items.map(item =>
+    own.includes(item)
+      ? { ...item, columns: item.columns.map(({ name, value }) => ({ name, value: { ...value, labels: NO_LABELS } })) }
+      : item,
+  );
+  return { ...env, names: { ...env.names, items } };
+}
+
+function labelsApart(node: Node | undefined, env: Env, ctx: Context): Labels {
+  const inner = ctx.deeper({ found: new Found() });
+  return node === undefined || inner === undefined ? NO_LABELS : expression(node, env, inner).labels;
 }
 
 /** As it is, or nearly: nothing is cut off, put in front, or chosen by what it says. */

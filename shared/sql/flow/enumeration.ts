@@ -4,13 +4,14 @@
  * left spell it out, though no output column ever held it. Such conditions are inferences of the kind `enumeration`.
  *
  * A join over the whole value of a protected column with a column of another table is not one: it tells who is in both, which
- * is what such joins are for. Nor is a comparison with columns of the same table.
+ * is what such joins are for. Nor is a comparison with columns of the same row.
  */
 import type { Node } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import { type Context, Found } from './context.ts';
-import { expression } from './expressions.ts';
-import type { Env } from './scope.ts';
+import { expression, readsNoTable } from './expressions.ts';
+import { findItem } from './names.ts';
+import type { Env, FromItem } from './scope.ts';
 import { UNLABELLED, type Value } from './value.ts';
 
 /** The result differs from call to call, so that rows with a matching one can be waited for. */
@@ -40,7 +41,66 @@ export function enumerates(node: Node, env: Env, ctx: Context): boolean {
       return false;
   }
   if ('SubLink' in node && node.SubLink.subLinkType === 'ANY_SUBLINK' && membership(node.SubLink, env, ctx)) return false;
-  return meetsOtherRows(node, ownTables(node, env, ctx), env, ctx);
+  return meetsOtherRows(node, ownTables(node, env, ctx), env, ctx) || severalRows(node, env, ctx);
+}
+
+/**
+ * Protected columns of more than one row. Whoever writes rows of a protected table knows those: a value that is set against them is
+ * set against a dictionary. Columns of one table's row are of one; those of a subquery or a view may be of any.
+ */
+function severalRows(node: Node, env: Env, ctx: Context): boolean {
+  const items: FromItem[] = [];
+  const rows = new Set<unknown>();
+  const isLabelled = (part: Node, inSublink: boolean): boolean => (referenceValue(part, inSublink, env, ctx)?.labels.size ?? 1) > 0;
+  const visit = (part: unknown, inSublink: boolean): void => {
+    if (Array.isArray(part)) for (const item of part) visit(item, inSublink);
+    else if (isTree(part)) {
+      for (const key in part) {
+        if (key === 'SubLink') {
+          const { subselect, testexpr } = part.SubLink as { subselect?: Node; testexpr?: Node };
+          // What a function makes of a row's own column is of that row.
+          if (subselect !== undefined && readsNoTable(subselect)) visit(subselect, true);
+          else if (isLabelled(part as unknown as Node, inSublink)) rows.add(part);
+          visit(testexpr, inSublink);
+        } else if (key === 'ColumnRef') {
+          const value = referenceValue(part as unknown as Node, inSublink, env, ctx);
+          if (value === undefined || value.labels.size === 0) continue;
+          const names = nameParts((part.ColumnRef as { fields?: Node[] }).fields);
+          const item = itemOf(names, env);
+          if (item !== undefined && !items.includes(item)) items.push(item);
+          const row = item === undefined ? '' : String(items.indexOf(item));
+          rows.add(item !== undefined && isOneRow(item, ctx) ? row : `${row} ${names.at(-1) ?? ''}`);
+        } else if (key === 'FuncCall' && (part.FuncCall as { over?: unknown }).over !== undefined) {
+          // A window's function brings values of other rows.
+          if (isLabelled(part as unknown as Node, inSublink)) rows.add(part);
+        } else visit(part[key], inSublink);
+      }
+    }
+  };
+  visit(node, false);
+  return rows.size > 1;
+}
+
+/** The item whose column or row a reference is; of a name alone, the first that has it. */
+function itemOf(names: readonly string[], env: Env): FromItem | undefined {
+  if (names.length > 1) return findItem(names.slice(0, -1), env);
+  for (let scope = env.names; scope !== null; scope = scope.outer) {
+    const item = scope.items.find(candidate => candidate.bare && candidate.columns.some(column => column.name === names[0]));
+    if (item !== undefined) return item;
+  }
+  return findItem(names, env);
+}
+
+/** Are its columns of one row? Those of a table are, and the parts of one value; those of a subquery or a view may be of several. */
+function isOneRow(item: FromItem, ctx: Context): boolean {
+  if (item.ofOneRow === true) return true;
+  return (
+    item.system &&
+    item.columns.every(({ value: { witness } }) => {
+      const kind = witness === null ? undefined : ctx.catalog.relations.get(witness.relation)?.kind;
+      return kind === 'r' || kind === 'p';
+    })
+  );
 }
 
 const COMPARISONS: ReadonlySet<string> = new Set([
@@ -56,7 +116,7 @@ const COMPARISONS: ReadonlySet<string> = new Set([
 export function mergeEnumerates(a: Value, b: Value): boolean {
   const protectedIs = a.labels.size > 0 ? a : b;
   const other = protectedIs === a ? b : a;
-  if (protectedIs.labels.size === 0 || other.labels.size > 0) return false;
+  if (protectedIs.labels.size === 0) return false;
   return protectedIs.plains === null || (other.plains === null && !other.constant);
 }
 

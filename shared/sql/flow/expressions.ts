@@ -246,7 +246,7 @@ function sublink(link: SubLink, env: Env, ctx: Context): Value {
 }
 
 /** One SELECT over what functions make of their arguments. */
-function readsNoTable(node: Node): boolean {
+export function readsNoTable(node: Node): boolean {
   if (!('SelectStmt' in node)) return false;
   const { op, withClause, valuesLists, fromClause } = node.SelectStmt;
   const isPlain = (op === undefined || op === 'SETOP_NONE') && withClause === undefined && valuesLists === undefined;

@@ -244,6 +244,7 @@ function rangeFunction(node: RangeFunction, env: Env, ctx: Context): FromItem {
     bare: true,
     system: false,
     rowType: scalar && own.length === 1 ? -1 : 0,
+    ...(firstName === 'pg_options_to_table' ? { ofOneRow: true as const } : {}),
   };
   return renamed(item, node.alias);
 }

@@ -32,6 +32,13 @@ export type ResultVerdict =
 
 export const UNKNOWN_RESULT: ResultVerdict = { kind: 'unknown' };
 
+/** A statement that returns no rows of its own: what comes all the same comes from rules of its table, and names no origin. */
+const ROWS_OF_RULES: ResultVerdict = {
+  kind: 'columns',
+  columns: [],
+  rest: { mask: { mask: 'redact', whole: true, labels: ['a rule of the table'], rules: [] }, witness: undefined },
+};
+
 /** What is kept of one statement's analysis until it has run. */
 export interface StatementFlow {
   result: FlowResult;
@@ -150,7 +157,7 @@ export function judgeFlow(
       result,
       verdict:
         columns === null || masks === null
-          ? UNKNOWN_RESULT
+          ? ROWS_OF_RULES
           : {
               kind: 'columns',
               columns: masks.map((mask, column) => ({ mask, witness: columns[column]?.witness })),

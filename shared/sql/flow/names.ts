@@ -158,7 +158,11 @@ export function fieldOf(value: Value, name: string, ctx: Context): Value {
   const relation = compositeOf(ctx.catalog, value.type);
   const column = relation?.columns.find(candidate => candidate.name === name);
   if (column !== undefined) return computed(value.labels, column.type);
-  return callByName([name], [value], ctx) ?? computed(value.labels);
+  const called = callByName([name], [value], ctx);
+  if (called !== undefined) return called;
+  // A row of known columns has none of this name: it is a function that is not known yet, or nothing.
+  if (relation !== undefined) ctx.unknown('column-missing', `column ${relation.name}.${name} is not known`);
+  return computed(value.labels);
 }
 
 /** Every field of a row value: `(expression).*`; undefined when its type is not known. */

@@ -5,7 +5,7 @@ import { relationKey } from './catalog.ts';
 import type { Context } from './context.ts';
 import { callFunction } from './functions.ts';
 import { schemasInOrder } from './relations.ts';
-import { computed, labelsOf, type Value } from './value.ts';
+import { computed, labelsOf, unionLabels, type Value } from './value.ts';
 
 /** An operator on one or two values; the result carries the labels of both. */
 export function operator(parts: readonly string[], operands: readonly Value[], ctx: Context): Value {
@@ -48,13 +48,14 @@ function notOfType(wanted: number, operand: Value | undefined, ctx: Context): bo
 /** A value cast to a type. */
 export function cast(value: Value, typeName: TypeName, ctx: Context): Value {
   const type = typeOf(typeName, ctx);
+  let { labels } = value;
   for (const candidate of ctx.catalog.casts.get(type) ?? []) {
     if (value.type !== 0 && value.type !== candidate.source) continue;
     const fn = ctx.catalog.functions.get(candidate.function);
-    if (fn !== undefined) callFunction(fn, [value], ctx);
+    if (fn !== undefined) labels = unionLabels(labels, callFunction(fn, [value], ctx).value.labels);
   }
   const fields = value.fields !== null && (type === 0 || type === value.type) ? value.fields : null;
-  return { labels: value.labels, plains: null, witness: null, type, fields, constant: value.constant };
+  return { labels, plains: null, witness: null, type, fields, constant: value.constant };
 }
 
 /** A type's OID; 0 when it is not known. */

@@ -206,7 +206,7 @@ function setOperation(stmt: SelectStmt, env: Env, ctx: Context): QueryOutput {
   // All but UNION ALL compare rows with each other.
   if (stmt.all !== true || stmt.op !== 'SETOP_UNION')
     for (const column of [...left.columns, ...right.columns]) inferColumn(column.value, ctx);
-  if (stmt.op === 'SETOP_EXCEPT')
+  if (stmt.op !== 'SETOP_UNION')
     for (const [i, column] of left.columns.entries()) {
       const taken = right.columns[i]?.value;
       if (taken !== undefined && mergeEnumerates(taken, column.value)) ctx.infer(taken, 'enumeration');

@@ -126,7 +126,10 @@ function columnValue(relation: CatalogRelation, name: string, attnum: number, ty
   };
 }
 
-/** It, what it inherits from, and what inherits from it, at any distance; not its siblings. */
+/**
+ * It, what it inherits from, and what inherits from it, at any distance; not its siblings, but for partitions: UPDATE moves rows from
+ * one to another.
+ */
 function relatives(relation: CatalogRelation, ctx: Context): CatalogRelation[] {
   if (relation.oid === 0) return [relation];
   const { relations, children } = ctx.catalog;
@@ -140,7 +143,8 @@ function relatives(relation: CatalogRelation, ctx: Context): CatalogRelation[] {
     }
   };
   walk(relation, of => of.parents);
-  walk(relation, of => children.get(of.oid) ?? []);
+  const partitioned = [...found.values()].filter(({ kind }) => kind === 'p');
+  for (const top of [relation, ...partitioned]) walk(top, of => children.get(of.oid) ?? []);
   return [...found.values()];
 }
 

@@ -22,6 +22,8 @@ export interface FromItem {
   system: boolean;
   /** The type of the whole row, 0 when not known. */
   rowType: number;
+  /** Its columns are parts of one value. */
+  ofOneRow?: true;
 }
 
 export interface Scope {

@@ -2,7 +2,7 @@
  * Statements that are no queries: which of them could carry a protected value away, let one be read under another name, or
  * run something that is not known. A statement that this file does not list is unknown.
  */
-import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar } from 'libpg-query';
+import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar, TypeName } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
 import { explainRuns } from '../kinds.ts';
 import { functionBehind, functionMade, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
@@ -12,12 +12,14 @@ import { isWhole } from './change.ts';
 import { behindMark, type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
 import { tableItem } from './from.ts';
+import { callByName } from './functions.ts';
 import { read } from './names.ts';
+import { cast, operator } from './operators.ts';
 import { procedureFacts } from './procedures.ts';
 import { query } from './query.ts';
 import { isProtected, relationColumns, relationItem, relationLabels, resolveRelation } from './relations.ts';
 import { EMPTY_ENV, type Env, within } from './scope.ts';
-import { computed, NO_LABELS, UNLABELLED } from './value.ts';
+import { computed, labelsOf, NO_LABELS, UNLABELLED, type Value } from './value.ts';
 
 /** They hold no expression that is run, and change no object whose columns are protected by name. */
 const HARMLESS: ReadonlySet<string> = new Set([
@@ -391,6 +393,7 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     touchAll(fields, ctx);
     return;
   }
+  if (tag === 'DropStmt' || tag === 'DropOwnedStmt') dropped(fields, ctx);
   if (HARMLESS_DEFINITIONS.has(tag)) return;
   ctx.unknown('unsupported', `${tag} is not understood`);
 }
@@ -473,6 +476,7 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
   }
   if (!isTree(value)) return;
   if (isTree(value.FuncCall)) calls(value.FuncCall as FuncCall, env, ctx);
+  else unwrittenCalls(value, env, ctx);
   if (isTree(value.SubLink)) {
     const before = ctx.found.sinks.length;
     const { labels } = expression(value as unknown as Node, env, ctx);
@@ -481,6 +485,32 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
     return;
   }
   for (const key in value) walkExpressions(value[key], env, ctx);
+}
+
+/** Operators, casts and `row.f`: functions of somebody's own by other ways to write them. */
+function unwrittenCalls(value: Tree, env: Env, ctx: Context): void {
+  const brought: Value[] = [];
+  if (isTree(value.A_Expr)) {
+    const { name, lexpr, rexpr, kind } = value.A_Expr as { name?: Node[]; lexpr?: unknown; rexpr?: unknown; kind?: string };
+    const operands = [lexpr, rexpr].flatMap(side => (side === undefined ? [] : [UNLABELLED]));
+    const names = kind?.includes('BETWEEN') === true ? [['>='], ['<='], ['<'], ['>']] : [nameParts(name)];
+    for (const parts of names) brought.push(operator(parts, operands, ctx));
+  } else if (isTree(value.TypeCast) && isTree(value.TypeCast.typeName)) {
+    brought.push(cast(UNLABELLED, value.TypeCast.typeName as TypeName, ctx));
+  } else {
+    const steps = isTree(value.A_Indirection)
+      ? value.A_Indirection.indirection
+      : isTree(value.ColumnRef) && Array.isArray(value.ColumnRef.fields)
+        ? value.ColumnRef.fields.slice(1)
+        : [];
+    for (const name of nameParts(steps as Node[])) {
+      const isColumn = 'ColumnRef' in value && env.names?.items.some(item => item.columns.some(column => column.name === name)) === true;
+      const isOwn = ctx.catalog.functionNames.has(name) || ctx.session.functions?.has(name) === true;
+      if (isOwn && !isColumn) brought.push(callByName([name], [UNLABELLED], ctx) ?? UNLABELLED);
+    }
+  }
+  if (brought.some(({ labels }) => labels.size > 0))
+    ctx.sink('definition', 'a function that it runs later brings a protected value', labelsOf(brought));
 }
 
 function calls(node: FuncCall, env: Env, ctx: Context): void {
@@ -570,8 +600,52 @@ function alterTable(stmt: AlterTableStmt, ctx: Context): void {
     if (subtype === 'AT_AlterColumnType') changeType(def, name, relation, env, ctx);
     else if (subtype === 'AT_AddColumn') addColumn(def, relation, env, ctx);
     else if (subtype === 'AT_AddConstraint') checkConstraint(def, env, ctx);
-    else if (!SAFE_CHANGES.has(subtype)) refuseChange(relation, subtype, ctx);
+    else if (!SAFE_CHANGES.has(subtype) || (subtype === 'AT_DropColumn' && staysBelow(relation, name, ctx)))
+      refuseChange(relation, subtype, ctx);
   }
+}
+
+/** What is above a dropped table may have got rows of it, and is protected for its sake alone. */
+function dropped(fields: Tree, ctx: Context): void {
+  const objects = (Array.isArray(fields.objects) ? (fields.objects as Node[]) : []).map(object =>
+    'List' in object ? nameParts(object.List.items) : nameParts([object]),
+  );
+  const all = [...ctx.catalog.relations.values()];
+  const gone = new Set(
+    fields.removeType === 'OBJECT_TABLE'
+      ? objects.flatMap(parts => {
+          const resolved = resolveRelation(parts.length > 1 ? parts.at(-2) : undefined, parts.at(-1) ?? '', ctx);
+          return resolved.found ? [resolved.relation, ...resolved.others] : [];
+        })
+      : fields.removeType === 'OBJECT_SCHEMA'
+        ? all.filter(({ schema }) => objects.some(([name]) => name === schema))
+        : fields.removeType === undefined
+          ? all
+          : [],
+  );
+  for (const relation of gone)
+    for (let above = relation.parents; above.length > 0; ) {
+      const parents = above.flatMap(oid => ctx.catalog.relations.get(oid) ?? []);
+      for (const parent of parents)
+        if (relation.columns.some(({ name }) => isProtectedBy(relation, parent, name, ctx)))
+          refuseChange(relation, `dropping what ${parent.name} is protected for`, ctx);
+      above = parents.flatMap(parent => parent.parents);
+    }
+}
+
+/** Is a column of one table protected because the other's is, and not by itself? */
+function isProtectedBy(source: CatalogRelation, other: CatalogRelation, name: string, ctx: Context): boolean {
+  const { protects } = ctx.shared;
+  return protects(source.schema, source.name, name) && !protects(other.schema, other.name, name);
+}
+
+/** Columns of children stay, where they were defined there as well. */
+function staysBelow(relation: CatalogRelation, name: string, ctx: Context): boolean {
+  if (relation.kind === 'p') return false;
+  return (ctx.catalog.children.get(relation.oid) ?? []).some(oid => {
+    const child = ctx.catalog.relations.get(oid);
+    return child !== undefined && (isProtectedBy(relation, child, name, ctx) || staysBelow(child, name, ctx));
+  });
 }
 
 /** Rows that are moved into a partition run its triggers. */
