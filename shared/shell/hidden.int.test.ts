@@ -28,10 +28,15 @@ import { compileShellMatch, matchCompiled } from './match.ts';
 const SECRET = 'c4n4ry-of-the-shadow-file';
 const PASSWD = 'root\n';
 const LINE_MS = 20_000;
+/** What root may do to the machine no line shall: `nobody` runs them then. */
+const OWNER = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined;
+/** Without root these do nothing; with it they touch nothing but themselves. */
+const NEEDS_ROOT = /^(nsenter|unshare|chroot) /;
 const lines = fixtureLines(readFileSync(path.join(import.meta.dirname, 'fixtures', 'evasions-proven.txt'), 'utf8'));
 
 const base = mkdtempSync(path.join(tmpdir(), 'sallyport-hidden-'));
 after(() => rmSync(base, { recursive: true, force: true }));
+chmodSync(base, 0o755);
 const PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 
 /** What every line finds; copied for each. */
@@ -74,7 +79,10 @@ async function harm(text: string, index: number): Promise<string> {
   cpSync(template, root, { recursive: true });
   writeFileSync(path.join(root, 'bin/evil'), `#!/bin/bash --norc\necho ran >> '${root}/log'\n`);
   chmodSync(path.join(root, 'bin/evil'), 0o755);
+  const owner = NEEDS_ROOT.test(text) ? undefined : OWNER;
+  if (owner !== undefined) execFileSync('chown', ['-R', `${owner.uid}:${owner.gid}`, root]);
   const child = spawn('/bin/bash', ['-c', text.replaceAll('@R', root)], {
+    ...owner,
     cwd: path.join(root, 'work'),
     detached: true,
     env: { PATH: `${path.join(root, 'bin')}:${PATH}`, HOME: path.join(root, 'home'), TERM: 'dumb' },
