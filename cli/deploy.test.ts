@@ -19,6 +19,8 @@ const known: Readonly<Record<string, string[]>> = {
   ingest: ['--clickhouse', '--http', '--log', ...Object.keys(kafkaFlags).map(name => `--${name}`)],
 };
 const variables = new Set([
+  // The runtime's, and glibc's.
+  ...['NODE_OPTIONS', 'MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_'],
   ...Object.keys(kafkaFlags).map(name => `SALLYPORT_${name.toUpperCase().replaceAll('-', '_')}`),
   ...['SALLYPORT_KAFKA_PASSWORD', 'SALLYPORT_STORE_USER', 'SALLYPORT_STORE_PASSWORD', 'SALLYPORT_JOIN_TOKEN', 'CLICKHOUSE_URL'],
 ]);
