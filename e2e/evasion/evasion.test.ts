@@ -10,6 +10,7 @@ import { type Issuer, startIssuer } from '../components/issuer.ts';
 import { type PostgresServer, startPostgres } from '../components/postgres.ts';
 import { type Frame, RawClient } from '../components/raw-postgres.ts';
 import { people, shopManifests, shopSql } from '../components/shop.ts';
+import { analysts } from './analysts.ts';
 import { behind } from './behind.ts';
 import { corners, cornersSql } from './corners.ts';
 import { type Evasion, evasionCanaries, evasionColumns, evasionSql, evasions } from './corpus.ts';
@@ -61,7 +62,7 @@ const more: Evasion[] = [...rewrites, ...spelled].flatMap((one): Evasion[] => {
 });
 
 const all = [...evasions, ...more, ...corners, ...behind, ...grown, ...errors, ...dictionaries];
-const harmless = [...harmlessStatements, ...harmlessErrors, ...everyday, ...tools, ...psql, ...pgDump];
+const harmless = [...harmlessStatements, ...harmlessErrors, ...everyday, ...analysts, ...tools, ...psql, ...pgDump];
 
 const directly = () =>
   RawClient.connect({ host: postgres.host, port: postgres.port, user: 'direct', database: 'app', password: postgres.direct.password });

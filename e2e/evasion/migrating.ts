@@ -129,6 +129,25 @@ together('altered and used together', [
   ],
 ]);
 
+together('types and partitions made and used together', [
+  ['create domain told as text check (value::int > 0)', 'select email::told from customers where id = 1'],
+  ['create domain shown as text', 'select upper(email::shown) from customers where id = 1'],
+  ['create type couple as (a int, b text)', 'select row(id, upper(email))::couple from customers where id = 1'],
+  ['create type couple as (a int, b text)', 'select (row(id, email)::couple).b || $$!$$ from customers where id = 1'],
+  [
+    'create table parts (k int, email text) partition by list (k)',
+    'create table part_1 partition of parts default',
+    'insert into parts select id, email from customers where id = 1',
+    'select email from part_1',
+  ],
+  [
+    'create table parts (k int, email text) partition by list (k)',
+    'create table part_1 partition of parts for values in (1)',
+    'insert into part_1 select id, email from customers where id = 1',
+    'select email from parts',
+  ],
+]);
+
 together('what was dropped had hidden it', [
   [
     'create schema front',

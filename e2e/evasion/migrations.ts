@@ -117,6 +117,29 @@ scripts.push(
   ['begin read only', 'update customers set notes = $$x$$ where id = 2', 'rollback'],
 );
 
+together(
+  'create sequence counted start 5 increment 2',
+  'select nextval($$counted$$), currval($$counted$$)',
+  'alter sequence counted restart',
+  'select last_value + 0, not is_called from counted',
+);
+together(
+  'create domain positive as int check (value > 0)',
+  'select 5::positive + 1',
+  'create table fresh (n positive)',
+  'insert into fresh values (3)',
+  'select n + 0 from fresh',
+);
+together('create type couple as (a int, b text)', 'select (row(1, $$x$$)::couple)::text');
+together(
+  'create table parts (k text, v int) partition by list (k)',
+  'create table part_a partition of parts for values in ($$a$$)',
+  'create table part_rest partition of parts default',
+  'insert into parts values ($$a$$, 1), ($$z$$, 2)',
+  'select v + 0 from parts order by 1',
+  'select v + 0 from part_rest',
+);
+
 const block = (body: string): string => `do $do$ ${body} $do$`;
 scripts.push(
   [

@@ -2,7 +2,7 @@
  * What a statement changes in the catalog. A snapshot taken elsewhere does not see what an open transaction has done, and is
  * old once it commits: this file says which names are affected, and which tables can be known from the statement itself.
  */
-import type { DropStmt, Node, ObjectType, RangeVar } from 'libpg-query';
+import type { CreateStmt, DropStmt, Node, ObjectType, RangeVar } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, tagOf } from '../ast.ts';
 import { PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
 import type { CatalogColumn, CatalogRelation } from './catalog.ts';
@@ -119,7 +119,7 @@ export function catalogChange(
   node: Node,
   result: Omit<FlowResult, 'change'>,
   session: FlowSession,
-  found: Pick<Found, 'madeFunction' | 'isCleanView' | 'blockChange' | 'altered'>,
+  found: Pick<Found, 'madeFunction' | 'isCleanView' | 'blockChange' | 'altered' | 'isNewType'>,
 ): CatalogChange {
   if (!result.changesCatalog || 'ExplainStmt' in node) return NO_CHANGE;
   const temporary = namesTemporary(node);
@@ -127,6 +127,8 @@ export function catalogChange(
   if (result.sinks.length === 0 && result.unknown.length === 0) {
     if (found.madeFunction !== undefined) return { made: undefined, madeFunction: found.madeFunction, names: [], temporary };
     if ('DoStmt' in node && found.blockChange !== undefined) return { made: undefined, ...found.blockChange };
+    // No name that has a meaning gets another by it.
+    if (found.isNewType) return { ...NO_CHANGE, temporary };
     const view = found.isCleanView ? viewMade(node, result, session) : undefined;
     if (view !== undefined) return { made: view, names: [], temporary };
   }
@@ -259,13 +261,18 @@ function tableMade(
 ): CatalogRelation | undefined {
   if ('CreateStmt' in node) {
     const { relation: range, tableElts, inhRelations, ofTypename, partspec } = node.CreateStmt;
-    if (range?.relname === undefined || inhRelations !== undefined || ofTypename !== undefined) return undefined;
+    if (range?.relname === undefined || ofTypename !== undefined) return undefined;
+    if (inhRelations !== undefined) return partitionMade(node.CreateStmt, session);
     const columns: string[] = [];
     for (const element of tableElts ?? []) {
       if ('ColumnDef' in element) columns.push(element.ColumnDef.colname ?? '');
       else if (!('Constraint' in element)) return undefined; // LIKE
     }
     return newTable(range, columns, partspec === undefined ? 'r' : 'p');
+  }
+  if ('CreateSeqStmt' in node) {
+    const { sequence } = node.CreateSeqStmt;
+    return sequence === undefined ? undefined : newTable(sequence, ['last_value', 'log_cnt', 'is_called'], 'r');
   }
   if ('AlterTableStmt' in node) return session === undefined ? undefined : tableChanged(node, session, altered);
   if ('RenameStmt' in node) return session === undefined ? undefined : columnRenamed(node, session, altered);
@@ -280,6 +287,23 @@ function tableMade(
   return newTable(
     into.rel,
     result.created.map((name, i) => given[i] ?? name),
+    'r',
+  );
+}
+
+/** A partition of a table that is known by its statement: it has the same columns. */
+function partitionMade(
+  { relation: range, inhRelations, partbound }: CreateStmt,
+  session: FlowSession | undefined,
+): CatalogRelation | undefined {
+  const [parent] = inhRelations ?? [];
+  if (session === undefined || range === undefined || partbound === undefined || parent === undefined || !('RangeVar' in parent))
+    return undefined;
+  const made = madeTable(parent.RangeVar, session);
+  if (made === undefined || made.temporary !== (range.relpersistence === 't')) return undefined;
+  return newTable(
+    range,
+    made.columns.map(column => column.name),
     'r',
   );
 }

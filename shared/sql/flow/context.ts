@@ -185,6 +185,8 @@ export class Found {
   /** CREATE FUNCTION: one that can be followed, under a name that is new. */
   madeFunction: CatalogFunction | undefined;
   ownRows = false;
+  /** CREATE DOMAIN and CREATE TYPE under a name that no type has, with nothing in it that is not PostgreSQL's own. */
+  isNewType = false;
   /** ALTER TABLE: the table, where its statement tells what becomes of its columns. */
   altered: CatalogRelation | undefined;
   /** CREATE VIEW: nothing protected is in its columns. */

@@ -7,6 +7,7 @@ import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
 import { explainRuns } from '../kinds.ts';
 import { functionBehind, functionMade, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
 import { doBlock } from './blocks.ts';
+import { PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
 import type { CatalogRelation } from './catalog.ts';
 import { isWhole } from './change.ts';
 import { behindMark, type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
@@ -302,6 +303,12 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   }
   if (tag === 'CreateDomainStmt' || tag === 'AlterDomainStmt') {
     functionsIn(fields, ctx);
+    if (tag === 'CreateDomainStmt') noteType(nameParts(fields.domainname as Node[] | undefined), fields, ctx);
+    return;
+  }
+  if ('CompositeTypeStmt' in node) {
+    const { relname = '', schemaname } = node.CompositeTypeStmt.typevar ?? {};
+    noteType(schemaname === undefined ? [relname] : [schemaname, relname], fields, ctx);
     return;
   }
   if (tag === 'CreateTrigStmt') {
@@ -396,6 +403,34 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   if (tag === 'DropStmt' || tag === 'DropOwnedStmt') dropped(fields, ctx);
   if (HARMLESS_DEFINITIONS.has(tag)) return;
   ctx.unknown('unsupported', `${tag} is not understood`);
+}
+
+/** A type that shadows none, and by which values are handed to nobody's functions or operators. */
+function noteType(parts: readonly string[], fields: Tree, ctx: Context): void {
+  const name = parts.at(-1) ?? '';
+  const schema = parts.length > 1 ? parts.at(-2) : ctx.searchPath.find(place => place !== 'pg_catalog');
+  if (schema === undefined || schema.startsWith('pg_') || [...ctx.catalog.types.values()].some(type => type.name === name)) return;
+  if (ctx.session.changed?.some(changed => changed === name || changed === '*') === true) return;
+  ctx.found.isNewType = isOfServer(fields, ctx);
+}
+
+function isOfServer(value: unknown, ctx: Context): boolean {
+  if (Array.isArray(value)) return value.every(item => isOfServer(item, ctx));
+  if (!isTree(value)) return true;
+  const called = Array.isArray(value.funcname) ? (nameParts(value.funcname as Node[]).at(-1) ?? '') : undefined;
+  if (called !== undefined && (!PROPAGATING_FUNCTIONS.has(called) || ctx.catalog.functionNames.has(called))) return false;
+  const own = isTree(value.A_Expr) ? ctx.catalog.operators.get(nameParts(value.A_Expr.name as Node[] | undefined).at(-1) ?? '') : undefined;
+  // Native code is made by superusers alone.
+  if (own?.some(operator => ctx.catalog.functions.get(operator.function)?.language !== 'c') === true) return false;
+  const type = isTree(value.TypeName) ? value.TypeName : isTree(value.typeName) ? value.typeName : undefined;
+  if (type !== undefined && !isSystemType(nameParts(type.names as Node[] | undefined), ctx)) return false;
+  return Object.values(value).every(item => isOfServer(item, ctx));
+}
+
+/** Under no path is it somebody's own, whose checks would run. */
+function isSystemType(parts: readonly string[], ctx: Context): boolean {
+  const named = [...ctx.catalog.types.values()].filter(type => type.name === parts.at(-1));
+  return named.length > 0 && named.every(type => type.schema === 'pg_catalog');
 }
 
 /** The function of a trigger of a protected table, under any schema. */
