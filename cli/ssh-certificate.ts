@@ -31,21 +31,8 @@ export async function requestCertificate(
 
 /** Makes an Ed25519 key without a passphrase. @throws {GatewayError} SSH_KEYGEN. */
 export async function makeKey(keyFile: string): Promise<void> {
-  const args = ['-q', '-t', 'ed25519', '-N', '', '-C', 'sallyport', '-f', keyFile];
-  const child = spawn('ssh-keygen', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let text = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  }).catch((cause: unknown) => {
-    throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen cannot be run: ${errorText(cause)}. Install OpenSSH's client.`, {
-      cause,
-    });
-  });
-  if (code !== 0) throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen made no key: ${text.trim()}`);
+  const { code, errors } = await sshKeygen(['-q', '-t', 'ed25519', '-N', '', '-C', 'sallyport', '-f', keyFile], 'pipe');
+  if (code !== 0) throw new GatewayError('SSH_KEYGEN', 'unavailable', `ssh-keygen made no key: ${errors.trim()}`);
 }
 
 /** Where `ssh` looks for it. */
@@ -59,14 +46,37 @@ export async function saveCertificate(keyFile: string, { certificate }: SshCerti
  * @throws {GatewayError} SSH_KEYGEN.
  */
 export async function signOwnership(keyFile: string, name: string): Promise<string> {
-  const args = ['-q', '-Y', 'sign', '-n', PROOF_NAMESPACE, '-f', keyFile];
-  const child = spawn('ssh-keygen', args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.on('error', () => undefined); // It may end without reading: its exit status says so.
-  child.stdin.end(ownershipStatement(name));
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
+  const { code, output } = await sshKeygen(['-q', '-Y', 'sign', '-n', PROOF_NAMESPACE, '-f', keyFile], 'inherit', ownershipStatement(name));
+  if (code !== 0) {
+    throw new GatewayError(
+      'SSH_KEYGEN',
+      'unavailable',
+      `${keyFile} cannot sign that it is yours: its private half must lie beside it, or in an agent (ssh-add).`,
+    );
+  }
+  return output;
+}
+
+/**
+ * @param errorsTo `inherit`: what it says goes to the terminal.
+ * @throws {GatewayError} SSH_KEYGEN, when it is not there.
+ */
+async function sshKeygen(
+  args: readonly string[],
+  errorsTo: 'pipe' | 'inherit',
+  input = '',
+): Promise<{ code: number | null; output: string; errors: string }> {
+  const child = spawn('ssh-keygen', args, { stdio: ['pipe', 'pipe', errorsTo] });
+  let output = '';
+  let errors = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
   });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  child.stdin?.on('error', () => undefined); // It may end without reading: its exit status says so.
+  child.stdin?.end(input);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
@@ -75,12 +85,5 @@ export async function signOwnership(keyFile: string, name: string): Promise<stri
       cause,
     });
   });
-  if (code !== 0) {
-    throw new GatewayError(
-      'SSH_KEYGEN',
-      'unavailable',
-      `${keyFile} cannot sign that it is yours: its private half must lie beside it, or in an agent (ssh-add).`,
-    );
-  }
-  return text;
+  return { code, output, errors };
 }

@@ -112,7 +112,7 @@ export async function samplePostgresAnswers(sample: SamplePostgres, port: number
   } catch {
     return false; // Why does not matter to who waits for it; what the server says is in its log.
   } finally {
-    await client.end().catch(() => {});
+    await client.end().catch(() => {}); // it may never have been connected
   }
 }
 

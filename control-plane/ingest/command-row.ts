@@ -9,7 +9,7 @@ import { Answer, Asked, COMMAND, RESPONSE } from './command-fields.ts';
 import type { EncodedBody } from './decode.ts';
 import { decisionName, type SessionContext, statusOf } from './derive.ts';
 import { BlockWriter } from './row-binary.ts';
-import { commandColumns } from './tables.ts';
+import { commandColumns, contextColumns, roleColumns } from './tables.ts';
 import { WireFields } from './wire-fields.ts';
 
 /** A command that was asked. */
@@ -35,18 +35,9 @@ export interface SessionColumns {
 export function sessionColumnsOf(sessionId: string, context: SessionContext): SessionColumns {
   const id = new BlockWriter({ session_id: 'string' });
   id.add({ session_id: sessionId });
-  const shared = new BlockWriter({
-    agent: 'string',
-    resource: 'string',
-    protocol: 'string',
-    principal: 'string',
-    principal_kind: 'string',
-    groups: 'strings',
-    delegation: 'strings',
-    client_address: 'string',
-  });
+  const shared = new BlockWriter(contextColumns);
   shared.add(context);
-  const role = new BlockWriter({ role: 'string', issuer: 'string' });
+  const role = new BlockWriter(roleColumns);
   role.add(context);
   return { sessionId: Uint8Array.from(id.take()), context: Uint8Array.from(shared.take()), role: Uint8Array.from(role.take()) };
 }

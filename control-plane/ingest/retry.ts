@@ -31,7 +31,7 @@ export async function untilDone<Result>(
       figures.storeErrors += 1;
       figures.problem = errorText(error);
       log('warn', { topic, error: errorText(error), waitMs: wait }, 'not written, will try again');
-      await delay(wait, undefined, { signal }).catch(() => undefined);
+      await delay(wait, undefined, { signal }).catch(() => undefined); // Ended by the signal, which the next line sees.
       if (signal.aborted) return undefined;
       wait = Math.min(wait * 2, backoffMaxMs);
     }

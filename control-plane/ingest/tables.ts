@@ -47,12 +47,8 @@ export const sessionColumns = {
   bytes_to_upstream: 'uint64',
 } as const satisfies Columns;
 
-export const commandColumns = {
-  session_id: 'string',
-  seq: 'uint64',
-  at: 'time',
-  revision: 'uint8',
-  deleted: 'uint8',
+/** What a command has of its session, in `commandColumns`: the same for all of a session's commands. */
+export const contextColumns = {
   agent: 'string',
   resource: 'string',
   protocol: 'string',
@@ -61,6 +57,16 @@ export const commandColumns = {
   groups: 'strings',
   delegation: 'strings',
   client_address: 'string',
+} as const satisfies Columns;
+export const roleColumns = { role: 'string', issuer: 'string' } as const satisfies Columns;
+
+export const commandColumns = {
+  session_id: 'string',
+  seq: 'uint64',
+  at: 'time',
+  revision: 'uint8',
+  deleted: 'uint8',
+  ...contextColumns,
   kind: 'string',
   text: 'string',
   fingerprint: 'string',
@@ -80,8 +86,7 @@ export const commandColumns = {
   response_head: 'string',
   response_sha256: 'string',
   answered_at: 'optionalTime',
-  role: 'string',
-  issuer: 'string',
+  ...roleColumns,
   database: 'string',
   statements: 'strings',
   parameters: 'strings',
