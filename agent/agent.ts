@@ -609,7 +609,7 @@ export class Agent {
       one('process_cpu_seconds_total', 'user and system CPU time', 'counter', (process.cpuUsage().user + process.cpuUsage().system) / 1e6),
       {
         name: 'added_latency_seconds',
-        help: 'what the agent itself adds to a command (PostgreSQL, one in sixteen is measured), over the last five minutes',
+        help: 'what the agent itself adds to a command (PostgreSQL, one in sixteen is measured where there are many), over the last five minutes',
         type: 'gauge',
         samples: [0.5, 0.95, 0.99].flatMap(share => {
           const us = latencyQuantile(latencies, share);

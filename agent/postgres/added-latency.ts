@@ -1,5 +1,5 @@
 /**
- * What the agent itself adds to a command's time, measured of one in a few: from the client's bytes to their way up, and from the
+ * What the agent itself adds to a command's time, where the window takes it: from the client's bytes to their way up, and from the
  * database's answer to its way down, so without the database's own time and without people's.
  *
  *     idle ── the client sends ──▶ up ── sent ──▶ out ── an answer ──▶ down ── released ──▶ idle
@@ -7,13 +7,9 @@
  */
 import type { LatencyWindow } from '../session/latency-window.ts';
 
-/** Of so many chunks of the client one is measured. */
-const SAMPLE_EVERY = 16;
-
 export class AddedLatency {
   readonly #window: LatencyWindow;
   #state: 'idle' | 'up' | 'out' | 'down' = 'idle';
-  #skipped = 0;
   #sinceMs = 0;
   #addedMs = 0;
 
@@ -22,7 +18,7 @@ export class AddedLatency {
   }
 
   clientSent(): void {
-    if (this.#state !== 'idle' || this.#skipped++ % SAMPLE_EVERY !== 0) return;
+    if (this.#state !== 'idle' || !this.#window.takesNext()) return;
     this.#state = 'up';
     this.#sinceMs = performance.now();
     this.#addedMs = 0;

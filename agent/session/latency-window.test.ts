@@ -20,3 +20,13 @@ test('what is older than five minutes is no longer counted, also after a long si
   now += 29_000;
   assert.equal(total(window), 1);
 });
+
+test('few are all measured; of many one in sixteen, however many connections they come by', () => {
+  let now = 1000;
+  const window = new LatencyWindow(() => now);
+  const taken = (asked: number) => Array.from({ length: asked }, () => window.takesNext()).filter(Boolean).length;
+  assert.equal(taken(64), 64);
+  assert.equal(taken(1600), 100);
+  now += 30_000;
+  assert.equal(taken(10), 10, 'each half minute anew');
+});

@@ -3,7 +3,8 @@
  * others are of this replica and of the logs.
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import { addCounts, latencyQuantile, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
+import { addCounts, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
+import { addedQuantile } from './added-quantile.ts';
 import type { ApiContext } from './context.ts';
 
 /** A number, and the API path of what it counts. */
@@ -22,7 +23,7 @@ export interface Overview {
   refusedSessions: Counted;
   /** From the command's arrival to the last byte of its answer, the resource's own time and the wait for approvals included. */
   duration: { p50Us: number | null; p95Us: number | null; p99Us: number | null; list: string };
-  /** What agents themselves add to a command, without the resource's time and people's; sampled. Null: nothing was measured. */
+  /** What agents themselves add to a command, without the resource's time and people's; sampled. Null: too few were measured to say. */
   addedLatency: { p50Us: number | null; p95Us: number | null; p99Us: number | null; samples: number; list: string };
   held: Counted;
   liveSessions: Counted;
@@ -101,7 +102,9 @@ export class OverviewDesk {
       refusedSessions: counted(stored?.refused, `/v1/search/sessions?q=${encodeURIComponent(`is:refused ${since}`)}`),
       duration: { p50Us: stored?.p50 ?? null, p95Us: stored?.p95 ?? null, p99Us: stored?.p99 ?? null, list: commands('') },
       addedLatency: {
-        ...{ p50Us: latencyQuantile(latencies, 0.5), p95Us: latencyQuantile(latencies, 0.95), p99Us: latencyQuantile(latencies, 0.99) },
+        p50Us: addedQuantile(latencies, 0.5, stored?.p50 ?? null),
+        p95Us: addedQuantile(latencies, 0.95, stored?.p95 ?? null),
+        p99Us: addedQuantile(latencies, 0.99, stored?.p99 ?? null),
         samples: latencies.reduce((sum, count) => sum + count, 0),
         list: '/v1/agents',
       },

@@ -17,6 +17,11 @@ export function latencyBucket(us: number): number {
   return Math.min(LATENCY_BUCKETS - 1, Math.ceil(Math.log2(us / FIRST_US) * 4 - 1e-9));
 }
 
+/** @param boundUs the upper bound of a bucket. @returns its lower bound, in microseconds. */
+export function bucketFloor(boundUs: number): number {
+  return boundUs <= FIRST_US ? 0 : boundUs / GROWTH;
+}
+
 /** @param share 0.5 is the median. @returns microseconds, the bound of the bucket that holds it; null of nothing. */
 export function latencyQuantile(counts: readonly number[], share: number): number | null {
   const total = counts.reduce((sum, count) => sum + count, 0);

@@ -23,7 +23,10 @@ const OverviewView = Type.Object({
   ),
   addedLatency: Type.Object(
     { p50Us: OrNull, p95Us: OrNull, p99Us: OrNull, samples: Type.Integer(), list: Type.String() },
-    { description: 'What agents themselves add to a command, without the resource’s own time and people’s; one in sixteen is measured.' },
+    {
+      description:
+        'What agents themselves add to a command, without the resource’s own time and people’s; of many commands one in sixteen is measured. Null: too few were to say.',
+    },
   ),
   held: Counted,
   liveSessions: Counted,

@@ -106,8 +106,9 @@ function Shown({ overview }: { overview: Overview }) {
             ]}
           />
           <p className="softer">
-            The whole has the resource’s own time and the wait for approvals in it. What agents add is measured of one PostgreSQL command in
-            sixteen.
+            The whole has the resource’s own time and the wait for approvals in it. What agents add is of{' '}
+            {compact(overview.addedLatency.samples)} PostgreSQL commands that were measured: all of few, one in sixteen of many. A dash: too
+            few to say.
           </p>
         </Card>
         <Card title="The way of the records">
