@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
-import { ownershipStatement, PROOF_NAMESPACE } from '@sallyport/shared/ssh/registered-key.ts';
+import { ownershipStatement, PROOF_NAMESPACE } from '@sallyport/shared/ssh/key-ownership.ts';
 import { type ApiAddress, requestJson } from './http-client.ts';
 
 export interface SshCertificate {

@@ -1,5 +1,9 @@
 /** The console's other pages in a real browser, each with its main task: fleet, policies, data map, evidence, overview. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { type Look, startChromium, type Visitor, visit } from './components/chromium.ts';
@@ -47,7 +51,7 @@ for (const theme of ['light', 'dark'] as const) {
     as(
       'bob',
       async ({ page, open, violations, screenshot }) => {
-        for (const [name, path, seen] of [
+        for (const [name, address, seen] of [
           ['overview', '/overview', 'Decisions of the last'],
           ['resources', '/resources', 'Connect'],
           ['agents', '/agents', 'online'],
@@ -59,10 +63,11 @@ for (const theme of ['light', 'dark'] as const) {
           ['retention', '/custody', 'Place a hold'],
           ['anchors', '/custody?view=anchors', 'The head is signed by'],
           ['export', '/custody?view=export', 'Export and verify'],
+          ['ssh-keys', '/ssh-keys', 'No public key is registered'],
           ['start', '/start', 'We saw'],
           ['api', '/docs', 'Errors are RFC 9457'],
         ] as const) {
-          await open(path);
+          await open(address);
           await page.getByText(seen).first().waitFor();
           assert.deepEqual(await violations(), [], `${name} in ${theme}`);
           await screenshot(`${name}-${theme}`);
@@ -287,6 +292,64 @@ spec:
     await replay.getByText('select name, value from app_secrets').waitFor();
     assert.deepEqual(await violations(), []);
     await screenshot('workbench-simulate');
+  }),
+);
+
+test(
+  'a public key is registered with what the pasted line signs, seen by its owner and administrators alone, and removed',
+  as('alice', async ({ page, open, violations, screenshot }) => {
+    const home = mkdtempSync(path.join(os.tmpdir(), 'sallyport-home-'));
+    const carol = await visit(browser, demo.endpoints().console, 'carol');
+    const bob = await visit(browser, demo.endpoints().console, 'bob');
+    try {
+      mkdirSync(path.join(home, '.ssh'), { mode: 0o700 });
+      const key = path.join(home, '.ssh', 'id_ed25519');
+      execFileSync('ssh-keygen', ['-q', '-N', '', '-t', 'ed25519', '-C', 'laptop <b>', '-f', key], { stdio: 'pipe' });
+      await open('/ssh-keys');
+      await page.getByText('No public key is registered').waitFor();
+      await page.keyboard.press('n');
+      await page.getByRole('textbox', { name: 'Public key' }).fill(readFileSync(`${key}.pub`, 'utf8'));
+      await page.getByRole('textbox', { name: 'Signature' }).fill('-----BEGIN SSH SIGNATURE-----');
+      await page.getByRole('button', { name: 'Register the key' }).click();
+      await page.getByText('The proof that the key is yours is not right.').waitFor();
+      assert.deepEqual(await violations(), []);
+      await screenshot('ssh-key-register');
+      const line = String(await page.locator('dialog code', { hasText: 'ssh-keygen' }).textContent());
+      const env = { PATH: process.env.PATH, HOME: home };
+      await page
+        .getByRole('textbox', { name: 'Signature' })
+        .fill(execFileSync('sh', ['-c', line], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
+      await page.getByRole('button', { name: 'Register the key' }).click();
+      const row = page.getByRole('region', { name: 'SSH keys' }).locator('tr', { hasText: 'laptop <b>' });
+      await row.getByText('never').waitFor();
+      assert.match(await demo.sallyport('ssh-key', 'list'), /alice@example\.com +laptop <b>/);
+
+      await carol.open('/ssh-keys');
+      await carol.page.getByText('No public key is registered').waitFor();
+
+      await bob.open('/ssh-keys');
+      await bob.page.locator('tr', { hasText: 'alice@example.com' }).waitFor();
+      await bob.page.getByRole('button', { name: /^Register a key/ }).click();
+      await bob.page.getByLabel('For').selectOption('billing-bot');
+      execFileSync('ssh-keygen', ['-q', '-N', '', '-t', 'ed25519', '-C', 'bot', '-f', path.join(home, 'bot')], { stdio: 'pipe' });
+      await bob.page.getByRole('textbox', { name: 'Public key' }).fill(readFileSync(path.join(home, 'bot.pub'), 'utf8'));
+      assert.equal(await bob.page.getByRole('textbox', { name: 'Signature' }).count(), 0, 'administrators vouch for programs');
+      await bob.page.getByRole('button', { name: 'Register the key' }).click();
+      await bob.page.locator('tr', { hasText: 'billing-bot' }).waitFor();
+      assert.deepEqual(await bob.violations(), []);
+      await bob.screenshot('ssh-keys');
+      await bob.page.locator('tr', { hasText: 'alice@example.com' }).getByRole('button', { name: 'Remove' }).click();
+      await bob.page.keyboard.type('laptop lost');
+      await bob.page.keyboard.press('Enter');
+      await bob.page.locator('tr', { hasText: 'alice@example.com' }).waitFor({ state: 'detached' });
+      await open('/ssh-keys');
+      await page.getByText('No public key is registered').waitFor();
+      assert.deepEqual([...carol.complaints, ...bob.complaints], []);
+    } finally {
+      await carol.close();
+      await bob.close();
+      rmSync(home, { recursive: true, force: true });
+    }
   }),
 );
 

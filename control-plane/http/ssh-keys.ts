@@ -5,7 +5,8 @@
 import { randomUUIDv7 } from 'node:crypto';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
-import { ownershipStatement, PROOF_NAMESPACE, parseRegisteredKeyLine, verifyArmoured } from '@sallyport/shared/ssh/registered-key.ts';
+import { ownershipStatement, PROOF_NAMESPACE } from '@sallyport/shared/ssh/key-ownership.ts';
+import { parseRegisteredKeyLine, verifyArmoured } from '@sallyport/shared/ssh/registered-key.ts';
 import { action, type ControlLog, informedAction, type Provenance } from '../aggregates/control-log.ts';
 import type { Rejection } from '../aggregates/decider.ts';
 import { manifestKinds } from '../aggregates/manifest.ts';

@@ -111,12 +111,6 @@ function sha256(data: string | Uint8Array): Buffer {
   return createHash('sha256').update(data).digest();
 }
 
-export const PROOF_NAMESPACE = 'sallyport';
-/** What is signed to show that a key is one's own: good for nobody else. */
-export function ownershipStatement(name: string): string {
-  return `sallyport ssh-key of ${name}\n`;
-}
-
 const ARMOUR = /^-----BEGIN SSH SIGNATURE-----\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n-----END SSH SIGNATURE-----\s*$/;
 
 /**

@@ -28,6 +28,7 @@ const pages = [
   'overview',
   'resources',
   'agents',
+  'ssh-keys',
   'policies',
   'changes',
   'workbench',

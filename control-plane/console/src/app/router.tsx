@@ -66,6 +66,11 @@ const agents = createRoute({
   validateSearch: optional(['invite']),
   component: lazyRouteComponent(() => import('../pages/agents.tsx'), 'AgentsPage'),
 });
+const sshKeys = createRoute({
+  getParentRoute: () => root,
+  path: '/ssh-keys',
+  component: lazyRouteComponent(() => import('../pages/ssh-keys/ssh-keys.tsx'), 'SshKeysPage'),
+});
 const policies = createRoute({
   getParentRoute: () => root,
   path: '/policies/$kind',
@@ -136,6 +141,7 @@ const routeTree = root.addChildren([
   overview,
   resources,
   agents,
+  sshKeys,
   policies,
   policy,
   changes.addChildren([change]),

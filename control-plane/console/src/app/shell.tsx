@@ -39,6 +39,7 @@ export const destinations: readonly Destination[] = [
   { to: '/commands', label: 'Commands', icon: 'list', keys: 'g c', roles: [], group: 'work' },
   { to: '/resources', label: 'Resources', icon: 'resource', keys: 'g r', roles: [], group: 'fleet' },
   { to: '/agents', label: 'Agents', icon: 'agent', keys: 'g a', roles: readers, group: 'fleet' },
+  { to: '/ssh-keys', label: 'SSH keys', icon: 'key', keys: 'g k', roles: [], group: 'fleet' },
   { to: '/policies/Role', label: 'Policies', icon: 'shield', keys: 'g p', roles: readers, group: 'rules' },
   { to: '/changes', label: 'Changes', icon: 'check', keys: 'g h', roles: readers, group: 'rules' },
   { to: '/workbench', label: 'Workbench', icon: 'flask', keys: 'g w', roles: readers, group: 'rules' },

@@ -62,7 +62,7 @@ export function FormDialog({
   );
 }
 
-/** One line of text with its label. */
+/** A text with its label. */
 export function TextField({
   name,
   label,
@@ -72,6 +72,7 @@ export function TextField({
   first = false,
   placeholder,
   initial,
+  lines = 1,
 }: {
   name: string;
   label: string;
@@ -85,22 +86,17 @@ export function TextField({
   placeholder?: string;
   /** What stands there at first. */
   initial?: string;
+  /** How many are seen. */
+  lines?: number;
 }) {
+  const field = {
+    ...{ id: `field-${name}`, name, className: mono ? 'input mono' : 'input', maxLength: longest, required, autoComplete: 'off' },
+    ...{ spellCheck: !mono, placeholder, defaultValue: initial, ...(first ? { 'data-first': true } : {}) },
+  };
   return (
     <div className="field">
-      <label htmlFor={`field-${name}`}>{label}</label>
-      <input
-        id={`field-${name}`}
-        name={name}
-        className={mono ? 'input mono' : 'input'}
-        maxLength={longest}
-        required={required}
-        autoComplete="off"
-        spellCheck={!mono}
-        placeholder={placeholder}
-        defaultValue={initial}
-        {...(first ? { 'data-first': true } : {})}
-      />
+      <label htmlFor={field.id}>{label}</label>
+      {lines > 1 ? <textarea {...field} rows={lines} /> : <input {...field} />}
     </div>
   );
 }
