@@ -13,6 +13,7 @@ import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import type { Logger } from 'pino';
 import { AdministrationLog } from './aggregates/administration-log.ts';
 import { ControlLog } from './aggregates/control-log.ts';
+import type { Editions } from './aggregates/editions.ts';
 import { ChangeDesk } from './changes/change-desk.ts';
 import { Channels } from './channels/channels.ts';
 import { CheckpointDesk } from './evidence/checkpoint-desk.ts';
@@ -84,6 +85,8 @@ export interface ControlPlaneOptions {
   twoPersonApply?: boolean;
   trustedProxies?: readonly string[];
   secretsRefreshMs?: number;
+  /** What this version understands of the control log; another for tests. */
+  editions?: Editions;
   /** Called when the state can no longer be trusted to be the log's: the process must end. */
   onFault: (error: GatewayError) => void;
 }
@@ -157,6 +160,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const control = await ControlLog.open(controlTopic, {
       clock,
       ...(from === null ? {} : { from }),
+      ...(options.editions === undefined ? {} : { editions: options.editions }),
       onEntry: (entry, event) => tree.take(entry.value, event),
       onFault: error => {
         isSound = false;
@@ -164,6 +168,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
     });
     closers.push(() => control.close());
+    await openEdition(control, options.kafka !== undefined && options.kafka !== null, logger);
     snapshots.start(control, tree);
     closers.push(() => snapshots.close(control, tree));
     const checkpoints = new CheckpointDesk({ control, logger });
@@ -321,6 +326,21 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await close();
     throw error;
   }
+}
+
+/** Alone on its log, or the first there, a control plane uses all that it knows; among others an operator says when (editions.ts). */
+async function openEdition(control: ControlLog, hasNeighbours: boolean, logger: Logger): Promise<void> {
+  const { inForce, known } = control.edition;
+  if (known <= inForce) return;
+  if (hasNeighbours && !control.state.isNew()) {
+    logger.info(
+      { inForce, known },
+      'the control log is at an earlier edition than this version knows: once every control plane is upgraded, `sallyport control-plane raise-edition`',
+    );
+    return;
+  }
+  const why = hasNeighbours ? 'a new installation' : 'no other control plane shares this log';
+  await control.raiseEdition({ author: 'system', authorAddress: '', reason: why, requestId: '' });
 }
 
 /** Secrets that change in Vault, in AWS or in files are taken over without an apply. One round at a time, however slow a source is. */

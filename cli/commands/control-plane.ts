@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addKafkaOptions } from '../kafka-options.ts';
 import type { Terminal } from '../terminal.ts';
 import { addBackup } from './control-plane-backup.ts';
+import { addRaiseEdition } from './control-plane-raise-edition.ts';
 import { addRotateKey } from './control-plane-rotate-key.ts';
 import { addRotateSigningKey } from './control-plane-rotate-signing-key.ts';
 
@@ -33,5 +34,6 @@ export function define(terminal: Terminal, exit: (code: number) => void, rest: r
   addBackup(command, terminal);
   addRotateKey(command, terminal);
   addRotateSigningKey(command, terminal);
+  addRaiseEdition(command, terminal);
   return addKafkaOptions(command);
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checked, expiry, fine, skew } from './finding.ts';
-import { agentFindings } from './installation.ts';
+import { agentFindings, editionFindings } from './installation.ts';
 
 const now = Date.UTC(2026, 10, 1);
 const hour = 3_600_000;
@@ -52,4 +52,11 @@ test('an agent: not connected, not serving, records piling up, a certificate tha
   const [gone, ...more] = agentFindings({ ...agent, status: 'offline', certificateExpiresAt: new Date(now - hour).toISOString() }, now);
   assert.deepEqual([gone?.outcome, more.length], ['wrong', 0]);
   assert.match(`${gone?.detail} ${gone?.mend}`, /certificate has expired, so it cannot come back .*agents invite/);
+});
+
+test('a control log that waits for the end of an upgrade', () => {
+  assert.deepEqual(
+    [undefined, { inForce: 2, known: 2 }, { inForce: 1, known: 2 }].map(edition => editionFindings(edition).map(({ mend }) => mend)),
+    [[], [], ['when every control plane runs it: `sallyport control-plane raise-edition`']],
+  );
 });

@@ -64,8 +64,8 @@ export async function checkInstallation(connection: Connection, nowMs: number): 
   });
   if (reach.some(({ outcome, check }) => outcome === 'wrong' && check === 'control plane')) return reach;
   const version = await checked('access', 'sign in with a role that may look (viewer), or set SALLYPORT_TOKEN', async () => {
-    const status = (await administratorRequest(connection, 'GET', '/v1/status')) as { version: string };
-    return fine('access', `signed in; the control plane is version ${status.version}`);
+    const status = (await administratorRequest(connection, 'GET', '/v1/status')) as { version: string; controlEdition?: Edition };
+    return [fine('access', `signed in; the control plane is version ${status.version}`), ...editionFindings(status.controlEdition)];
   });
   if (version.some(({ outcome }) => outcome === 'wrong')) return [...reach, ...version, ...(await authority(connection, nowMs))];
   const [agents, store, providers, signing] = await Promise.all([
@@ -75,6 +75,18 @@ export async function checkInstallation(connection: Connection, nowMs: number): 
     checkSigningKeys(connection),
   ]);
   return [...reach, ...version, ...(await authority(connection, nowMs)), ...agents, ...store, ...providers, ...signing];
+}
+
+interface Edition {
+  inForce: number;
+  known: number;
+}
+
+/** @param edition absent: of a control plane that says none. */
+export function editionFindings(edition: Edition | undefined): Finding[] {
+  if (edition === undefined || edition.inForce >= edition.known) return [];
+  const mend = 'when every control plane runs it: `sallyport control-plane raise-edition`';
+  return [note('control log', `is at edition ${edition.inForce}, and this version knows ${edition.known}`, mend)];
 }
 
 /** The CA that clients verify resources with. */

@@ -3,11 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import { openFileLog } from '../log/file-log.ts';
 import { agentAggregate } from './agent.ts';
-import { action, ControlLog, type Provenance } from './control-log.ts';
+import { action, ControlLog, type ControlLogOptions, type Provenance } from './control-log.ts';
 import type { Aggregate } from './decider.ts';
+import { editions } from './editions.ts';
 import { manifestAggregates } from './manifest.ts';
 import { ticketAggregate } from './ticket-revocation.ts';
 
@@ -21,17 +23,20 @@ const role = (name: string, groups: string[]): Manifest => ({
 const apply = (name: string, groups: string[]) =>
   action(manifestAggregates.Role, name, { type: 'apply' as const, manifest: role(name, groups), secrets: {} });
 
-async function withLog(body: (open: () => Promise<ControlLog>, dir: string) => Promise<void>): Promise<void> {
+async function withLog(
+  body: (open: (options?: Partial<ControlLogOptions>) => Promise<ControlLog>, dir: string) => Promise<void>,
+): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'sallyport-control-'));
   const dir = join(root, 'sallyport.control');
   const log = await openFileLog({ dir });
   const opened: ControlLog[] = [];
   try {
-    await body(async () => {
+    await body(async options => {
       const control = await ControlLog.open(log, {
         onFault: error => {
           throw error;
         },
+        ...options,
       });
       opened.push(control);
       return control;
@@ -167,12 +172,41 @@ test('an entry that this version does not understand ends the fold with a fault'
     const faults: string[] = [];
     const root = await mkdtemp(join(tmpdir(), 'sallyport-control-'));
     const log = await openFileLog({ dir: join(root, 'l') });
-    const other = await ControlLog.open(log, { onFault: error => faults.push(error.code) });
+    const other = await ControlLog.open(log, {
+      onFault: error => faults.push(error.code),
+      editions: { known: 1, of: type => (type === 'RoleBlessed' ? 1 : editions.of(type)) },
+    });
     await assert.rejects(other.execute([action(unknown, 'x', null)], me), { code: 'EVENT_IMPOSSIBLE' });
     assert.deepEqual(faults, ['EVENT_IMPOSSIBLE']);
     await assert.rejects(other.execute([apply('support', ['a'])], me), { code: 'EVENT_IMPOSSIBLE' });
-    await assert.rejects(ControlLog.open(log, { onFault: () => undefined }), { code: 'EVENT_IMPOSSIBLE' });
+    await assert.rejects(ControlLog.open(log, { onFault: () => undefined }), { code: 'EVENT_UNKNOWN' });
+    await assert.rejects(control.execute([action(unknown, 'x', null)], me), { code: 'CONTROL_LOG_FAULT' });
     await other.close();
     await log.close();
     await control.execute([apply('support', ['a'])], me);
+  }));
+
+test('replicas of two neighbouring versions on one log: what the earlier one does not know is written when the log was raised', () =>
+  withLog(async open => {
+    const of = (type: string) => (type === 'TicketRevoked' ? 2 : editions.of(type));
+    const faults: GatewayError[] = [];
+    const before = await open({ editions: { known: 1, of }, onFault: error => faults.push(error) });
+    const next = await open({ editions: { known: 2, of } });
+    const revoke = () => next.execute([action(ticketAggregate, 'jti-1', { type: 'revoke', expiresAtMs: Date.now() + 60_000 })], me);
+    const early = await revoke();
+    assert.equal(early.accepted ? '' : early.rejection.code, 'EDITION_TOO_LOW');
+    assert.match(early.accepted ? '' : early.rejection.message, /edition 2 .* is at 1 .*raise-edition/);
+    await Promise.all([before, next].flatMap((replica, r) => [1, 2, 3].map(n => replica.execute([apply(`r${n}`, [`${r}`])], me))));
+    assert.equal(await next.catchUp(30_000), true);
+    assert.equal(await before.catchUp(30_000), true);
+    assert.deepEqual(before.state.dump(), next.state.dump());
+    assert.deepEqual([before.edition, next.edition, faults], [{ inForce: 1, known: 1 }, { inForce: 1, known: 2 }, []]);
+
+    assert.equal((await next.raiseEdition(me)).accepted, true);
+    assert.deepEqual(await next.raiseEdition(me), { accepted: true, events: [] }, 'a repeat is none');
+    assert.equal((await revoke()).accepted, true);
+    await assert.rejects(before.execute([apply('late', [])], me), { code: 'EVENT_UNKNOWN' });
+    assert.match(faults[0]?.message ?? '', /edition 2, which this version does not know. Upgrade it/);
+    await assert.rejects(open({ editions: { known: 1, of } }), { code: 'EVENT_UNKNOWN' });
+    assert.equal((await open({ editions: { known: 2, of } })).edition.inForce, 2);
   }));

@@ -13,7 +13,9 @@ import { ControlEventSchema } from '@sallyport/proto/gen/sallyport/control/v1/co
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Entry, EventLog, NewEntry } from '../log/event-log.ts';
 import { kindOfStream } from './acceptance.ts';
-import type { Aggregate, Decision, DomainEvent, Rejection } from './decider.ts';
+import { type Aggregate, type Decision, type DomainEvent, type Rejection, reject } from './decider.ts';
+import { editionAggregate, editionStreamId } from './edition.ts';
+import { type Editions, editions } from './editions.ts';
 import { Projection, type ProjectionState, type RecordedEvent } from './projection.ts';
 import { currentSchema } from './upcast.ts';
 
@@ -86,10 +88,13 @@ export interface ControlLogOptions {
   onFault: (error: GatewayError) => void;
   /** What was folded before, and the offset of the next entry. */
   from?: { position: bigint; state: ProjectionState };
+  /** What this program understands; another than this version's for tests. */
+  editions?: Editions;
 }
 
 export class ControlLog {
   readonly state: Projection;
+  readonly #editions: Editions;
   readonly #log: EventLog;
   readonly #clock: () => number;
   readonly #onEntry: ((entry: Entry, event: RecordedEvent) => void) | undefined;
@@ -102,17 +107,21 @@ export class ControlLog {
   #following: Promise<void> = Promise.resolve();
   #fault: GatewayError | null = null;
 
-  private constructor(log: EventLog, { clock = Date.now, onEntry, from }: ControlLogOptions) {
+  private constructor(log: EventLog, { clock = Date.now, onEntry, from, editions: known = editions }: ControlLogOptions) {
     this.#log = log;
+    this.#editions = known;
     this.#clock = clock;
     this.#onEntry = onEntry;
-    this.state = new Projection(from?.state);
+    this.state = new Projection(from?.state, known);
     this.#position = from?.position ?? 0n;
   }
 
   /** Folds the whole log, or what came after a snapshot, then follows it. */
   static async open(log: EventLog, options: ControlLogOptions): Promise<ControlLog> {
     const control = new ControlLog(log, options);
+    const { inForce, known } = control.edition;
+    if (inForce > known)
+      throw new GatewayError('EVENT_UNKNOWN', 'internal', `The snapshot is of edition ${inForce}; this version knows ${known}.`);
     const end = await log.endOffset();
     while (control.#position < end) await control.#foldNext();
     control.#following = control.#follow().catch((error: unknown) => {
@@ -154,6 +163,19 @@ export class ControlLog {
     return end !== null && this.reach(end, timeoutMs);
   }
 
+  /** The edition that the log is at, and the newest that this version knows (editions.ts). */
+  get edition(): { inForce: number; known: number } {
+    return { inForce: this.state.edition(), known: this.#editions.known };
+  }
+
+  /**
+   * Brings the log to the newest edition that this version knows: from then on versions that do not know it stop.
+   * @throws {GatewayError} of the log.
+   */
+  async raiseEdition(provenance: Provenance): Promise<Outcome> {
+    return this.execute([action(editionAggregate, editionStreamId, { type: 'raise', edition: this.#editions.known })], provenance);
+  }
+
   /** Calls back after each run of accepted events, when `state` has them. */
   onAccepted(listener: (events: RecordedEvent[]) => void): () => void {
     this.#listeners.add(listener);
@@ -185,6 +207,8 @@ export class ControlLog {
           );
         }
         for (const event of decision.events) {
+          const tooNew = this.#tooNew(event.type);
+          if (tooNew !== null) return { accepted: false, rejection: tooNew, stream: candidate.stream };
           const kinds = (candidate.looksAt ?? []).map(kind => [kind, this.state.kindVersion(kind) + (proposed.get(kind) ?? 0n)] as const);
           proposals.push({ action: candidate, event: this.#envelope(candidate.stream, version, kinds, event, provenance) });
           const kind = kindOfStream(candidate.stream);
@@ -201,6 +225,20 @@ export class ControlLog {
       if (pending.length === 0) return { accepted: true, events: accepted };
     }
     throw new GatewayError('CONTROL_LOG_CONTENTION', 'unavailable', 'Others keep changing the same thing at the same time: try again.');
+  }
+
+  /** Why an event may not be written: replicas of the version before, which may be there, would stop at it. */
+  #tooNew(type: string): Rejection | null {
+    const { inForce, known } = this.edition;
+    const since = this.#editions.of(type);
+    if (since === undefined || since > known)
+      throw new GatewayError('CONTROL_LOG_FAULT', 'internal', `${type} is in no edition of the control log that this version knows.`);
+    if (since <= inForce) return null;
+    return reject(
+      'EDITION_TOO_LOW',
+      'conflict',
+      `This needs edition ${since} of the control log, which is at ${inForce} as long as control planes of the version before may run. When all are upgraded: \`sallyport control-plane raise-edition\`.`,
+    ).rejection;
   }
 
   async close(): Promise<void> {

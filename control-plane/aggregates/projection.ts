@@ -19,6 +19,8 @@ import { type ChangeState, changeAggregate } from './change.ts';
 import { type CheckpointState, checkpointAggregate } from './checkpoint.ts';
 import { type ContentKeyState, contentKeyAggregate } from './content-key.ts';
 import type { Aggregate, DomainEvent } from './decider.ts';
+import { type EditionState, editionAggregate, editionStreamId } from './edition.ts';
+import { type Editions, editions } from './editions.ts';
 import { Directory, type GroupState, groupAggregate } from './group.ts';
 import { installationKeyAggregate } from './installation-key.ts';
 import { type ManifestState, manifestAggregates, manifestKinds, type SealedSecret } from './manifest.ts';
@@ -91,6 +93,7 @@ const aggregates = new Map<string, Folding>(
     folding(groupAggregate),
     folding(installationKeyAggregate),
     folding(signingKeyAggregate),
+    folding(editionAggregate),
   ].map(aggregate => [aggregate.name, aggregate]),
 );
 const kindOf = new Map<string, Kind>(Object.entries(manifestKinds).map(([kind, name]) => [name, kind as Kind]));
@@ -142,6 +145,7 @@ export interface SecretUse {
 }
 
 export class Projection {
+  readonly #editions: Editions;
   readonly #streams: ProjectionState['streams'];
   readonly #kindVersions: ProjectionState['kindVersions'];
   readonly #manifests: ProjectionState['manifests'];
@@ -171,8 +175,12 @@ export class Projection {
   /** Public keys that people and service accounts sign in with over SSH. */
   readonly sshKeys: SshKeyRing;
 
-  /** @param from what `save` gave, which is this projection's from now on; absent: nothing was folded yet. */
-  constructor(from?: ProjectionState) {
+  /**
+   * @param from what `save` gave, which is this projection's from now on; absent: nothing was folded yet.
+   * @param known what this program understands.
+   */
+  constructor(from?: ProjectionState, known: Editions = editions) {
+    this.#editions = known;
     this.#streams = from?.streams ?? new Map();
     this.#kindVersions = from?.kindVersions ?? new Map();
     this.#manifests = from?.manifests ?? new Map();
@@ -232,7 +240,10 @@ export class Projection {
     if (event.expectedVersion !== current.version) return false;
     if (!kindsFit(event, kind => this.kindVersion(kind))) return false;
     const { aggregate, id } = aggregateOf(event.stream);
+    if ((this.#editions.of(event.type) ?? Number.POSITIVE_INFINITY) > this.#editions.known) throw eventUnknown(event);
     const state: unknown = aggregate.evolve(current.state, upcast(aggregate.name, event));
+    // Whatever comes behind it may be in a way that is not known here.
+    if (aggregate.name === editionAggregate.name && (state as EditionState).edition > this.#editions.known) throw eventUnknown(event);
     const before = current.state;
     this.#streams.set(event.stream, { version: current.version + 1n, state });
     this.#kindVersions.set(aggregate.name, this.kindVersion(aggregate.name) + 1n);
@@ -247,6 +258,16 @@ export class Projection {
   /** How many events were accepted on all streams of a kind, e.g. `guard`. */
   kindVersion(kind: string): bigint {
     return this.#kindVersions.get(kind) ?? 0n;
+  }
+
+  /** Which events may be in the log by now (editions.ts). */
+  edition(): number {
+    return (this.stream(`${editionAggregate.name}/${editionStreamId}`).state as EditionState).edition;
+  }
+
+  /** Whether nothing has happened yet but that keys were made. */
+  isNew(): boolean {
+    return [...this.#kindVersions.keys()].every(kind => kind === installationKeyAggregate.name);
   }
 
   manifests(kind: Kind): StoredManifest[] {
@@ -626,6 +647,11 @@ function issuerOf({ oidc, saml }: IdentityProviderSpec): string | undefined {
 
 function isOpenChange(status: KnownChange['status']): boolean {
   return status === 'proposed' || status === 'approved';
+}
+
+function eventUnknown({ type, stream, payload }: RecordedEvent): GatewayError {
+  const what = type === 'EditionRaised' ? `edition ${String((payload as { edition?: unknown }).edition)}` : `${type} on ${stream}`;
+  return new GatewayError('EVENT_UNKNOWN', 'internal', `The control log has ${what}, which this version does not know. Upgrade it.`);
 }
 
 /** @throws {GatewayError} EVENT_UNKNOWN for a stream of no known aggregate. */

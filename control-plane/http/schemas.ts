@@ -160,10 +160,16 @@ export const Resource = Type.Object({
   }),
 });
 
+export const ControlEdition = Type.Object({
+  inForce: Type.Integer({ description: 'Which events may be in the control log.' }),
+  known: Type.Integer({ description: 'The newest that this version knows.' }),
+});
+
 export const Status = Type.Object({
   version: Type.String(),
   startedAt: Time,
   controlPosition: Type.String({ description: 'Offset of the next control event.' }),
+  controlEdition: ControlEdition,
   recordsPosition: Type.String({ description: 'Offset of the next entry of records.' }),
   agents: Type.Object({ online: Type.Integer(), enrolled: Type.Integer() }),
   liveSessions: Type.Integer(),

@@ -1,8 +1,10 @@
 /** For operators and machines: status, health, metrics, OpenAPI. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { errorText } from '@sallyport/shared/errors.ts';
+import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { Type } from 'typebox';
+import { provenanceOf } from '../authentication.ts';
 import type { ApiContext } from '../context.ts';
+import { emptyBodyAsNothing } from '../empty-body.ts';
 import { metricsText } from '../metrics.ts';
 import * as schemas from '../schemas.ts';
 
@@ -23,6 +25,7 @@ export function operationRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
         version: context.version,
         startedAt: new Date(context.startedAtMs).toISOString(),
         controlPosition: String(control.position),
+        controlEdition: control.edition,
         recordsPosition: await records.endOffset().then(String, () => 'unknown'),
         agents: {
           online: fleet.connections().length,
@@ -31,6 +34,27 @@ export function operationRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
         liveSessions: fleet.liveSessions().length,
         store: await storeStatus(),
       }),
+    });
+
+    app.route({
+      method: 'POST',
+      url: '/v1/control-log/raise-edition',
+      preValidation: emptyBodyAsNothing,
+      schema: {
+        operationId: 'raiseControlEdition',
+        tags: ['operations'],
+        summary: 'Let the control log have all that this version knows, once every control plane is upgraded',
+        body: Type.Object(
+          { reason: Type.Optional(Type.String({ maxLength: 500, description: 'Why, for the record.' })) },
+          { additionalProperties: false },
+        ),
+        response: { 200: schemas.ControlEdition, default: schemas.Problem },
+      },
+      handler: async request => {
+        const outcome = await control.raiseEdition(provenanceOf(request, request.body.reason ?? ''));
+        if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
+        return control.edition;
+      },
     });
 
     app.route({
