@@ -18,11 +18,20 @@ interface Secret {
   tickets: number;
 }
 
+interface SshKey extends Used {
+  id: string;
+  fingerprint: string;
+  label: string;
+  principal: string;
+  expiresAt: string;
+}
+
 interface Review {
   since: string;
   grants: ({ role: string; member: string; kind: string; resources: string[] } & Used)[];
   serviceAccounts: ({ name: string } & Used)[];
   secrets: Secret[];
+  sshKeys: SshKey[];
   credentials: ({ name: string; resources: string[] } & Used)[];
 }
 
@@ -36,7 +45,9 @@ interface Row extends Omit<Used, 'sessions'> {
 
 export function define(terminal: Terminal): Command {
   return withConnectionOptions(new Command('sallyport review'))
-    .description('Reviews access: every member of every role, every service account and credential, with the last session that needed it.')
+    .description(
+      'Reviews access: every member of every role, every service account, credential and registered SSH key, with the last session that needed it.',
+    )
     .option('--since <TIME>', 'how far to look, e.g. 30d or 2026-01-01 (default 90d)', text => moment(text))
     .option('--unused', 'only what nobody has used since then')
     .option('--json', 'print JSON')
@@ -50,6 +61,7 @@ export function define(terminal: Terminal): Command {
         grants: all.grants.filter(isShown),
         serviceAccounts: all.serviceAccounts.filter(isShown),
         secrets: all.secrets.filter(({ lastUsedAt }) => !options.unused || lastUsedAt === null || lastUsedAt < all.since),
+        sshKeys: all.sshKeys.filter(({ lastUsedAt }) => !options.unused || lastUsedAt === null || lastUsedAt < all.since),
         credentials: all.credentials.filter(isShown),
       };
       if (options.json) return terminal.out(JSON.stringify(review, null, 2));
@@ -73,12 +85,21 @@ export function define(terminal: Terminal): Command {
     });
 }
 
-function rowsOf({ grants, serviceAccounts, secrets, credentials }: Review): Row[] {
+function rowsOf({ grants, serviceAccounts, secrets, sshKeys, credentials }: Review): Row[] {
   return [
     ...grants.map(grant => ({ ...grant, what: `role ${grant.role}`, name: `${kinds[grant.kind] ?? grant.kind} ${grant.member}` })),
     ...serviceAccounts.map(account => ({ ...account, what: 'service account', resources: [] })),
     ...secrets.map(({ id, account, expiresAt, lastUsedAt }) => ({
       ...{ what: `secret of ${account}`, name: `${id.slice(0, 8)}, ends ${expiresAt.slice(0, 10)}`, resources: [], lastUsedAt },
+    })),
+    ...sshKeys.map(({ fingerprint, label, principal, expiresAt, lastUsedAt, sessions }) => ({
+      what: `ssh key of ${principal}`,
+      ...{
+        name: `${label === '' ? fingerprint.slice(0, 19) : label}, ends ${expiresAt.slice(0, 10)}`,
+        resources: [],
+        lastUsedAt,
+        sessions,
+      },
     })),
     ...credentials.map(credential => ({ ...credential, what: 'credential' })),
   ];

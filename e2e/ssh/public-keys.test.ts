@@ -148,6 +148,18 @@ test('a registered key opens what its holder may use, among others that open not
     rows => rows.length > 0,
   );
   assert.equal((await ssh(stranger, ['true'])).code, 255);
+
+  // An access review shows which keys have opened nothing.
+  const unused = await sallyport(['review', '--unused', '--json'], 'auditor');
+  const { sshKeys } = JSON.parse(unused.stdout.toString()) as { sshKeys: { principal: string; lastUsedAt: string | null }[] };
+  assert.deepEqual(
+    sshKeys.map(({ principal, lastUsedAt }) => [principal, lastUsedAt]),
+    [['sid@example.com', null]],
+    unused.stderr,
+  );
+  const review = await sallyport(['review'], 'auditor');
+  assert.match(review.stdout.toString(), /ssh key of olga@example\.com +ed25519, ends .* [1-9]/, review.stderr);
+  assert.match(review.stdout.toString(), /ssh key of sid@example\.com +stranger, ends .* 0 +not since/);
 });
 
 test('a key is one person’s, and one’s own', async () => {
