@@ -1,8 +1,12 @@
-/** Histories that installations of earlier versions have in their logs (capture-history.ts): each still folds, and to what it folded to. */
+/**
+ * Histories that installations of earlier versions have in their logs (capture-history.ts): each still folds, and to what it folded to. A
+ * history without its `.expected.json` fails, and says what it folds to.
+ */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { editionOfEvent } from './editions.ts';
 import { Projection, type RecordedEvent } from './projection.ts';
 
 const folder = join(import.meta.dirname, 'histories');
@@ -39,13 +43,22 @@ function summary(events: readonly RecordedEvent[]): unknown {
     revokedTickets: state.revokedTickets(atMs).length,
     holds: Object.keys(state.retention().holds).length,
     ledgers: Object.keys(state.checkpoints().ledgers).length,
+    answeredApprovals: state.answeredApprovals().map(([, approval]) => approval.status),
+    accessGrants: state.accessGrants(atMs).length,
+    changes: state.changes().map(([, change]) => change.status),
+    groups: state.groups().map(([, group]) => group.status),
+    accountSecrets: state.accountSecrets().map(({ account }) => account),
+    sshKeys: state.sshKeys.all().map(key => `${key.holder.name}: ${key.type}`),
+    edition: state.edition(),
   };
 }
 
 for (const file of readdirSync(folder).filter(name => name.endsWith('.jsonl'))) {
   test(`the history ${file} folds to what it did`, () => {
-    const expected = JSON.parse(readFileSync(join(folder, file.replace('.jsonl', '.expected.json')), 'utf8')) as unknown;
-    assert.deepEqual(JSON.parse(JSON.stringify(summary(eventsOf(file)))), expected);
+    const found = JSON.stringify(summary(eventsOf(file)), null, 2);
+    const expectations = join(folder, file.replace('.jsonl', '.expected.json'));
+    assert.ok(existsSync(expectations), `look at it, and write it into ${expectations}:\n${found}`);
+    assert.deepEqual(JSON.parse(found), JSON.parse(readFileSync(expectations, 'utf8')));
   });
 }
 
@@ -59,4 +72,20 @@ test('a second delivery of any event counts for nothing', () => {
     }
     assert.deepEqual(doubled.dump(), once.dump());
   }
+});
+
+/** Not recorded yet: they take an authority for time stamps, an approval that nobody answers, a replica of an earlier version, a second edition. */
+const notRecorded: readonly string[] = ['RootTimestamped', 'ApprovalExpired', 'SessionWatchContinued', 'EditionRaised'];
+
+test('every event that this version knows is in a history', () => {
+  const recorded = new Set(
+    readdirSync(folder)
+      .filter(name => name.endsWith('.jsonl'))
+      .flatMap(file => eventsOf(file).map(({ type }) => type)),
+  );
+  assert.deepEqual(
+    Object.keys(editionOfEvent).filter(type => !recorded.has(type) !== notRecorded.includes(type)),
+    [],
+    'make a history that has them (capture-history.ts)',
+  );
 });
