@@ -9,7 +9,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
-import { KafkaProducer } from '@sallyport/kafka/producer.ts';
+import type { KafkaProducer } from '@sallyport/kafka/producer.ts';
 import { signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { trustedIssuers } from '@sallyport/shared/identity/trusted-issuers.ts';
@@ -64,6 +64,17 @@ export interface AgentOptions {
   renewAtMs?: (enrolment: EnrolmentState) => number;
 }
 
+/** What an agent has before it begins. */
+interface Opened {
+  lock: DataLock;
+  keys: AgentKeys;
+  ports: ListenPorts;
+  usage: UsageJournal;
+  enrolment: EnrolmentState;
+  /** Null when records go by the control plane. */
+  producer: KafkaProducer | null;
+}
+
 /** How long a lease may take to be in force in all workers before it is acknowledged as it is. */
 const SETTLE_MS = 5000;
 const STOP_MS = 5000;
@@ -106,14 +117,7 @@ export class Agent {
   #draining = false;
   #stopped: Promise<void> | null = null;
 
-  private constructor(
-    options: AgentOptions,
-    lock: DataLock,
-    keys: AgentKeys,
-    ports: ListenPorts,
-    usage: UsageJournal,
-    enrolment: EnrolmentState,
-  ) {
+  private constructor(options: AgentOptions, { lock, keys, ports, usage, enrolment, producer }: Opened) {
     this.#options = options;
     this.#log = options.log;
     this.#lock = lock;
@@ -122,7 +126,7 @@ export class Agent {
     this.#usage = usage;
     this.#enrolment = enrolment;
     this.#client = this.#newClient();
-    this.#producer = options.kafka ? recordsProducer(options.kafka) : null;
+    this.#producer = producer;
     this.#shipper = this.#newShipper();
     this.#host = new WorkerHost({
       count: options.workers,
@@ -190,7 +194,8 @@ export class Agent {
         options.log.error({ why }, 'what principals have read is not on disk; budgets count in memory'),
       );
       const enrolment = await enrol(options, keys);
-      agent = new Agent(options, lock, keys, ports, usage, enrolment);
+      const producer = options.kafka ? await recordsProducer(options.kafka) : null;
+      agent = new Agent(options, { lock, keys, ports, usage, enrolment, producer });
       await agent.#begin();
       return agent;
     } catch (error) {
@@ -669,7 +674,9 @@ async function enrol(options: AgentOptions, keys: AgentKeys): Promise<EnrolmentS
   }
 }
 
-function recordsProducer(config: KafkaConfig): KafkaProducer {
+/** Loads Kafka's client, some hundred files, only for an agent that has a way to Kafka. */
+async function recordsProducer(config: KafkaConfig): Promise<KafkaProducer> {
+  const { KafkaProducer } = await import('@sallyport/kafka/producer.ts');
   return new KafkaProducer({
     config,
     topic: config.topics.records,

@@ -33,6 +33,7 @@ import { AccessRoles } from './http/authorization.ts';
 import type { ApiContext } from './http/context.ts';
 import { IssuerKeys } from './http/issuer-keys.ts';
 import type { RateLimits } from './http/rate-limit.ts';
+import type { SchemaCompilers } from './http/schema-compilers.ts';
 import { buildHttpServer, startHttpServer } from './http/server.ts';
 import { sessionHistory } from './http/session-history.ts';
 import { consoleSessionMsMax } from './http/sign-in/browser-sessions.ts';
@@ -80,9 +81,10 @@ export interface ControlPlaneOptions {
   leaseLifetimeMs?: number;
   clientCertificateLifetimeMs?: number;
   rateLimits?: RateLimits;
-  /** CIDR; see http/client-address.ts. */
+  compilers?: SchemaCompilers;
   /** Changes of manifests need a second person (default: no). */
   twoPersonApply?: boolean;
+  /** CIDR; see http/client-address.ts. */
   trustedProxies?: readonly string[];
   secretsRefreshMs?: number;
   /** What this version understands of the control log; another for tests. */
@@ -291,6 +293,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     closers.push(() => channels.close());
     const limits = {
       ...(options.rateLimits === undefined ? {} : { rateLimits: options.rateLimits }),
+      ...(options.compilers === undefined ? {} : { compilers: options.compilers }),
       ...(options.trustedProxies === undefined ? {} : { trustedProxies: options.trustedProxies }),
     };
     const app = await buildHttpServer({

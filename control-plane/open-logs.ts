@@ -7,16 +7,11 @@
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
-import { KafkaProducer } from '@sallyport/kafka/producer.ts';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Logger } from 'pino';
-import { KafkaRelay } from './grpc/kafka-relay.ts';
 import { RecordRelay, type Relay } from './grpc/relay.ts';
 import type { EventLog, LogReader } from './log/event-log.ts';
 import { openFileLog } from './log/file-log.ts';
-import { openKafkaLog } from './log/kafka-log.ts';
-import { KafkaMergedReader } from './log/kafka-merged-reader.ts';
-import { prepareKafka, preparePresence } from './log/prepare-kafka.ts';
 
 export interface OpenLogs {
   control: EventLog;
@@ -37,10 +32,6 @@ export interface OpenLogsOptions {
 }
 
 const marksSavedEveryMs = 30_000;
-/** How long an append is tried before its writer is told that it is uncertain; leader elections take less. */
-const patienceMs = 20_000;
-/** Of what is soon said again. */
-const presencePatienceMs = 5_000;
 
 /** @throws {GatewayError} LOG_ELSEWHERE, LOG_CORRUPT, KAFKA_…. */
 export async function openLogs(options: OpenLogsOptions): Promise<OpenLogs> {
@@ -65,11 +56,10 @@ export async function openLogs(options: OpenLogsOptions): Promise<OpenLogs> {
       `${dataDir} has its log in files, which --kafka would leave behind. Move it: sallyport control-plane backup, then restore with --kafka into a new folder.`,
     );
   }
-  await prepareKafka(kafka, warning => options.logger.warn(warning));
   await mkdir(join(dataDir, 'log'), { recursive: true, mode: 0o700 });
-  await writeFile(inKafka, `${JSON.stringify(kafka.topics)}\n`, { mode: 0o600 });
-  const isTold = await preparePresence(kafka, warning => options.logger.warn(warning));
-  return openKafka(options, kafka, isTold);
+  // A client of some hundred files, which nobody else waits for.
+  const { openKafka } = await import('./open-kafka.ts');
+  return openKafka(kafka, options, () => writeFile(inKafka, `${JSON.stringify(kafka.topics)}\n`, { mode: 0o600 }));
 }
 
 async function openFiles({ dataDir, clock, logger, onOpened }: OpenLogsOptions): Promise<OpenLogs> {
@@ -84,34 +74,6 @@ async function openFiles({ dataDir, clock, logger, onOpened }: OpenLogsOptions):
   }, marksSavedEveryMs);
   onOpened(() => clearInterval(saving));
   return { control, records, relay, presence: null };
-}
-
-function openKafka({ logger, onOpened }: OpenLogsOptions, config: KafkaConfig, isTold: boolean): OpenLogs {
-  const control = openKafkaLog({ config, topic: config.topics.control, messageType: 'sallyport.control.v1.ControlEvent', patienceMs });
-  onOpened(() => control.close());
-  const records = new KafkaMergedReader(config, config.topics.records);
-  onOpened(() => records.close());
-  const relay = new KafkaRelay(
-    new KafkaProducer({
-      config,
-      topic: config.topics.records,
-      messageType: 'sallyport.records.v1.RecordBatch',
-      patienceMs,
-      onProblem: problem => {
-        if (problem === null) logger.info('Kafka takes records again');
-        else logger.warn({ err: problem }, 'Kafka takes no records: they wait in the agents’ spools');
-      },
-    }),
-  );
-  onOpened(() => relay.close());
-  const presence = isTold
-    ? openKafkaLog({
-        ...{ config, topic: config.topics.presence, messageType: 'sallyport.agent.v1.SessionObserved' },
-        patienceMs: presencePatienceMs,
-      })
-    : null;
-  onOpened(() => presence?.close());
-  return { control, records, relay, presence };
 }
 
 function exists(path: string): Promise<boolean> {

@@ -13,7 +13,6 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { lockDirectory } from '../log/directory-lock.ts';
 import { type LogReader, openLogReader } from '../log/event-log.ts';
-import { openKafkaLogReader } from '../log/kafka-log.ts';
 import { openLogs } from '../open-logs.ts';
 import { publicFile, secretFile } from '../pki/files.ts';
 import { isInFile, openKek } from '../pki/key-encryption.ts';
@@ -38,7 +37,9 @@ const context = (name: string) => `backup/${name}`;
 export async function backup(options: BackupOptions): Promise<BackupSize> {
   const { dataDir, file, kafka } = options;
   const log: LogReader =
-    kafka === null ? openLogReader(join(dataDir, 'log', 'sallyport.control')) : openKafkaLogReader(kafka, kafka.topics.control);
+    kafka === null
+      ? openLogReader(join(dataDir, 'log', 'sallyport.control'))
+      : (await import('../log/kafka-log.ts')).openKafkaLogReader(kafka, kafka.topics.control);
   try {
     const { sealAtRest } = sealer(await kekOf(options));
     // Fixed now: the log goes on growing.

@@ -9,7 +9,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import type { Principal } from '@sallyport/shared/policy/model.ts';
-import { LogLevel, WebClient } from '@slack/web-api';
+import type { WebClient } from '@slack/web-api';
 import type { Logger } from 'pino';
 import type { Approval } from '../http/schemas.ts';
 import { APPROVE, DENY, slackMessage } from './slack-message.ts';
@@ -48,16 +48,15 @@ export interface Pressed {
 }
 
 const ANSWERS: Readonly<Record<string, 'approve' | 'deny'>> = { [APPROVE]: 'approve', [DENY]: 'deny' };
-const CALL_MS = 10_000;
 /** Presses that are being worked on. */
 const PRESSED_MAX = 64;
 
 export class SlackChannel {
   readonly #options: SlackChannelOptions;
   readonly #teller: Teller;
-  readonly #client: WebClient;
   readonly #signatures: SlackSignatures;
   readonly #pressed = new Set<Promise<void>>();
+  #opened: Promise<WebClient> | null = null;
   /** The workspace that the app's token is of. */
   #team: string | null = null;
 
@@ -65,16 +64,6 @@ export class SlackChannel {
     const { name, target, approvals, cursorFile, logger, clock, retryMs } = options;
     this.#options = options;
     this.#signatures = new SlackSignatures(target.signingSecret, clock);
-    this.#client = new WebClient(target.token, {
-      slackApiUrl: target.url,
-      allowAbsoluteUrls: false,
-      timeout: CALL_MS,
-      // The teller tries again by itself.
-      retryConfig: { retries: 0 },
-      rejectRateLimitedCalls: true,
-      logLevel: LogLevel.ERROR,
-      logger: quiet,
-    });
     this.#teller = new Teller({
       ...{ name, approvals, cursorFile, logger, groups: target.groups },
       ...(retryMs === undefined ? {} : { retryMs }),
@@ -91,6 +80,13 @@ export class SlackChannel {
     await Promise.all(this.#pressed);
   }
 
+  /** Its library is loaded when something is first told. */
+  #client(): Promise<WebClient> {
+    const { token, url } = this.#options.target;
+    this.#opened ??= import('./slack-client.ts').then(({ slackClient }) => slackClient(token, url));
+    return this.#opened;
+  }
+
   async #tell(id: string, state: KnownState, note: string | null): Promise<string | null> {
     const { approvals, consoleUrl, target } = this.#options;
     const approval = approvals.shown(id, state);
@@ -98,11 +94,12 @@ export class SlackChannel {
     const message = slackMessage(approval, consoleUrl === undefined ? undefined : `${consoleUrl}/inbox/${id}`);
     // What has ended and was never told here is nobody's to answer any more.
     if (note === null && state.status !== 'pending') return null;
+    const client = await this.#client();
     if (note === null) {
-      const { ts } = await this.#client.chat.postMessage({ channel: target.channel, ...message, unfurl_links: false, unfurl_media: false });
+      const { ts } = await client.chat.postMessage({ channel: target.channel, ...message, unfurl_links: false, unfurl_media: false });
       return ts ?? null;
     }
-    await this.#client.chat.update({ channel: target.channel, ts: note, ...message });
+    await client.chat.update({ channel: target.channel, ts: note, ...message });
     return note;
   }
 
@@ -138,7 +135,8 @@ export class SlackChannel {
       told = known ? error.message : 'That did not work; answer in the console, or try again.';
     }
     try {
-      await this.#client.chat.postEphemeral({ channel: target.channel, user, text: told.replaceAll(/[&<>]/g, ' ') });
+      const client = await this.#client();
+      await client.chat.postEphemeral({ channel: target.channel, user, text: told.replaceAll(/[&<>]/g, ' ') });
     } catch (error) {
       logger.warn({ channel: name, slackUser: user, err: errorText(error) }, 'who pressed a button could not be told');
     }
@@ -154,8 +152,9 @@ export class SlackChannel {
 
   async #person(user: string, id: string): Promise<Principal> {
     const { answering, consoleUrl } = this.#options;
-    this.#team ??= (await this.#client.auth.test()).team_id ?? null;
-    const { user: known } = await this.#client.users.info({ user });
+    const client = await this.#client();
+    this.#team ??= (await client.auth.test()).team_id ?? null;
+    const { user: known } = await client.users.info({ user });
     const isMember =
       known !== undefined &&
       this.#team !== null &&
@@ -180,17 +179,6 @@ export class SlackChannel {
 function notSignedIn(message: string): GatewayError {
   return new GatewayError('APPROVAL_NEEDS_PERSON', 'denied', message);
 }
-
-/** What it would say of requests may hold what they carry. */
-const quiet = {
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  setLevel() {},
-  getLevel: () => LogLevel.ERROR,
-  setName() {},
-};
 
 /** What a `block_actions` payload says was pressed; null: nothing that is answered here. */
 export function pressedIn(payload: unknown): Pressed | null {

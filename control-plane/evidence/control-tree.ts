@@ -7,7 +7,7 @@
 import type { KeyObject } from 'node:crypto';
 import { sha256, signEd25519 } from '@sallyport/shared/crypto/sha256.ts';
 import { controlLeaf } from '@sallyport/shared/evidence/control-leaf.ts';
-import { HASH_BYTES, leafHash, MerkleTree } from '@sallyport/shared/evidence/merkle.ts';
+import { leafHash, MerkleTree, rootFromInclusion } from '@sallyport/shared/evidence/merkle.ts';
 import { formatLogKey, type LogKey, signTreeHead } from '@sallyport/shared/evidence/tree-head.ts';
 import type { RecordedEvent } from '../aggregates/projection.ts';
 
@@ -16,8 +16,8 @@ const HEAD_AGE_MS = 5000;
 /** All that a tree knows, as plain data. */
 export interface TreeState {
   root: Uint8Array;
-  /** The leaves' hashes, one after another. */
-  leaves: Uint8Array;
+  /** As `MerkleTree.rows` gives them: hashing a hundred thousand leaves anew takes longer than reading all the rest. */
+  rows: Uint8Array[];
   at: Float64Array;
   /** Stream → places of its entries. */
   streams: Map<string, number[]>;
@@ -63,20 +63,26 @@ export class ControlTree {
   }
 
   save(): TreeState {
-    const leaves = new Uint8Array(this.size * HASH_BYTES);
-    for (let index = 0; index < this.size; index++) leaves.set(this.tree.leaf(index), index * HASH_BYTES);
-    return { root: this.tree.root(), leaves, at: Float64Array.from(this.#at), streams: this.#streams };
+    return { root: this.tree.root(), rows: this.tree.rows(), at: Float64Array.from(this.#at), streams: this.#streams };
   }
 
   /** Takes the place of the first entries, which are not to be taken again. @returns why it cannot; null: it has. */
   restore(saved: TreeState): string | null {
     this.clear();
-    for (let at = 0; at < saved.leaves.length; at += HASH_BYTES) this.tree.appendHash(saved.leaves.subarray(at, at + HASH_BYTES));
+    const tree = MerkleTree.fromRows(saved.rows, sha256);
+    if (tree === null || Buffer.compare(tree.root(), saved.root) !== 0 || saved.at.length !== tree.size)
+      return 'its entries are not those that its tree was over';
+    this.#tree = tree;
     this.#at = [...saved.at];
     this.#streams = saved.streams;
-    if (Buffer.compare(this.tree.root(), saved.root) === 0 && this.#at.length === this.size) return null;
-    this.clear();
-    return 'its entries are not those that its tree was over';
+    return null;
+  }
+
+  /** Whether a leaf leads to the root by the hashes that the tree keeps. */
+  isSound(index: number): boolean {
+    const { tree, size } = this;
+    const root = rootFromInclusion(tree.leaf(index), index, size, tree.inclusionProof(index), sha256);
+    return root !== null && Buffer.compare(root, tree.root()) === 0;
   }
 
   clear(): void {

@@ -52,6 +52,7 @@ import { sshRoutes } from './routes/ssh.ts';
 import { sshKeyRoutes } from './routes/ssh-keys.ts';
 import { ticketRoutes } from './routes/tickets.ts';
 import { tokenExchangeRoutes } from './routes/token-exchange.ts';
+import { type SchemaCompilers, schemaCompilers } from './schema-compilers.ts';
 import { securityHeaders } from './security-headers.ts';
 import { CliLogins } from './sign-in/cli-login.ts';
 import type { PublicAddress } from './sign-in/public-address.ts';
@@ -69,6 +70,7 @@ export interface HttpServerOptions {
   trustedProxies?: readonly string[];
   /** Certificate and key, PEM; absent: plain HTTP, for loopback only. */
   tls?: { chainPem: string; keyPem: string };
+  compilers?: SchemaCompilers;
 }
 
 const bodyBytesMax = 64 * 1024;
@@ -77,6 +79,7 @@ const maxHeaderSize = 32 * 1024;
 /** Builds the server without listening, for tests and for `startHttpServer`. */
 export async function buildHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
   const { context, adminToken, verifyContext, signIn, address, channels, tls, rateLimits, trustedProxies = [] } = options;
+  const { buildValidator, buildSerializer } = options.compilers ?? schemaCompilers();
   const app = Fastify({
     loggerInstance: context.logger.child({ part: 'http' }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -89,6 +92,7 @@ export async function buildHttpServer(options: HttpServerOptions): Promise<Fasti
       ? { http: { maxHeaderSize } }
       : { https: { maxHeaderSize, cert: tls.chainPem, key: tls.keyPem, minVersion: 'TLSv1.2' } }),
     ajv: { customOptions: { removeAdditional: false, allErrors: false } },
+    schemaController: { compilersFactory: { buildValidator, buildSerializer } },
     // Chosen by us: a client's own id would be taken for ours in the records.
     genReqId: () => crypto.randomUUID(),
     return503OnClosing: true,

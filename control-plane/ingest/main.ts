@@ -18,10 +18,8 @@ import { type KafkaConfig, kafkaConfig, kafkaFlags } from '@sallyport/kafka/conf
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { pino } from 'pino';
 import { openLogReader } from '../log/event-log.ts';
-import { prepareKafka } from '../log/prepare-kafka.ts';
 import { rollUpDays } from '../rollups/roll-up.ts';
 import { ControlWriter } from './control-batch.ts';
-import { KafkaIngest } from './kafka-ingest.ts';
 import { type Figures, serveMetrics } from './metrics.ts';
 import { loadMigrations, migrate } from './migrate.ts';
 import { RecordsWriter } from './records-batch.ts';
@@ -108,6 +106,8 @@ function fromFiles(dir: string, store: SessionStore, say: FollowerLog): Source {
 }
 
 async function fromKafka(config: KafkaConfig, store: SessionStore, say: FollowerLog): Promise<Source> {
+  // A client of some hundred files, which who has none need not load.
+  const [{ prepareKafka }, { KafkaIngest }] = await Promise.all([import('../log/prepare-kafka.ts'), import('./kafka-ingest.ts')]);
   await prepareKafka(config, warning => log.warn(warning));
   return new KafkaIngest({ config, store, batchAgeMs, batchBytesMax, log: say });
 }

@@ -14,9 +14,9 @@ import type { Entry, EventLog, LogReader, NewEntry } from './event-log.ts';
 import { openLogReader } from './log-reader.ts';
 import {
   bodyBytesMax,
+  checkFrame,
   checkHeader,
   corrupt,
-  decodeFrame,
   encodeFrame,
   encodeHeader,
   frameHeaderLength,
@@ -356,10 +356,11 @@ async function scan(file: FileHandle, base: bigint, size: number): Promise<{ pos
   while (position < size) {
     const chunk = Buffer.allocUnsafe(Math.min(length, size - position));
     const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+    const read = chunk.subarray(0, bytesRead);
     let at = 0;
     let needed = 0;
     for (;;) {
-      const frame = decodeFrame(chunk.subarray(0, bytesRead), at, nextOffset);
+      const frame = checkFrame(read, at, nextOffset);
       if (frame.state === 'damaged') return { position: position + at, nextOffset, reason: frame.reason };
       if (frame.state === 'incomplete') {
         needed = frame.needed;

@@ -8,7 +8,17 @@ import { join } from 'node:path';
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { type DurableEnd, endFileName, readEnd } from './durable-end.ts';
 import type { Entry, LogReader } from './event-log.ts';
-import { checkHeader, corrupt, decodeFrame, frameHeaderLength, headerLength, segmentBases, segmentName } from './segment.ts';
+import {
+  checkHeader,
+  corrupt,
+  decodeFrame,
+  frameHead,
+  frameHeaderLength,
+  frameHeadLength,
+  headerLength,
+  segmentBases,
+  segmentName,
+} from './segment.ts';
 
 /** What one call of `read` returns at most, unless a single entry is larger. */
 const readBytesMax = 8 * 1024 * 1024;
@@ -115,8 +125,8 @@ class FileLogReader implements LogReader {
     while (next < end.nextOffset && entries.length < max && bytes < readBytesMax) {
       const cursor = await this.#seek(next, end);
       const limit = cursor.baseOffset === end.baseOffset ? end.position : (await cursor.file.stat()).size;
+      await goTo(next, cursor, limit);
       for await (const entry of frames(cursor, limit)) {
-        if (entry.offset < next) continue;
         entries.push(entry);
         next = entry.offset + 1n;
         bytes += entry.key.length + entry.value.length;
@@ -186,6 +196,29 @@ class FileLogReader implements LogReader {
     } catch {
       this.#watcher = null; // Not there yet, or it cannot be watched: the poll finds it.
     }
+  }
+}
+
+/** Moves the cursor to `offset`, from one entry's head to the next; what is between is not checked. Ends earlier at `limit`. */
+async function goTo(offset: bigint, cursor: Cursor, limit: number): Promise<void> {
+  let buffer = Buffer.alloc(0);
+  let bufferStart = cursor.position;
+  while (cursor.offset < offset && cursor.position < limit) {
+    const at = cursor.position - bufferStart;
+    if (buffer.length - at < frameHeadLength) {
+      const length = Math.min(chunkBytes, limit - cursor.position);
+      const fresh = Buffer.allocUnsafe(length);
+      const { bytesRead } = await cursor.file.read(fresh, 0, length, cursor.position);
+      if (bytesRead < frameHeadLength) throw corrupt(cursor.baseOffset, cursor.position, 'it is shorter than what was durable');
+      buffer = fresh.subarray(0, bytesRead);
+      bufferStart = cursor.position;
+      continue;
+    }
+    const head = frameHead(buffer, at, cursor.offset);
+    if (head.state !== 'whole') throw corrupt(cursor.baseOffset, cursor.position, head.state === 'damaged' ? head.reason : 'it ends there');
+    if (bufferStart + head.end > limit) throw corrupt(cursor.baseOffset, cursor.position, 'an entry reaches past its end');
+    cursor.position = bufferStart + head.end;
+    cursor.offset += 1n;
   }
 }
 

@@ -15,6 +15,8 @@ import type { Entry, NewEntry } from './event-log.ts';
 export const headerLength = 16;
 export const frameHeaderLength = 8;
 const bodyHeaderLength = 20;
+/** Up to and with the offset. */
+export const frameHeadLength = frameHeaderLength + 8;
 /** Larger entries are refused at append, so a larger length on disk is damage. */
 export const bodyBytesMax = 32 * 1024 * 1024;
 const magic = Buffer.from('SPLOG\u0001\0\0', 'latin1');
@@ -63,35 +65,57 @@ export function encodeFrame(target: Buffer, at: number, offset: bigint, timestam
   return body + bodyLength;
 }
 
-export type Frame =
-  | { state: 'whole'; entry: Entry; end: number }
+export type Unreadable =
   | { state: 'incomplete'; needed: number } // more bytes are wanted from `at` on
   | { state: 'damaged'; reason: string };
+export type Frame = { state: 'whole'; entry: Entry; end: number } | Unreadable;
 
 /**
  * Decodes the frame at `at`. The entry's key and value are copies.
  * @param expectedOffset frames carry their offset, so a frame left over from elsewhere is never taken for the next one.
  */
 export function decodeFrame(bytes: Buffer, at: number, expectedOffset: bigint): Frame {
-  if (bytes.length - at < frameHeaderLength) return { state: 'incomplete', needed: frameHeaderLength };
-  const bodyLength = bytes.readUInt32LE(at);
-  if (bodyLength < bodyHeaderLength || bodyLength > bodyBytesMax) return { state: 'damaged', reason: `a length of ${bodyLength} bytes` };
-  const body = at + frameHeaderLength;
-  const end = body + bodyLength;
-  if (bytes.length < end) return { state: 'incomplete', needed: frameHeaderLength + bodyLength };
-  if (bytes.readUInt32LE(at + 4) !== checksum(bytes, at, end)) return { state: 'damaged', reason: 'a wrong checksum' };
-  const offset = bytes.readBigUInt64LE(body);
-  if (offset !== expectedOffset) return { state: 'damaged', reason: `offset ${offset} where ${expectedOffset} belongs` };
-  const keyLength = bytes.readUInt32LE(body + 16);
-  const keyStart = body + bodyHeaderLength;
-  if (keyLength > end - keyStart) return { state: 'damaged', reason: 'a key longer than its entry' };
+  const frame = checkFrame(bytes, at, expectedOffset);
+  if (frame.state !== 'whole') return frame;
+  const { keyStart, keyEnd, end } = frame;
   const entry: Entry = {
-    offset,
-    timestampMs: Number(bytes.readBigUInt64LE(body + 8)),
-    key: new Uint8Array(bytes.subarray(keyStart, keyStart + keyLength)),
-    value: new Uint8Array(bytes.subarray(keyStart + keyLength, end)),
+    offset: expectedOffset,
+    timestampMs: Number(bytes.readBigUInt64LE(keyStart - bodyHeaderLength + 8)),
+    key: new Uint8Array(bytes.subarray(keyStart, keyEnd)),
+    value: new Uint8Array(bytes.subarray(keyEnd, end)),
   };
   return { state: 'whole', entry, end };
+}
+
+/** As `decodeFrame`, without making the entry. */
+export function checkFrame(
+  bytes: Buffer,
+  at: number,
+  expectedOffset: bigint,
+): { state: 'whole'; keyStart: number; keyEnd: number; end: number } | Unreadable {
+  const head = frameHead(bytes, at, expectedOffset);
+  if (head.state !== 'whole') return head;
+  const { end } = head;
+  if (bytes.length < end) return { state: 'incomplete', needed: end - at };
+  if (bytes.readUInt32LE(at + 4) !== checksum(bytes, at, end)) return { state: 'damaged', reason: 'a wrong checksum' };
+  const body = at + frameHeaderLength;
+  const keyStart = body + bodyHeaderLength;
+  const keyEnd = keyStart + bytes.readUInt32LE(body + 16);
+  if (keyEnd > end) return { state: 'damaged', reason: 'a key longer than its entry' };
+  return { state: 'whole', keyStart, keyEnd, end };
+}
+
+/**
+ * Where the frame at `at` ends, by its head alone: for going past entries that nobody reads. Its checksum is not looked at, and `end` may be
+ * behind `bytes`.
+ */
+export function frameHead(bytes: Buffer, at: number, expectedOffset: bigint): { state: 'whole'; end: number } | Unreadable {
+  if (bytes.length - at < frameHeadLength) return { state: 'incomplete', needed: frameHeadLength };
+  const bodyLength = bytes.readUInt32LE(at);
+  if (bodyLength < bodyHeaderLength || bodyLength > bodyBytesMax) return { state: 'damaged', reason: `a length of ${bodyLength} bytes` };
+  const offset = bytes.readBigUInt64LE(at + frameHeaderLength);
+  if (offset !== expectedOffset) return { state: 'damaged', reason: `offset ${offset} where ${expectedOffset} belongs` };
+  return { state: 'whole', end: at + frameHeaderLength + bodyLength };
 }
 
 export function corrupt(baseOffset: bigint, position: number, reason: string): GatewayError {

@@ -11,7 +11,6 @@ import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import pino from 'pino';
 import { lockDirectory } from '../log/directory-lock.ts';
 import type { LogReader } from '../log/event-log.ts';
-import { openKafkaLogReader } from '../log/kafka-log.ts';
 import { openLogReader } from '../log/log-reader.ts';
 import { type OutputConfig, readOutputs } from './config.ts';
 import type { Destination } from './destination.ts';
@@ -19,7 +18,7 @@ import { fileDestination } from './file-destination.ts';
 import { httpDestination } from './http-destination.ts';
 import { otlpDestination } from './otlp-destination.ts';
 import { Output } from './output.ts';
-import { FileRecords, KafkaRecords, type RecordsSource } from './records-source.ts';
+import { FileRecords, type RecordsSource } from './records-source.ts';
 import { s3Destination } from './s3-destination.ts';
 import { syslogDestination } from './syslog-destination.ts';
 
@@ -58,7 +57,7 @@ export async function runOutputs(argv: readonly string[]): Promise<number> {
   try {
     const configs = readOutputs(config, process.env);
     const kafka = kafkaConfig(values, process.env, 'outputs');
-    const open = () => opened(kafka, log ?? '');
+    const open = await opener(kafka, log ?? '');
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
     const folder = resolve(data);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -93,11 +92,16 @@ export async function runOutputs(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Readers of an output's own. */
-function opened(kafka: KafkaConfig | null, log: string): { records: RecordsSource; control: LogReader } {
-  return kafka === null
-    ? { records: new FileRecords(openLogReader(join(log, 'sallyport.records'))), control: openLogReader(join(log, 'sallyport.control')) }
-    : { records: new KafkaRecords(kafka), control: openKafkaLogReader(kafka, kafka.topics.control) };
+/** Makes readers of an output's own. */
+async function opener(kafka: KafkaConfig | null, log: string): Promise<() => { records: RecordsSource; control: LogReader }> {
+  if (kafka === null) {
+    return () => ({
+      records: new FileRecords(openLogReader(join(log, 'sallyport.records'))),
+      control: openLogReader(join(log, 'sallyport.control')),
+    });
+  }
+  const [{ KafkaRecords }, { openKafkaLogReader }] = await Promise.all([import('./kafka-records.ts'), import('../log/kafka-log.ts')]);
+  return () => ({ records: new KafkaRecords(kafka), control: openKafkaLogReader(kafka, kafka.topics.control) });
 }
 
 function destinationOf({ target }: OutputConfig, version: string): Destination {

@@ -9,9 +9,7 @@ import { parseManifests } from '@sallyport/shared/policy/manifests.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import { policyOf } from '@sallyport/shared/policy/policy-of.ts';
 import type { CatalogView } from '@sallyport/shared/rehearsal/catalog-file.ts';
-import { Replay } from '@sallyport/shared/rehearsal/replay.ts';
-import { type ReplayReport, ReplayTally } from '@sallyport/shared/rehearsal/replay-report.ts';
-import { loadParser } from '@sallyport/shared/sql/parser.ts';
+import type { ReplayReport } from '@sallyport/shared/rehearsal/replay-report.ts';
 import type { SessionHistory } from '../http/session-history.ts';
 import { ManifestsInvalid } from '../manifests/apply.ts';
 import { withoutSecrets } from '../manifests/secrets-of.ts';
@@ -71,6 +69,12 @@ export class Simulations {
     }
     this.#running = true;
     try {
+      // Every protocol's grammar, which most replicas are never asked for.
+      const [{ Replay }, { ReplayTally }, { loadParser }] = await Promise.all([
+        import('@sallyport/shared/rehearsal/replay.ts'),
+        import('@sallyport/shared/rehearsal/replay-report.ts'),
+        import('@sallyport/shared/sql/parser.ts'),
+      ]);
       await loadParser();
       const policy = policyOf([...inForce, ...parsed.manifests]);
       const stretches = await stretchesOf(this.#history, period);

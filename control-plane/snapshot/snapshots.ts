@@ -94,7 +94,7 @@ export class Snapshots {
     for (const index of [...samples].sort((a, b) => a - b)) {
       const [entry] = await log.read(BigInt(index), 1);
       const isSame = entry !== undefined && Buffer.compare(tree.tree.leaf(index), leafOfEntry(entry.value, decodeEvent(entry))) === 0;
-      if (!isSame) {
+      if (!isSame || !tree.isSound(index)) {
         tree.clear();
         return `entry ${index} of the log is not the one that it was made from`;
       }

@@ -1,6 +1,6 @@
 /**
  * How long a control plane takes to start on a long control log: from the log, and from a snapshot. Every start is a process of its own,
- * from its launch to its ready line. `npm run -s bench:control-log [-- EVENTS]`; default 100000.
+ * from its launch to its ready line, with compiled code kept from the one before, as `sallyport` keeps it. `npm run -s bench:control-log [-- EVENTS]`; default 100000.
  *
  * The log is written directly, in the mixture of a busy installation: manifests that change, agents, approvals, tickets, checkpoints.
  */
@@ -25,13 +25,14 @@ if (!Number.isInteger(events) || events < 5_000 || events > 5_000_000)
   throw new Error('usage: control-log.ts [EVENTS], from 5000 to 5000000');
 const root = path.join(import.meta.dirname, '..', '..');
 const data = mkdtempSync(path.join(os.tmpdir(), 'sallyport-control-log-'));
+const compiled = path.join(data, 'compiled');
 
 async function start(): Promise<{ child: ChildProcess; tookMs: number; cpuS: number }> {
   const began = performance.now();
   const child = spawn(
     process.execPath,
     [path.join(root, 'control-plane', 'main.ts'), '--data', data, '--http', '127.0.0.1:0', '--grpc', '127.0.0.1:0'],
-    { env: { ...process.env, SALLYPORT_LOG_LEVEL: 'error' }, stdio: ['ignore', 'pipe', 'inherit'] },
+    { env: { ...process.env, SALLYPORT_LOG_LEVEL: 'error', NODE_COMPILE_CACHE: compiled }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   for await (const line of createInterface({ input: child.stdout })) {
     const { error } = JSON.parse(line) as { error?: { message: string } };

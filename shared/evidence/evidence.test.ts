@@ -26,6 +26,26 @@ test('the tree hashes as in RFC 9162: the example of 2.1.5 and the known roots o
   }
 });
 
+test('a tree made of another one’s rows is the same and grows alike; rows of no tree are refused', () => {
+  for (let size = 0; size <= 21; size++) {
+    const tree = new MerkleTree(sha256);
+    for (const leaf of leaves(size)) tree.append(leaf);
+    const rows = tree.rows();
+    const again = MerkleTree.fromRows(rows, sha256);
+    assert.ok(again !== null);
+    for (const leaf of leaves(7)) {
+      assert.equal(hex(again.root()), hex(tree.root()));
+      tree.append(leaf);
+      again.append(leaf);
+    }
+    for (const [level, row] of rows.entries()) {
+      assert.equal(MerkleTree.fromRows(rows.toSpliced(level, 1, row.subarray(1)), sha256), null);
+      if (size > 1) assert.equal(MerkleTree.fromRows(rows.toSpliced(level, 1), sha256), null);
+    }
+    if (size > 0) assert.equal(MerkleTree.fromRows([...rows, new Uint8Array(32)], sha256), null);
+  }
+});
+
 test('every inclusion, range and consistency proof of small trees checks, and none with anything changed', () => {
   const tree = new MerkleTree(sha256);
   const hashes = leaves(21).map(leaf => leafHash(leaf, sha256));

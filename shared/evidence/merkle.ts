@@ -144,6 +144,23 @@ export class MerkleTree {
     return proof;
   }
 
+  /** All that it knows, leaves first: the hashes of the complete subtrees of 1, 2, 4 … leaves, one after another. */
+  rows(): Uint8Array[] {
+    return this.#levels.map(({ bytes, count }) => bytes.slice(0, count * HASH_BYTES));
+  }
+
+  /** The tree of these rows, which the caller trusts to be of one tree. @returns null when they are not as long as a tree's. */
+  static fromRows(rows: readonly Uint8Array[], sha256: Sha256): MerkleTree | null {
+    const tree = new MerkleTree(sha256);
+    const size = (rows[0]?.length ?? 0) / HASH_BYTES;
+    for (const [level, bytes] of rows.entries()) {
+      const count = Math.floor(size / 2 ** level);
+      if (count === 0 || bytes.length !== count * HASH_BYTES) return null;
+      tree.#levels.push({ bytes: bytes.slice(), count });
+    }
+    return size < 2 ** rows.length ? tree : null;
+  }
+
   #within(size: number): void {
     if (!(size >= 0 && size <= this.size)) throw new RangeError(`the tree has ${this.size} leaves, not ${size}`);
   }

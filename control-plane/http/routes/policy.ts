@@ -6,8 +6,6 @@ import { GatewayError } from '@sallyport/shared/errors.ts';
 import type { Manifest } from '@sallyport/shared/policy/model.ts';
 import { parseDurationMs } from '@sallyport/shared/policy/quantities.ts';
 import type { CatalogView } from '@sallyport/shared/rehearsal/catalog-file.ts';
-import { explain } from '@sallyport/shared/rehearsal/explanation.ts';
-import { loadParser } from '@sallyport/shared/sql/parser.ts';
 import { Type } from 'typebox';
 import { allManifests } from '../../manifests/apply.ts';
 import { Catalogs } from '../../policy/catalogs.ts';
@@ -71,6 +69,11 @@ export function policyRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
         const policy = context.admission.policy();
         const spec = policy.resources.get(resource)?.spec;
         if (spec === undefined) throw new GatewayError('RESOURCE_UNKNOWN', 'notFound', 'There is no such resource.');
+        // Every protocol's grammar, which most replicas are never asked for.
+        const [{ explain }, { loadParser }] = await Promise.all([
+          import('@sallyport/shared/rehearsal/explanation.ts'),
+          import('@sallyport/shared/sql/parser.ts'),
+        ]);
         await loadParser();
         const principal = await principalFor(as.name, as, manifests, context.history);
         const { catalog, problem } =

@@ -10,7 +10,7 @@
  * @see SAML 2.0 core sections 2, 3 and 5; profiles section 4.1.4; Somorovsky et al., On Breaking SAML (2012)
  */
 import { GatewayError } from '@sallyport/shared/errors.ts';
-import { DOMParser, type XmlElement } from './xml-libraries.ts';
+import { type XmlElement, xmlParser } from './xml-libraries.ts';
 
 const namespaces = {
   protocol: 'urn:oasis:names:tc:SAML:2.0:protocol',
@@ -272,10 +272,7 @@ export function parsed(xml: string): XmlElement {
   const fail = (message: unknown) => refused(`it is no well-formed XML`, message);
   let root: XmlElement | null | undefined;
   try {
-    root = new DOMParser({ errorHandler: { warning: fail, error: fail, fatalError: fail } }).parseFromString(
-      xml,
-      'text/xml',
-    ).documentElement;
+    root = xmlParser({ errorHandler: { warning: fail, error: fail, fatalError: fail } }).parseFromString(xml, 'text/xml').documentElement;
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause;
     refused('it is no well-formed XML', cause);

@@ -14,7 +14,7 @@ import { errorText } from '@sallyport/shared/errors.ts';
 import type { Principal, SamlSpec } from '@sallyport/shared/policy/model.ts';
 import { decryptAssertion } from './saml-decrypt.ts';
 import { checkDecrypted, checkResponse, type Expected, readAssertion, refused } from './saml-document.ts';
-import { type CacheItem, type CacheProvider, SAML, type SamlProvider } from './xml-libraries.ts';
+import { type CacheItem, type CacheProvider, type SamlProvider, samlProvider } from './xml-libraries.ts';
 
 /** What the browser keeps, sealed, between leaving for the provider and coming back. */
 export interface PendingSaml {
@@ -117,7 +117,7 @@ function bareResponse(requestId: string, assertion: string): string {
 
 /** One for each message: it remembers nothing. */
 function provider(spec: SamlSpec, acsUrl: string, requestId: string, nowMs: number): SamlProvider {
-  return new SAML({
+  return samlProvider({
     idpCert: spec.certificates,
     issuer: spec.entityId,
     audience: spec.entityId,

@@ -1,6 +1,7 @@
 /**
  * The XML libraries, with the parts of their types that are used here. They are loaded without their own types, which bring those of a
- * browser's window into the whole program, where they disagree with Node's.
+ * browser's window into the whole program, where they disagree with Node's; and when they are first asked for, since most installations have
+ * no provider that speaks SAML.
  */
 import { createRequire } from 'node:module';
 
@@ -29,7 +30,10 @@ type Parser = new (options: {
   parseFromString(xml: string, type: 'text/xml'): { documentElement?: XmlElement | null };
 };
 
-export const { DOMParser } = load('@xmldom/xmldom') as { DOMParser: Parser };
+export function xmlParser(options: ConstructorParameters<Parser>[0]): InstanceType<Parser> {
+  const { DOMParser } = load('@xmldom/xmldom') as { DOMParser: Parser };
+  return new DOMParser(options);
+}
 
 export interface CacheItem {
   value: string;
@@ -61,4 +65,7 @@ interface ProviderOptions {
   generateUniqueId: () => string;
 }
 
-export const { SAML } = load('@node-saml/node-saml') as { SAML: new (options: ProviderOptions) => SamlProvider };
+export function samlProvider(options: ProviderOptions): SamlProvider {
+  const { SAML } = load('@node-saml/node-saml') as { SAML: new (options: ProviderOptions) => SamlProvider };
+  return new SAML(options);
+}

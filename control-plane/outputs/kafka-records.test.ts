@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KafkaConfig } from '@sallyport/kafka/config.ts';
-import { KafkaRecords, type RecordsPosition } from './records-source.ts';
+import { KafkaRecords } from './kafka-records.ts';
+import type { RecordsPosition } from './records-source.ts';
 
 /** A topic in memory: partition → how many messages it has, and the first that it keeps. */
 function topic(partitions: { first: bigint; end: bigint }[]) {
