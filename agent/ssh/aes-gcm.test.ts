@@ -22,7 +22,7 @@ const cipherOf = (keyBytes: number): unknown => ssh2Crypto.CIPHER_INFO[`aes${key
 /** Payloads as they leave. */
 function enciphered(payloads: readonly Buffer[], how: How, keyBytes = 16, iv = nonce): Buffer {
   const out: Buffer[] = [];
-  const onWrite = (data: Buffer) => void out.push(data);
+  const onWrite = (data: Buffer) => void out.push(Buffer.from(data));
   const cipherKey = key.subarray(0, keyBytes);
   const cipher = ssh2Crypto.createCipher({
     outbound: { seqno: 0, onWrite, cipherInfo: cipherOf(keyBytes), cipherKey, cipherIV: Buffer.from(iv), macInfo: null, forceNative: true },

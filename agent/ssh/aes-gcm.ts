@@ -9,6 +9,7 @@
  */
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
 import type { CipherKind } from './ciphers.ts';
+import { giveBack } from './own-memory.ts';
 import { packetSpace } from './packet-space.ts';
 
 const LENGTH_BYTES = 4;
@@ -22,6 +23,7 @@ const NONCE_BYTES = 12;
 /** What ssh2's objects of this cipher hold; the others of their fields are not touched. */
 interface Enciphering {
   outSeqno: number;
+  /** The bytes are good for the call alone. */
   readonly _onWrite: (data: Buffer) => void;
   readonly _encSSLName: CipherGCMTypes;
   readonly _encKey: Buffer;
@@ -54,7 +56,7 @@ function allocPacket(payloadBytes: number): Buffer {
 function encrypt(this: Enciphering, packet: Buffer): void {
   if (this._dead) return;
   const cipher = createCipheriv(this._encSSLName, this._encKey, this._encIV);
-  const length = Buffer.from(packet.subarray(0, LENGTH_BYTES));
+  const length = packet.subarray(0, LENGTH_BYTES);
   cipher.setAAD(length);
   const enciphered = cipher.update(packet.subarray(LENGTH_BYTES));
   cipher.final();
@@ -63,6 +65,7 @@ function encrypt(this: Enciphering, packet: Buffer): void {
   this._onWrite(length);
   this._onWrite(enciphered);
   this._onWrite(cipher.getAuthTag());
+  giveBack(enciphered);
 }
 
 /** @returns where in `data` reading stopped when it was told to; undefined: all of it was taken. @throws what breaks the connection. */

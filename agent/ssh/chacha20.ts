@@ -8,6 +8,7 @@
  */
 import { createCipheriv, createDecipheriv, createMac, timingSafeEqual } from 'node:crypto';
 import type { CipherKind } from './ciphers.ts';
+import { giveBack } from './own-memory.ts';
 import { packetSpace } from './packet-space.ts';
 
 declare module 'node:crypto' {
@@ -26,6 +27,7 @@ const MAC_KEY_BYTES = 32;
 /** What ssh2's objects of this cipher hold; the others of their fields are not touched. */
 interface Enciphering {
   outSeqno: number;
+  /** The bytes are good for the call alone. */
   readonly _onWrite: (data: Buffer) => void;
   readonly _encKeyMain: Buffer;
   readonly _encKeyPktLen: Buffer;
@@ -70,6 +72,7 @@ function encrypt(this: Enciphering, packet: Buffer): void {
   this._onWrite(length);
   this._onWrite(rest);
   this._onWrite(createMac('poly1305', macKey).update(length).update(rest).final());
+  giveBack(rest);
 }
 
 /** @returns where in `data` reading stopped when it was told to; undefined: all of it was taken. @throws what breaks the connection. */

@@ -10,6 +10,7 @@
 import { GatewayError } from '@sallyport/shared/errors.ts';
 import { SshWriter } from '@sallyport/shared/ssh/wire.ts';
 import { Message } from './messages.ts';
+import { giveBack } from './own-memory.ts';
 import type { Transport } from './transport.ts';
 
 /** What a peer may have under way to us. */
@@ -22,7 +23,7 @@ const WAITING_MAX = 4096;
 const UINT32_MAX = 0xffff_ffff;
 
 type Waiting =
-  | { type: 'data'; data: Buffer; kind: number | null; sent: (() => void) | null }
+  | { type: 'data'; data: Buffer; kind: number | null; sent: (() => void) | null; copy: Buffer | null }
   | { type: 'message'; payload: Buffer; after: (() => void) | null }
   | { type: 'eof' }
   | { type: 'close' };
@@ -107,28 +108,38 @@ export class ChannelEnd {
   /**
    * @param sent called when all of it has been handed to the connection. The bytes must not change before.
    * @param lent the bytes may change when the call has returned: what has to wait is copied.
+   * @returns true: nothing of the bytes is kept.
    */
-  sendData(data: Buffer, kind: number | null, sent: (() => void) | null = null, lent = false): void {
+  sendData(data: Buffer, kind: number | null, sent: (() => void) | null = null, lent = false): boolean {
     if (this.#sentClose) {
       sent?.();
-      return;
+      return true;
     }
-    if (
-      this.#waiting.length === 0 &&
-      !this.#held &&
-      data.length <= this.#packetMax &&
-      data.length <= this.#remoteWindow &&
-      !this.transport.backedUp
-    ) {
-      this.#sendPiece(data, kind);
-      sent?.();
-      return;
+    let rest = data;
+    if (this.#waiting.length === 0 && !this.#held) {
+      rest = this.#sendSome(data, kind);
+      if (rest.length === 0) {
+        sent?.();
+        return true;
+      }
     }
-    this.#enqueue({ type: 'data', data: lent ? Buffer.from(data) : data, kind, sent });
+    const copy = lent ? Buffer.from(rest) : null;
+    this.#enqueue({ type: 'data', data: copy ?? rest, kind, sent, copy });
+    return lent;
+  }
+
+  /** Sends as much as may be sent now. @returns what is left. */
+  #sendSome(data: Buffer, kind: number | null): Buffer {
+    let rest = data;
+    while (rest.length > 0 && this.#remoteWindow > 0 && !this.transport.backedUp) {
+      const length = Math.min(rest.length, this.#remoteWindow, this.#packetMax);
+      this.#sendPiece(length === rest.length ? rest : rest.subarray(0, length), kind);
+      rest = rest.subarray(length);
+    }
+    return rest;
   }
 
   #sendPiece(data: Buffer, kind: number | null): void {
-    if (data.length === 0) return;
     this.#remoteWindow -= data.length;
     this.bytesSent += data.length;
     this.transport.sendData(this.#remoteId, kind, data);
@@ -185,12 +196,9 @@ export class ChannelEnd {
           item.sent?.();
           continue;
         }
-        while (item.data.length > 0) {
-          if (this.#remoteWindow === 0 || this.transport.backedUp) return;
-          const piece = item.data.subarray(0, Math.min(item.data.length, this.#remoteWindow, this.#packetMax));
-          item.data = item.data.subarray(piece.length);
-          this.#sendPiece(piece, item.kind);
-        }
+        item.data = this.#sendSome(item.data, item.kind);
+        if (item.data.length > 0) return;
+        if (item.copy !== null) giveBack(item.copy);
         this.#waiting.shift();
         item.sent?.();
         continue;

@@ -51,10 +51,13 @@ export abstract class ChannelPair {
     return end;
   }
 
-  /** One message for the channel, its recipient read already. @throws {GatewayError} for what breaks the protocol. */
-  take(side: Side, payload: Buffer): void {
+  /**
+   * One message for the channel, its recipient read already. @throws {GatewayError} for what breaks the protocol.
+   * @returns true: nothing of the bytes is kept.
+   */
+  take(side: Side, payload: Buffer): boolean | undefined {
     const end = this.end(side);
-    if (end === null) return;
+    if (end === null) return undefined;
     const reader = new SshReader(payload, 5);
     switch (payload[0]) {
       case Message.channelOpenConfirmation: {
@@ -63,7 +66,7 @@ export abstract class ChannelPair {
         const packetMax = reader.uint32();
         end.opened(remoteId, window, packetMax);
         this.onOpened(side);
-        return;
+        return undefined;
       }
       case Message.channelOpenFailure: {
         const code = reader.uint32();
@@ -72,48 +75,48 @@ export abstract class ChannelPair {
         if (side === 'client') this.client = null;
         else this.host = null;
         this.onOpenFailed(side, code, text);
-        return;
+        return undefined;
       }
       case Message.channelWindowAdjust:
         end.windowAdjusted(reader.uint32());
-        return;
+        return undefined;
       case Message.channelData:
       case Message.channelExtendedData: {
         const kind = payload[0] === Message.channelData ? null : reader.uint32();
         const data = reader.bytes();
         reader.end();
         // It costs no window, and says nothing.
-        if (data.length === 0) return;
+        if (data.length === 0) return undefined;
         if (end.receivedEof || end.receivedClose)
           throw new GatewayError('SSH_DATA_AFTER_EOF', 'protocol', 'data came on a channel after its end');
         end.received(data.length);
         this.channels.touch();
-        if (kind !== null && kind !== STDERR) end.consumed(data.length);
-        else this.onData(side, data, kind);
-        return;
+        if (kind === null || kind === STDERR) return this.onData(side, data, kind);
+        end.consumed(data.length);
+        return true;
       }
       case Message.channelEof:
-        if (end.receivedEof || end.receivedClose) return;
+        if (end.receivedEof || end.receivedClose) return undefined;
         end.receivedEof = true;
         this.onEof(side);
-        return;
+        return undefined;
       case Message.channelClose:
-        if (end.receivedClose) return;
+        if (end.receivedClose) return undefined;
         end.receivedClose = true;
         this.onClose(side);
         this.#settle(side);
-        return;
+        return undefined;
       case Message.channelRequest: {
         const type = reader.text();
         const wantReply = reader.boolean();
         const data = payload.subarray(reader.at);
         this.onRequest(side, { type, wantReply, reader, data });
-        return;
+        return undefined;
       }
       case Message.channelSuccess:
       case Message.channelFailure:
         this.onReply(side, payload[0] === Message.channelSuccess);
-        return;
+        return undefined;
       default:
         throw new GatewayError('SSH_MESSAGE_UNKNOWN', 'protocol', `message ${payload[0]} is none of a channel`);
     }
@@ -128,7 +131,8 @@ export abstract class ChannelPair {
 
   protected abstract onOpened(side: Side): void;
   protected abstract onOpenFailed(side: Side, code: number, text: string): void;
-  protected abstract onData(side: Side, data: Buffer, kind: number | null): void;
+  /** @returns true: nothing of the bytes is kept; otherwise they are the channel's. */
+  protected abstract onData(side: Side, data: Buffer, kind: number | null): boolean | undefined;
   protected abstract onEof(side: Side): void;
   protected abstract onClose(side: Side): void;
   protected abstract onRequest(side: Side, request: ChannelRequest): void;

@@ -82,6 +82,7 @@ export class SshConnection {
           if (this.#authentication === null)
             throw new GatewayError('SSH_STATE', 'protocol', `message ${payload[0]} came before its service`);
           this.#authentication.take(payload);
+          return undefined;
         },
         onDrain: () => undefined,
         onClosed: error => this.#closed(error),

@@ -145,21 +145,22 @@ export class ForwardChannel extends ChannelPair {
     this.#failOpen(code, text);
   }
 
-  protected onData(side: Side, data: Buffer): void {
+  protected onData(side: Side, data: Buffer): boolean {
     const from = this.end(side);
     const to = this.end(side === 'client' ? 'host' : 'client');
     if (to === null || this.#state === 'over') {
       from?.consumed(data.length);
-      return;
+      return true;
     }
     const { budget } = this.#options.relay.session;
     const taken = side === 'host' && budget !== null ? budget.takeBytes(data.length) : data.length;
-    to.sendData(taken < data.length ? data.subarray(0, taken) : data, null, () => from?.consumed(data.length));
-    if (taken === data.length || budget === null) return;
+    const isGone = to.sendData(taken < data.length ? data.subarray(0, taken) : data, null, () => from?.consumed(data.length));
+    if (taken === data.length || budget === null) return isGone;
     // A connection cannot be told why: the record is.
     this.#over('aborted', 'SSH_BUDGET_SPENT', budget.describe());
     to.close();
     from?.close();
+    return isGone;
   }
 
   protected onEof(side: Side): void {

@@ -21,7 +21,7 @@ export interface HostOutputOptions {
   terminal: boolean;
   /** More came than the role's budget lets through: nothing is released any more. */
   overBudget: () => void;
-  /** Sees the output as it came, before it is masked. */
+  /** Sees the output as it came, before it is masked; the bytes are good for the call alone. */
   observe?: (data: Buffer) => void;
 }
 
@@ -98,6 +98,7 @@ export class HostOutput {
     this.#options.client.sendData(text, null);
   }
 
+  /** @param data the caller's again when this returns. */
   push(data: Buffer, kind: number | null): void {
     if (this.#isOver) {
       this.#options.host.consumed(data.length);

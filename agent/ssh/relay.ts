@@ -175,29 +175,29 @@ export class Relay implements ChannelHost {
     return maskWhole(text, { detectors, kind: this.session.inForce.policy.detectorMask, key: this.session.resource.maskKey });
   }
 
-  #message(side: Side, payload: Buffer): void {
-    if (this.#ended) return;
+  /** @returns true: nothing of the bytes is kept. */
+  #message(side: Side, payload: Buffer): boolean | undefined {
+    if (this.#ended) return undefined;
     const type = payload[0] as number;
     switch (type) {
       case Message.globalRequest:
         this.#globalRequest(side, new SshReader(payload, 1));
-        return;
+        return undefined;
       case Message.channelOpen:
         this.#channelOpen(side, new SshReader(payload, 1));
-        return;
+        return undefined;
       case Message.userauthRequest:
         // RFC 4252, 5.1: those that come after the success are ignored.
-        if (side === 'client') return;
+        if (side === 'client') return undefined;
         break;
       case Message.userauthBanner:
-        if (side === 'host') return;
+        if (side === 'host') return undefined;
         break;
       default:
         if (type >= Message.channelOpenConfirmation && type <= Message.channelFailure) {
           const pair = (side === 'client' ? this.#client : this.#host).get(new SshReader(payload, 1).uint32());
           // A channel that is over may still be spoken of by who has not heard of it.
-          if (pair !== undefined) pair.take(side, payload);
-          return;
+          return pair?.take(side, payload);
         }
     }
     throw new GatewayError('SSH_MESSAGE_UNKNOWN', 'protocol', `message ${type} was not expected`);

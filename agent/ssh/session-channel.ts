@@ -416,24 +416,30 @@ export class SessionChannel extends ChannelPair {
     }
   }
 
-  protected onData(side: Side, data: Buffer, kind: number | null): void {
+  protected onData(side: Side, data: Buffer, kind: number | null): boolean | undefined {
     const { client, host } = this;
     if (side === 'host') {
       if (this.#state === 'ended' || this.#output === null) host?.consumed(data.length);
-      else if (this.#sftp !== null && kind === null) this.#sftp.fromHost(data);
-      else {
+      else if (this.#sftp !== null && kind === null) {
+        this.#sftp.fromHost(data);
+        return undefined;
+      } else {
         this.#output.push(data, kind);
         this.#input?.hostWrote();
       }
-    } else if (this.#state === 'ended') client?.consumed(data.length);
-    else if (this.#state === 'starting' || this.#state === 'running') this.#toHost(data);
+      return true;
+    }
+    if (this.#state === 'starting' || this.#state === 'running') return this.#toHost(data);
+    if (this.#state === 'ended') client?.consumed(data.length);
     else waitWith(this.#early, data);
+    return undefined;
   }
 
-  #toHost(data: Buffer): void {
+  #toHost(data: Buffer): boolean | undefined {
     if (this.#sftp !== null) this.#sftp.fromClient(data);
     else if (this.#input !== null) this.#input.push(data);
-    else this.host?.sendData(data, null, () => this.client?.consumed(data.length));
+    else return this.host?.sendData(data, null, () => this.client?.consumed(data.length));
+    return undefined;
   }
 
   #eofToHost(): void {

@@ -21,6 +21,9 @@ import { AES_GCM } from './aes-gcm.ts';
 import { CHACHA20 } from './chacha20.ts';
 import { installCipher } from './ciphers.ts';
 import { Message } from './messages.ts';
+import { giveBackPayload } from './own-memory.ts';
+import type { LentReads } from './read-space.ts';
+import { SendSpace } from './send-space.ts';
 
 /** ssh2's ciphers can be used once this is done. */
 export const ready: Promise<void> = ssh2Crypto.init;
@@ -75,8 +78,11 @@ export interface HostKey {
 export interface TransportEvents {
   /** Keys are agreed on, for the first time. */
   onReady(negotiated: NegotiatedAlgorithms, remoteSoftware: string): void;
-  /** A message with a number from 50 on. The bytes are the receiver's. Throwing ends the connection. */
-  onMessage(payload: Buffer): void;
+  /**
+   * A message with a number from 50 on. Throwing ends the connection.
+   * @returns true: nothing of the bytes is kept, and their memory may go at once. Otherwise they are the receiver's.
+   */
+  onMessage(payload: Buffer): boolean | undefined;
   onServiceRequest?(name: string): void;
   onServiceAccept?(): void;
   /** What was `backedUp` is no longer. */
@@ -112,7 +118,7 @@ export class Transport {
   #remoteSoftware = '';
   #isReady = false;
   #closed = false;
-  #corked = false;
+  readonly #sending: SendSpace;
   #wasBackedUp = false;
   #readPaused = false;
   #bytesSinceKeys = 0;
@@ -124,9 +130,19 @@ export class Transport {
   bytesIn = 0;
   bytesOut = 0;
 
-  /** @param rekeyBytes new keys at the latest after this much in both directions. */
-  constructor(socket: Socket, role: TransportRole, events: TransportEvents, rekeyBytes: number = REKEY_BYTES) {
+  /**
+   * @param rekeyBytes new keys at the latest after this much in both directions.
+   * @param reads what the socket's bytes come by where they are lent; by default the socket gives memory away with them.
+   */
+  constructor(
+    socket: Socket,
+    role: TransportRole,
+    events: TransportEvents,
+    rekeyBytes: number = REKEY_BYTES,
+    reads: LentReads | null = null,
+  ) {
     this.#socket = socket;
+    this.#sending = new SendSpace(socket);
     this.#rekeyBytes = rekeyBytes;
     this.events = events;
     const isServer = role.type === 'server';
@@ -158,7 +174,11 @@ export class Transport {
           ),
       },
     });
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    if (reads === null) socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    else {
+      // Before there are keys, the library keeps parts of what comes.
+      reads.deliverTo(chunk => this.#read(this.#isReady ? chunk : Buffer.from(chunk)));
+    }
     socket.on('drain', () => this.#drained());
     socket.on('error', error => this.#fail(new GatewayError('SSH_SOCKET', 'unavailable', errorText(error))));
     socket.once('end', () => this.#fail(null));
@@ -220,7 +240,7 @@ export class Transport {
       this.#replies.shift()?.(type === Message.requestSuccess ? payload.subarray(1) : null);
       return;
     }
-    this.events.onMessage(payload);
+    if (this.events.onMessage(payload) === true) giveBackPayload(payload);
   }
 
   /**
@@ -254,16 +274,7 @@ export class Transport {
   #write(data: Buffer | string): void {
     if (this.#closed) return;
     const socket = this.#socket;
-    // One system call for all that is sent in this turn.
-    if (!this.#corked) {
-      this.#corked = true;
-      socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        socket.uncork();
-      });
-    }
-    socket.write(data);
+    this.#sending.write(data);
     this.bytesOut += data.length;
     this.#bytesSinceKeys += data.length;
     const waiting = socket.writableLength;
@@ -352,6 +363,7 @@ export class Transport {
     if (this.#closed) return;
     this.#sayDisconnect(reason, text);
     this.#finish();
+    this.#sending.flush();
     this.#socket.end();
     this.#socket.setTimeout(5000, () => this.#socket.destroy());
   }
@@ -368,6 +380,7 @@ export class Transport {
   /** Closes at once. */
   destroy(): void {
     this.#finish();
+    this.#sending.drop();
     this.#socket.destroy();
   }
 
@@ -382,7 +395,9 @@ export class Transport {
 
   #fail(error: GatewayError | null): void {
     if (!this.#finish()) return;
-    if (!this.#socket.destroyed) {
+    if (this.#socket.destroyed) this.#sending.drop();
+    else {
+      this.#sending.flush();
       this.#socket.end();
       this.#socket.setTimeout(1000, () => this.#socket.destroy());
     }

@@ -17,6 +17,7 @@ import type { OpenedLease } from '../worker-messages.ts';
 import { holdHostKey, type KnownHostsOptions, knownHost, mismatch } from './known-hosts.ts';
 import { Message } from './messages.ts';
 import { parsePrivateKey } from './private-key.ts';
+import { LentReads } from './read-space.ts';
 import { ready, Transport } from './transport.ts';
 
 const CONNECT_MS = 10_000;
@@ -93,7 +94,8 @@ function methodsOf(target: UpstreamTarget): Method[] {
 export async function connectUpstream(target: UpstreamTarget): Promise<Transport> {
   await ready;
   const known = knownHost(target.knownHosts);
-  const socket = await openSocket(target.address);
+  const reads = new LentReads();
+  const socket = await openSocket(target.address, reads);
   return new Promise((resolve, reject) => {
     let settled = false;
     let refusal: GatewayError | null = null;
@@ -141,7 +143,10 @@ export async function connectUpstream(target: UpstreamTarget): Promise<Transport
             settle(error instanceof GatewayError ? error : unavailable('SSH_UPSTREAM_LOGIN', 'the login could not be begun', error));
           }
         },
-        onMessage: payload => login.take(payload),
+        onMessage: payload => {
+          login.take(payload);
+          return undefined;
+        },
         onDrain: () => undefined,
         onClosed: error =>
           settle(
@@ -154,16 +159,18 @@ export async function connectUpstream(target: UpstreamTarget): Promise<Transport
               ),
           ),
       },
+      undefined,
+      reads,
     );
     const login = new Login(transport, target, settle);
   });
 }
 
-function openSocket(address: string): Promise<Socket> {
+function openSocket(address: string, reads: LentReads): Promise<Socket> {
   const target = splitHostPort(address);
   if (target === null) throw unavailable('SSH_UPSTREAM_ADDRESS', `${JSON.stringify(address)} is not HOST:PORT`);
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true });
+    const socket = connect({ host: target.host, port: target.port, noDelay: true, keepAlive: true, onread: reads.onread });
     const timer = setTimeout(() => socket.destroy(new Error(`no answer within ${CONNECT_MS} ms`)), CONNECT_MS);
     socket.once('connect', () => {
       clearTimeout(timer);

@@ -50,7 +50,10 @@ function keyed(
       { type: 'client', hostKeyAlgorithms: ['ssh-ed25519'], acceptHostKey: () => true },
       {
         onReady: () => act(transport),
-        onMessage: payload => onMessage(transport, payload),
+        onMessage: payload => {
+          onMessage(transport, payload);
+          return undefined;
+        },
         onServiceAccept: () => onMessage(transport, Buffer.of(Message.serviceAccept)),
         onDrain: () => undefined,
         onClosed: () => socket.destroy(),
