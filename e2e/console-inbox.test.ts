@@ -14,6 +14,7 @@ metadata: { name: releases }
 spec:
   resources: { names: [crm] }
   rules:
+    - { name: seen-by-support, match: { statements: [delete] }, when: "principal.name == 'carol@example.com'", action: hold, message: "Support knows <b>why</b>.", approval: { from: { groups: [support] }, expiresIn: 10m } }
     - { name: deletes, match: { statements: [delete] }, action: hold, message: "Deleting needs a dba.", approval: { from: { groups: [dba] }, expiresIn: 10m } }
     - { name: priced, match: { statements: [update], objects: ["*.customers"] }, action: hold, message: "Customers need a dba.", approval: { from: { groups: [dba] }, expiresIn: 10m, preview: true } }
     - { name: updates, match: { statements: [update] }, action: hold, message: "Changes need two.", approval: { from: { groups: [dba, privacy-office] }, expiresIn: 10m } }
@@ -108,6 +109,48 @@ test('a denial reaches whoever waits, with its reason; what two answer at once i
   assert.equal(await second.page.getByRole('button', { name: 'Approve' }).count(), 0);
   await alice.end();
   await closed(bob, second);
+});
+
+test('whoever answers sees why it is held, what the same person did last, and what others decided on the same command', async () => {
+  const [carol, asker] = [await demo.connect('carol'), await demo.connect('alice')];
+  const [alice, bob] = [await at('alice'), await at('bob')];
+  const refused = assert.rejects(carol.query('delete from orders where id = 888801'), /the wrong order/);
+  await alice.open('/inbox');
+  await alice.page.locator('.item', { hasText: 'carol@example.com' }).click();
+  await alice.page.getByText('Support knows <b>why</b>.').waitFor();
+  await alice.page.keyboard.press('d');
+  await alice.page.keyboard.type('the wrong order');
+  await alice.page.keyboard.press('Enter');
+  await refused;
+  const second = assert.rejects(carol.query('delete from orders where id = 888802'), /again/);
+  await alice.open('/inbox');
+  await alice.page.locator('.item', { hasText: '888802' }).click();
+  const others = alice.page.getByRole('region', { name: 'Others like it' });
+  await others.getByText('alice@example.com: the wrong order').waitFor();
+  assert.match(String(await others.textContent()), /888801/);
+  assert.equal(await others.getByRole('link', { name: 'all' }).count(), 0, 'the records are for auditors');
+  assert.equal(await alice.page.getByText('Their last commands').count(), 0, 'and so is what somebody did');
+  assert.deepEqual(await alice.violations(), []);
+  await alice.screenshot('inbox-alike');
+  await alice.page.keyboard.press('d');
+  await alice.page.keyboard.type('again');
+  await alice.page.keyboard.press('Enter');
+  await second;
+  // Somebody of the same rule sees nothing of approvals that are not theirs to answer.
+  await asker.query('select 4711 as seen');
+  const third = assert.rejects(asker.query('delete from orders where id = 888803'), /enough/);
+  await bob.open('/inbox');
+  await bob.page.locator('.item', { hasText: '888803' }).click();
+  await bob.page.getByText('Their last commands').waitFor();
+  await bob.page.getByRole('link', { name: 'releases/deletes' }).waitFor();
+  assert.doesNotMatch(String(await bob.page.locator('.approval').textContent()), /888801/);
+  await bob.page.keyboard.press('d');
+  await bob.page.keyboard.type('enough');
+  await bob.page.keyboard.press('Enter');
+  await third;
+  await carol.end();
+  await asker.end();
+  await closed(alice, bob);
 });
 
 test('approving on a telephone', async () => {

@@ -22,6 +22,7 @@ export interface Approval {
   resource: string;
   sessionId: string;
   rule: string;
+  message: string;
   text: string;
   parameters: string[];
   preview: Preview | null;
@@ -122,6 +123,7 @@ export function print(terminal: Terminal, approval: Approval, options: { json?: 
   terminal.out(
     `  ${printable(approval.principal.name)} on ${printable(approval.resource)}, rule ${printable(approval.rule)}, until ${approval.expiresAt}`,
   );
+  if (approval.message !== '') terminal.out(`  because: ${printable(approval.message)}`);
   terminal.out(`  ${approval.quorum} of each of: ${printable(approval.groups.join(', '))}`);
   if (approval.reason !== '') terminal.out(`  ${printable(approval.reason)}`);
   if (approval.access !== null) {

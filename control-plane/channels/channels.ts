@@ -87,7 +87,7 @@ export class Channels {
     const approvals: Approvals & { shown(id: string, state: KnownState): Approval | undefined } = {
       pending: () => control.state.pendingApprovals(),
       approval: id => control.state.approval(id),
-      shown: (id, state) => shown(id, state)[0],
+      shown: (id, state) => shown(id, state, control.state)[0],
     };
     // Another address is another far side, which has been told nothing.
     const cursorOf = (address: string): string =>

@@ -357,6 +357,8 @@ export const Approval = Type.Object({
   sessionId: Type.String(),
   commandSeq: Type.Integer(),
   rule: Type.String(),
+  message: Type.String({ description: 'What the rule says to whoever is held, as it is now; empty: nothing, or the rule is gone.' }),
+  fingerprint: Type.String({ description: 'Commands that differ in literals alone share it; empty: there is none.' }),
   text: Type.String({ description: 'The command, masked.' }),
   principal: Type.Object({ kind: Type.String(), name: Type.String(), delegation: Type.Array(Type.String()) }),
   groups: Type.Array(Type.String(), { description: 'Each of them must approve.' }),

@@ -286,7 +286,7 @@ function dataOf(context: ApiContext, event: LiveEvent): unknown {
   const { state } = context.control;
   switch (event.type) {
     case 'approval':
-      return shownApproval(event.approvalId, state.approval(event.approvalId))[0];
+      return shownApproval(event.approvalId, state.approval(event.approvalId), state)[0];
     case 'change':
       return shownChange(event.changeId, state.change(event.changeId), state)[0];
     case 'session':

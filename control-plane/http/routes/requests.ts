@@ -112,7 +112,7 @@ export function requestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
           provenanceOf(request, reason),
         );
         if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
-        const [made] = shown(id, control.state.approval(id));
+        const [made] = shown(id, control.state.approval(id), control.state);
         if (made === undefined) throw new GatewayError('APPROVAL_UNKNOWN', 'notFound', 'There is no such approval.');
         return reply.code(201).send(made);
       },
@@ -156,7 +156,7 @@ export function requestRoutes(context: ApiContext): FastifyPluginAsyncTypebox {
             : ({ type: 'endAccess', by, reason, nowMs: clock() } as const);
         const outcome = await control.execute([action(approvalAggregate, id, asked)], provenanceOf(request, reason));
         if (!outcome.accepted) throw new GatewayError(outcome.rejection.code, outcome.rejection.kind, outcome.rejection.message);
-        const [approval] = shown(id, control.state.approval(id));
+        const [approval] = shown(id, control.state.approval(id), control.state);
         if (approval === undefined) throw hidden;
         return approval;
       },

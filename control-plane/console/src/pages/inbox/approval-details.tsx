@@ -3,8 +3,8 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { type FormEvent, Fragment, type ReactNode, useEffect, useRef, useState } from 'react';
 import { ApiError, api, withQuery } from '../../api/client.ts';
-import type { Me } from '../../api/me.ts';
-import type { CommandDetails, RecordedCommand } from '../../api/types.ts';
+import { type Me, may } from '../../api/me.ts';
+import type { RecordedCommand } from '../../api/types.ts';
 import { Badge, Button, ErrorNote, Loading, Note, QueryLink } from '../../ui/basics.tsx';
 import { Countdown, DecisionBadge, duration, Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
@@ -59,7 +59,8 @@ function Shown({ approval, me }: { approval: Approval; me: Me }) {
         ))}
       </span>,
     ]);
-  if (approval.rule !== '') facts.push(['Rule', <Untrusted key="rule" text={approval.rule} />]);
+  if (approval.message !== '') facts.push(['Why', <Untrusted key="message" text={approval.message} />]);
+  if (approval.rule !== '') facts.push(['Rule', <Rule key="rule" name={approval.rule} isGuard={approval.message !== ''} me={me} />]);
   if (!access)
     facts.push([
       'Session',
@@ -100,7 +101,7 @@ function Shown({ approval, me }: { approval: Approval; me: Me }) {
           ))}
         </dl>
         {!access && <LastCommands approval={approval} />}
-        {!access && <Earlier approval={approval} />}
+        {approval.fingerprint !== '' && <Alike approval={approval} me={me} />}
       </div>
       <AnswerBar approval={approval} me={me} />
     </article>
@@ -187,33 +188,64 @@ function LastCommands({ approval }: { approval: Approval }) {
   );
 }
 
-/** What became of others of the same shape: the held command's own record says which shape it has. */
-function Earlier({ approval: { sessionId, commandSeq } }: { approval: Approval }) {
-  const earlier = useQuery({
-    queryKey: ['commands', 'like', sessionId, commandSeq],
-    queryFn: async ({ signal }) => {
-      const { fingerprint } = await api<CommandDetails>(`/v1/sessions/${encodeURIComponent(sessionId)}/commands/${commandSeq}`, { signal });
-      const query = `fingerprint:${fingerprint} decision:held`;
-      const { commands } = await api<{ commands: RecordedCommand[] }>(withQuery('/v1/search/commands', { q: query, limit: 5 }), { signal });
-      return { query, commands: commands.filter(each => each.sessionId !== sessionId || each.seq !== commandSeq) };
-    },
-    retry: false,
+/** What people decided on the same command with other literals, for everybody who may see this one. */
+function Alike({ approval: { id, fingerprint }, me }: { approval: Approval; me: Me }) {
+  const alike = useQuery({
+    queryKey: ['approvals', 'like', id],
+    queryFn: ({ signal }) => api<{ approvals: Approval[] }>(withQuery('/v1/approvals', { state: 'all', like: id, limit: 5 }), { signal }),
   });
-  if (earlier.data === undefined || earlier.data.commands.length === 0) return null;
+  if (alike.data === undefined || alike.data.approvals.length === 0) return null;
   return (
-    <section className="col" style={{ gap: 4 }}>
+    <section className="col" style={{ gap: 4 }} aria-label="Others like it">
       <h2 className="row spread">
         Others like it
-        <QueryLink to="/commands" query={earlier.data.query}>
-          all
-        </QueryLink>
+        {may(me, 'auditor') && (
+          <QueryLink to="/commands" query={`fingerprint:${fingerprint} decision:held`}>
+            all
+          </QueryLink>
+        )}
       </h2>
-      <Commands commands={earlier.data.commands} approvers />
+      <ul className="mini-list">
+        {alike.data.approvals.map(each => (
+          <li key={each.id}>
+            <Link to="/inbox/$id" params={{ id: each.id }}>
+              <span className="softer truncate">
+                <Untrusted text={each.principal.name} />
+              </span>
+              <Sql text={each.text} line />
+              <span className="row">
+                {each.approvedBy.length > 0 && (
+                  <span className="soft truncate">
+                    <Untrusted text={each.approvedBy.join(', ')} />
+                    {each.reason !== '' && (
+                      <>
+                        : <Untrusted text={each.reason} />
+                      </>
+                    )}
+                  </span>
+                )}
+                <StateBadge approval={each} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }
 
-function Commands({ commands, approvers = false }: { commands: readonly RecordedCommand[]; approvers?: boolean }) {
+/** `GUARD/RULE`, for those who may read policies with the way to it. */
+function Rule({ name, isGuard, me }: { name: string; isGuard: boolean; me: Me }) {
+  const [guard = ''] = name.split('/');
+  if (!isGuard || !may(me, 'viewer', 'operator', 'auditor')) return <Untrusted text={name} />;
+  return (
+    <Link className="link" to="/policies/$kind/$name" params={{ kind: 'Guard', name: guard }}>
+      <Untrusted text={name} />
+    </Link>
+  );
+}
+
+function Commands({ commands }: { commands: readonly RecordedCommand[] }) {
   return (
     <ul className="mini-list">
       {commands.map(command => (
@@ -223,13 +255,7 @@ function Commands({ commands, approvers = false }: { commands: readonly Recorded
               <Time at={command.at} />
             </span>
             <Sql text={command.text} line />
-            {approvers && command.approvers.length > 0 ? (
-              <span className="soft truncate">
-                released by <Untrusted text={command.approvers.join(', ')} />
-              </span>
-            ) : (
-              <DecisionBadge decision={command.decision} status={command.status} />
-            )}
+            <DecisionBadge decision={command.decision} status={command.status} />
           </Link>
         </li>
       ))}

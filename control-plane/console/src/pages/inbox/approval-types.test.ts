@@ -12,6 +12,8 @@ const approval: Approval = {
     sessionId: 's',
     commandSeq: 1,
     rule: 'r',
+    message: '',
+    fingerprint: '',
     text: 'delete from t',
     groups: ['dba'],
     quorum: 2,
