@@ -45,9 +45,13 @@ const as =
     }
   };
 
-for (const theme of ['light', 'dark'] as const) {
+for (const [kind, look] of [
+  ['light', { theme: 'light' }],
+  ['dark', { theme: 'dark' }],
+  ['telephone', { theme: 'light', width: 390, height: 780 }],
+] as const) {
   test(
-    `every page is readable for everybody, in ${theme}`,
+    `every page is readable for everybody: ${kind}`,
     as(
       'bob',
       async ({ page, open, violations, screenshot }) => {
@@ -69,11 +73,16 @@ for (const theme of ['light', 'dark'] as const) {
         ] as const) {
           await open(address);
           await page.getByText(seen).first().waitFor();
-          assert.deepEqual(await violations(), [], `${name} in ${theme}`);
-          await screenshot(`${name}-${theme}`);
+          assert.deepEqual(await violations(), [], `${name}: ${kind}`);
+          const beside = await page.evaluate(() => {
+            const { document, innerWidth } = globalThis as unknown as Window;
+            return document.documentElement.scrollWidth - innerWidth;
+          });
+          assert.ok(beside <= 0, `nothing beside the screen: ${name}, ${kind}`);
+          await screenshot(`${name}-${kind}`);
         }
       },
-      { theme },
+      look,
     ),
   );
 }
@@ -111,7 +120,10 @@ test(
     await editor.locator('.cm-lintRange-error').first().waitFor();
     assert.equal(await page.getByRole('button', { name: 'See what would change' }).isDisabled(), true);
     await page.keyboard.press('Shift+Home');
-    await page.keyboard.type('priority: 7');
+    await page.keyboard.type('prio');
+    // Completed by the schema that manifests are checked by.
+    await page.locator('.cm-tooltip-autocomplete li', { hasText: 'priority' }).click();
+    await page.keyboard.type('7');
     await page
       .getByText(/line \d+:/)
       .first()
@@ -287,7 +299,9 @@ spec:
     await page.keyboard.press('Control+v');
     await page.getByRole('button', { name: 'Replay' }).click();
     const replay = page.getByRole('region', { name: 'Replay' });
-    await replay.getByText(/newly denied/).waitFor();
+    await replay.getByText(/^\d+ newly denied/).waitFor();
+    const persons = replay.getByRole('region', { name: 'For whom it would change' });
+    assert.match(String(await persons.locator('tr', { hasText: 'alice@example.com' }).textContent()), /alice@example\.com1$/);
     await replay.locator('summary', { hasText: 'proposal/no-secrets' }).click();
     await replay.getByText('select name, value from app_secrets').waitFor();
     assert.deepEqual(await violations(), []);
@@ -352,6 +366,11 @@ test(
     }
   }),
 );
+
+interface Window {
+  document: { documentElement: { scrollWidth: number } };
+  innerWidth: number;
+}
 
 type Storage = Record<string, string | undefined>;
 

@@ -86,6 +86,25 @@ describe('signing in', () => {
   );
 });
 
+const scriptBytesMax = 300_000;
+
+test(
+  'the scripts of signing in and of the first page are less than 300 kB as they are sent',
+  inConsole(null, async ({ page }) => {
+    const sizes: Promise<number>[] = [];
+    page.on('requestfinished', request => {
+      if (request.url().endsWith('.js')) sizes.push(request.sizes().then(({ responseBodySize }) => responseBodySize));
+    });
+    await page.goto(`${base}/sessions`);
+    await page.getByRole('link', { name: 'Continue with company' }).click();
+    await page.click('form[action$="person=bob"] button');
+    await page.locator('.vrow').first().waitFor();
+    const all = await Promise.all(sizes);
+    const bytes = all.reduce((sum, size) => sum + size, 0);
+    assert.ok(all.length > 2 && bytes > 20_000 && bytes < scriptBytesMax, `${all.length} scripts, ${bytes} bytes`);
+  }),
+);
+
 describe('sessions', () => {
   test(
     'a query is completed, corrected and answered as it is typed, and the address holds it',
@@ -279,6 +298,19 @@ describe('one session', () => {
       // For a moment there are two of the name: the page's and the one of the form that is still closing.
       await page.getByRole('button', { name: 'End session' }).first().waitFor({ state: 'detached' });
       await page.getByText(/a test of it/).waitFor();
+    }),
+  );
+
+  test(
+    'a list follows what happens now',
+    inConsole('carol', async ({ page, open }) => {
+      await open('/commands?q=who:alice@example.com');
+      await page.getByRole('button', { name: 'Live', exact: true }).click();
+      await page.waitForURL(/tail=1/);
+      const alice = await demo.connect('alice');
+      await alice.query("select 'followed' as tail");
+      await page.getByRole('gridcell', { name: "select 'followed' as tail" }).waitFor();
+      await alice.end();
     }),
   );
 

@@ -436,6 +436,8 @@ test('warnings', () => {
 test('references may point to what is in force already', () => {
   const { manifests } = parse(credential);
   assert.deepEqual(problemsOf(resource(), { existing: manifests }), []);
+  assert.deepEqual(problemsOf(resource(), { existing: 'unknown' }), [], 'whoever cannot say what there is judges no reference');
+  assert.equal(problemsOf(resource(), { existing: [] }).length, 1);
   assert.match(problemsOf(resource())[0] ?? '', /no Credential called `app`; add one/);
 });
 

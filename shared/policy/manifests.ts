@@ -29,8 +29,11 @@ export interface ParseOptions {
    * @throws when it cannot be read; the `code` of a system error is shown.
    */
   readFile?: (path: string, from: string) => string;
-  /** Manifests that are in force already, to which references may point; those given in the files replace them. */
-  existing?: readonly Manifest[];
+  /**
+   * Manifests that are in force already, to which references may point; those given in the files replace them. `unknown`: whoever
+   * looks cannot say what there is, and judges no reference.
+   */
+  existing?: readonly Manifest[] | 'unknown';
 }
 
 export interface ParsedManifests {
@@ -76,7 +79,8 @@ export function parseManifests(files: readonly ManifestFile[], options: ParseOpt
     problems.push(...unreadable, ...reading.problems);
     warnings.push(...reading.warnings);
   }
-  const references = checkReferences(located, options.existing ?? [], problems.length > 0);
+  const { existing = [] } = options;
+  const references = checkReferences(located, existing === 'unknown' ? [] : existing, existing === 'unknown' || problems.length > 0);
   problems.push(...references.problems);
   warnings.push(...references.warnings);
   return {

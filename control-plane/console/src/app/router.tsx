@@ -1,5 +1,6 @@
 /** Every page's address. Pages are loaded when they are first opened; what they show is in their address. */
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { HomePage } from '../pages/home.tsx';
 import { ErrorNote } from '../ui/basics.tsx';
 import { NotFound } from './not-found.tsx';
 import { Shell } from './shell.tsx';
@@ -22,9 +23,7 @@ const optional =
 const home = createRoute({
   getParentRoute: () => root,
   path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/sessions' });
-  },
+  component: HomePage,
 });
 const inbox = createRoute({
   getParentRoute: () => root,

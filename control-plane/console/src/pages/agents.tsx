@@ -91,7 +91,18 @@ function AgentCard({ agent, mayRevoke }: { agent: Agent; mayRevoke: boolean }) {
   if (agent.version !== '') facts.push(['Version', agent.version]);
   if (agent.lastSeenAt) facts.push(['Seen', <Ago key="seen" at={agent.lastSeenAt} />]);
   if (agent.connectedAt) facts.push(['Connected', <Ago key="connected" at={agent.connectedAt} />]);
-  if (agent.leaseVersion !== undefined) facts.push(['Policy', `version ${agent.leaseVersion}`]);
+  if (agent.leaseVersion !== undefined)
+    facts.push([
+      'Lease',
+      <span key="lease">
+        version {agent.leaseVersion}
+        {agent.leaseIssuedAt !== undefined && (
+          <>
+            , <Ago at={agent.leaseIssuedAt} />
+          </>
+        )}
+      </span>,
+    ]);
   if (agent.spoolRecords !== undefined)
     facts.push([
       'Spool',

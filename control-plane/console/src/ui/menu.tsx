@@ -1,5 +1,5 @@
-/** A button with a menu, on the browser's own popover: it closes on Escape and on a click beside it. */
-import { type ReactNode, useId, useRef } from 'react';
+/** A button with a menu, on the browser's own popover: it closes on Escape, on a click beside it, and once something of it is chosen. */
+import { type MouseEvent, type ReactNode, useId, useRef } from 'react';
 import { Icon, type IconName } from './icon.tsx';
 
 export function Menu({
@@ -26,6 +26,10 @@ export function Menu({
     panel.style.left = `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`;
     panel.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 4) : box.bottom + 4}px`;
   };
+  /** What is ticked is chosen among others: it stays open for that. */
+  const chosen = (event: MouseEvent) => {
+    if (event.target instanceof Element && event.target.closest('a, button') !== null) menu.current?.hidePopover();
+  };
   return (
     <>
       <button
@@ -39,7 +43,7 @@ export function Menu({
         {icon && <Icon name={icon} />}
         {text}
       </button>
-      <div ref={menu} id={id} popover="auto" className="menu" role="group" aria-label={label} onToggle={place}>
+      <div ref={menu} id={id} popover="auto" className="menu" role="group" aria-label={label} onToggle={place} onClick={chosen}>
         {children}
       </div>
     </>

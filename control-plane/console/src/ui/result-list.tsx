@@ -10,7 +10,7 @@ export interface Column<Row> {
   width: number;
   grow?: number;
   right?: boolean;
-  /** Not on a telephone. */
+  /** Not on a telephone, unless it is asked for. */
   wide?: boolean;
   cell: (row: Row) => ReactNode;
   /** For exports. */

@@ -1,4 +1,5 @@
 /** What changed in a manifest, field by field. */
+import { stringify } from 'yaml';
 import { Untrusted } from '../../ui/untrusted.tsx';
 
 export interface FieldChange {
@@ -8,7 +9,7 @@ export interface FieldChange {
 }
 
 const fieldsMax = 100;
-const charactersMax = 400;
+const charactersMax = 2000;
 
 /** @param whole nothing is cut: for whoever answers for what is in it. */
 export function Differences({ changes, whole = false }: { changes: readonly FieldChange[]; whole?: boolean }) {
@@ -21,12 +22,12 @@ export function Differences({ changes, whole = false }: { changes: readonly Fiel
         <div key={index} style={{ display: 'contents' }}>
           {before !== undefined && (
             <div className="del">
-              − <Untrusted text={`${path}: ${shown(before)}`} />
+              − <Untrusted text={`${path}:${shown(before)}`} />
             </div>
           )}
           {after !== undefined && (
             <div className="add">
-              + <Untrusted text={`${path}: ${shown(after)}`} />
+              + <Untrusted text={`${path}:${shown(after)}`} />
             </div>
           )}
         </div>
@@ -36,7 +37,17 @@ export function Differences({ changes, whole = false }: { changes: readonly Fiel
   );
 }
 
+/** With what is before it: one line where there is one, else as YAML below the name. */
 function textOf(value: unknown, max: number): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const text =
+    typeof value === 'string'
+      ? ` ${value}`
+      : isNested(value)
+        ? `\n${stringify(value, { lineWidth: 100, flowCollectionPadding: true }).trimEnd().replaceAll(/^/gm, '    ')}`
+        : ` ${JSON.stringify(value)}`;
   return text.length > max ? `${text.slice(0, max)}…` : text;
+}
+
+function isNested(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.values(value).some(part => typeof part === 'object' && part !== null);
 }

@@ -120,6 +120,23 @@ const templates: Partial<Record<Kind, string>> = {
     - { match: public.customers.email, action: mask, as: partial }
   detectors: [secrets, email]
 `,
+  IdentityProvider: `spec:
+  oidc:
+    issuer: https://login.example.com/realms/company
+    audiences: [sallyport]
+    subjectClaim: email
+    groupsClaim: groups
+    clientId: sallyport
+`,
+  Credential: `spec:
+  username: app
+  password: { value: "" } # sealed when it is applied, and shown to nobody again
+`,
+  Resource: `spec:
+  protocol: postgres
+  upstream: { address: "db.internal:5432", database: app, tls: { mode: require } }
+  credential: new-credential
+`,
 };
 
 function NewManifest({ kind }: { kind: Kind }) {

@@ -47,7 +47,14 @@ const amount = (value: number) => <span className={value === 0 ? 'softer' : unde
 
 export const sessionColumns: readonly Column<Session>[] = [
   { id: 'status', label: 'Status', width: 74, cell: session => <StatusBadge session={session} />, text: session => session.status },
-  { id: 'started', label: 'Started', width: 118, cell: ({ startedAt }) => <Time at={startedAt} />, text: ({ startedAt }) => startedAt },
+  {
+    id: 'started',
+    label: 'Started',
+    wide: true,
+    width: 118,
+    cell: ({ startedAt }) => <Time at={startedAt} />,
+    text: ({ startedAt }) => startedAt,
+  },
   {
     id: 'who',
     label: 'Who',
@@ -59,21 +66,31 @@ export const sessionColumns: readonly Column<Session>[] = [
   {
     id: 'resource',
     label: 'Resource',
+    wide: true,
     width: 100,
     grow: 1.4,
     cell: ({ resource }) => <Untrusted text={resource} />,
     text: ({ resource }) => resource,
   },
-  { id: 'role', label: 'Role', width: 110, grow: 1.2, cell: ({ role }) => <Untrusted text={role} />, text: ({ role }) => role },
+  { id: 'role', label: 'Role', wide: true, width: 110, grow: 1.2, cell: ({ role }) => <Untrusted text={role} />, text: ({ role }) => role },
   {
     id: 'duration',
     label: 'Duration',
+    wide: true,
     width: 84,
     right: true,
     cell: session => duration(lengthUs(session)),
     text: session => Math.round(lengthUs(session) / 1000),
   },
-  { id: 'commands', label: 'Commands', width: 78, right: true, cell: ({ commands }) => amount(commands), text: ({ commands }) => commands },
+  {
+    id: 'commands',
+    label: 'Commands',
+    wide: true,
+    width: 78,
+    right: true,
+    cell: ({ commands }) => amount(commands),
+    text: ({ commands }) => commands,
+  },
   {
     id: 'denied',
     label: 'Denied',
@@ -85,6 +102,7 @@ export const sessionColumns: readonly Column<Session>[] = [
   {
     id: 'masked',
     label: 'Masked',
+    wide: true,
     width: 64,
     right: true,
     cell: ({ maskedValues }) => (maskedValues > 0 ? <Badge tone="mask">{compact(maskedValues)}</Badge> : amount(0)),
@@ -118,7 +136,7 @@ export const sessionColumns: readonly Column<Session>[] = [
 export const sessionColumnsShown = ['status', 'started', 'who', 'resource', 'role', 'duration', 'commands', 'denied', 'masked'];
 
 export const commandColumns: readonly Column<RecordedCommand>[] = [
-  { id: 'at', label: 'Time', width: 118, cell: ({ at }) => <Time at={at} />, text: ({ at }) => at },
+  { id: 'at', label: 'Time', wide: true, width: 118, cell: ({ at }) => <Time at={at} />, text: ({ at }) => at },
   {
     id: 'decision',
     label: 'Decision',
@@ -129,25 +147,35 @@ export const commandColumns: readonly Column<RecordedCommand>[] = [
   {
     id: 'who',
     label: 'Who',
+    wide: true,
     width: 130,
     grow: 1.4,
     cell: ({ principal }) => <Untrusted text={principal} />,
     text: ({ principal }) => principal,
   },
-  { id: 'resource', label: 'Resource', width: 84, cell: ({ resource }) => <Untrusted text={resource} />, text: ({ resource }) => resource },
-  { id: 'text', label: 'Command', width: 200, grow: 6, cell: ({ text }) => <Sql text={text} line />, text: ({ text }) => text },
+  {
+    id: 'resource',
+    label: 'Resource',
+    wide: true,
+    width: 84,
+    cell: ({ resource }) => <Untrusted text={resource} />,
+    text: ({ resource }) => resource,
+  },
+  { id: 'text', label: 'Command', width: 240, grow: 12, cell: ({ text }) => <Sql text={text} line />, text: ({ text }) => text },
   {
     id: 'rule',
     label: 'Rule',
+    wide: true,
     width: 116,
     grow: 1.4,
     cell: ({ rule }) => <Untrusted text={rule} />,
     text: ({ rule }) => rule,
   },
-  { id: 'rows', label: 'Rows', width: 48, right: true, cell: ({ rows }) => amount(rows), text: ({ rows }) => rows },
+  { id: 'rows', label: 'Rows', wide: true, width: 48, right: true, cell: ({ rows }) => amount(rows), text: ({ rows }) => rows },
   {
     id: 'masked',
     label: 'Masked',
+    wide: true,
     width: 54,
     right: true,
     cell: ({ maskedValues }) => (maskedValues > 0 ? <Badge tone="mask">{compact(maskedValues)}</Badge> : amount(0)),
@@ -156,6 +184,7 @@ export const commandColumns: readonly Column<RecordedCommand>[] = [
   {
     id: 'duration',
     label: 'Took',
+    wide: true,
     width: 60,
     right: true,
     cell: ({ durationUs }) => duration(durationUs),

@@ -9,6 +9,7 @@ import { Button, Empty, ErrorNote, Loading, Page } from '../../ui/basics.tsx';
 import { Dialog } from '../../ui/dialog.tsx';
 import { Icon } from '../../ui/icon.tsx';
 import { Menu } from '../../ui/menu.tsx';
+import { useNarrow } from '../../ui/narrow.ts';
 import { QueryBar, queryMistake } from '../../ui/query-bar.tsx';
 import { type Column, ResultList, type ResultListHandle } from '../../ui/result-list.tsx';
 import { csv, saveFile } from '../../ui/saved-file.ts';
@@ -121,6 +122,8 @@ function List<Row>({
   const values = useMemo(() => ({ resource: resources.data?.resources.map(each => each.name) ?? [] }), [resources.data]);
   const chosen = cols === '' ? shown : cols.split(',');
   const visible = columns.filter(({ id }) => chosen.includes(id));
+  const isNarrow = useNarrow();
+  const fitting = isNarrow && cols === '' ? visible.filter(({ wide }) => wide !== true) : visible;
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = results;
   const onEnd = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
@@ -176,7 +179,7 @@ function List<Row>({
         <ResultList
           ref={list}
           rows={rows}
-          columns={visible.length > 0 ? visible : columns.filter(({ id }) => shown.includes(id))}
+          columns={fitting.length > 0 ? fitting : columns.filter(({ id }) => shown.includes(id))}
           keyOf={keyOf}
           onOpen={open}
           onEnd={onEnd}

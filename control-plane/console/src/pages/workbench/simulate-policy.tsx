@@ -6,12 +6,14 @@ import { useEffect, useRef, useState } from 'react';
 import { ApiError, api, authorization } from '../../api/client.ts';
 import { may, useMe } from '../../api/me.ts';
 import { Badge, Button, Loading, Note } from '../../ui/basics.tsx';
+import { DataTable } from '../../ui/data-table.tsx';
 import { number } from '../../ui/format.tsx';
 import { Sql } from '../../ui/sql.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { ManifestEditor } from '../policies/manifest-editor.tsx';
 import { manifestText } from '../policies/manifest-text.ts';
 import type { ManifestDocument } from '../policies/policies.tsx';
+import { Who } from '../sessions/columns.tsx';
 
 const editable = ['Guard', 'DataPolicy', 'Role'] as const;
 const tones = { denied: 'bad', held: 'wait', masked: 'mask', unmasked: 'bad', allowed: 'good' } as const;
@@ -156,6 +158,7 @@ export function ReplayResult({ report }: { report: ReplayReport }) {
             </Badge>
           ))}
       </div>
+      {report.principals.length > 0 && <ByPrincipal report={report} />}
       {report.changes.map(group => (
         <details key={`${group.change} ${group.rule}`} className="card">
           <summary className="row wrap">
@@ -196,6 +199,27 @@ export function ReplayResult({ report }: { report: ReplayReport }) {
         </details>
       ))}
     </div>
+  );
+}
+
+/** For whom what would change; the API bounds how many. */
+function ByPrincipal({ report }: { report: ReplayReport }) {
+  const changes = (Object.keys(tones) as (keyof typeof tones)[]).filter(change => report.totals[change] > 0);
+  return (
+    <DataTable
+      label="For whom it would change"
+      rows={report.principals}
+      keyOf={({ kind, name }) => `${kind} ${name}`}
+      columns={[
+        { title: 'Who', cell: ({ name, kind }) => <Who name={name} kind={kind} /> },
+        ...changes.map(change => ({
+          title: `newly ${change}`,
+          right: true,
+          cell: (row: ReplayReport['principals'][number]) =>
+            row[change] === 0 ? <span className="softer">0</span> : <Badge tone={tones[change]}>{number(row[change])}</Badge>,
+        })),
+      ]}
+    />
   );
 }
 
