@@ -194,6 +194,27 @@ test('the effect of a held command is shown, row by row, masked', async () => {
   await closed(bob);
 });
 
+test('a held command is answered where it stands in its session', async () => {
+  const alice = await demo.connect('alice');
+  const bob = await at('bob');
+  const held = alice.query('delete from orders where id = 999998');
+  await bob.open('/sessions?q=is:live+who:alice@example.com');
+  await bob.page.locator('.vrow').first().click();
+  await bob.page.locator('.cmd', { hasText: '999998' }).click();
+  const approval = bob.page.getByRole('region', { name: 'Approval', exact: true });
+  await approval.getByText('0 of 1 approval').waitFor();
+  assert.deepEqual(await bob.violations(), []);
+  await bob.screenshot('session-approval');
+  await bob.page.keyboard.press('a');
+  await bob.page.keyboard.type('seen in its session');
+  await bob.page.keyboard.press('Enter');
+  assert.equal((await held).rowCount, 0);
+  await approval.locator('.badge', { hasText: 'approved' }).waitFor();
+  await approval.getByText('seen in its session').waitFor();
+  await alice.end();
+  await closed(bob);
+});
+
 test('what is held while the page asks for the first time is shown, though that answer is older', async () => {
   const alice = await demo.connect('alice');
   const [bob, carol] = [await at('bob'), await at('carol')];

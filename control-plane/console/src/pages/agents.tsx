@@ -11,10 +11,10 @@ import { Dialog } from '../ui/dialog.tsx';
 import { FormDialog, TextField } from '../ui/form-dialog.tsx';
 import { Ago, compact, Time } from '../ui/format.tsx';
 import { useShortcuts } from '../ui/keyboard.ts';
+import { quoted } from '../ui/quoted.ts';
 import { toast } from '../ui/toast.tsx';
 import { Untrusted } from '../ui/untrusted.tsx';
 import { shellWord } from './resources.tsx';
-import { quoted } from './session/command-details.tsx';
 
 export function AgentsPage() {
   const me = useMe();

@@ -115,11 +115,20 @@ function Shown({ overview }: { overview: Overview }) {
           <dl className="facts">
             <dt>on agents’ disks</dt>
             <dd>
-              {compact(overview.spool.records.value ?? 0)} records wait, {bytes(overview.spool.bytes.value ?? 0)} reserved
+              <Link className="link" to="/agents">
+                {compact(overview.spool.records.value ?? 0)} records wait
+              </Link>
+              , {bytes(overview.spool.bytes.value ?? 0)} reserved
             </dd>
             <dt>log</dt>
             <dd>
-              {overview.log.records} entries of records, {overview.log.control} control events
+              <Link className="link" to="/commands">
+                {overview.log.records} entries of records
+              </Link>
+              ,{' '}
+              <Link className="link" to="/custody" search={{ view: 'anchors' }}>
+                {overview.log.control} control events
+              </Link>
             </dd>
             <dt>session store</dt>
             <dd>

@@ -5,8 +5,8 @@ import { api } from '../api/client.ts';
 import type { Resource } from '../api/types.ts';
 import { Badge, Button, Empty, ErrorNote, Loading, Note, Page, Paste, QueryLink } from '../ui/basics.tsx';
 import { Dialog } from '../ui/dialog.tsx';
+import { quoted } from '../ui/quoted.ts';
 import { Untrusted } from '../ui/untrusted.tsx';
-import { quoted } from './session/command-details.tsx';
 
 export function ResourcesPage() {
   const resources = useQuery({

@@ -8,10 +8,10 @@ import type { RecordedCommand } from '../../api/types.ts';
 import { Badge, Button, ErrorNote, Loading, Note, QueryLink } from '../../ui/basics.tsx';
 import { Countdown, DecisionBadge, duration, Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
+import { quoted } from '../../ui/quoted.ts';
 import { Sql } from '../../ui/sql.tsx';
 import { toast } from '../../ui/toast.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
-import { quoted } from '../session/command-details.tsx';
 import { Who } from '../sessions/columns.tsx';
 import { type Approval, isAccess, isOwn, mayAnswer } from './approval-types.ts';
 import { Effect } from './effect.tsx';
@@ -121,7 +121,7 @@ export function StateBadge({ approval }: { approval: Approval }) {
 }
 
 /** One mark for every approval that is needed. */
-function Quorum({ approval }: { approval: Approval }) {
+export function Quorum({ approval }: { approval: Approval }) {
   const needed = approval.quorum * Math.max(1, approval.groups.length);
   const given = approval.state === 'approved' || approval.state === 'pending' ? Math.min(approval.approvedBy.length, needed) : 0;
   return (
@@ -265,7 +265,7 @@ function Commands({ commands }: { commands: readonly RecordedCommand[] }) {
 
 type Answer = 'approve' | 'deny';
 
-function AnswerBar({ approval, me }: { approval: Approval; me: Me }) {
+export function AnswerBar({ approval, me }: { approval: Approval; me: Me }) {
   const client = useQueryClient();
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [busy, setBusy] = useState(false);

@@ -3,11 +3,14 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Fragment, type ReactNode } from 'react';
 import { api } from '../../api/client.ts';
+import { useMe } from '../../api/me.ts';
 import type { CommandDetails as Details } from '../../api/types.ts';
 import { Badge, CopyButton, ErrorNote, Loading, QueryLink } from '../../ui/basics.tsx';
 import { bytes, duration, number, Time } from '../../ui/format.tsx';
+import { quoted } from '../../ui/quoted.ts';
 import { Sql } from '../../ui/sql.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
+import { InlineApproval } from '../inbox/inline-approval.tsx';
 import { AnswerTables } from './answer-table.tsx';
 import { ContentsGone } from './contents-gone.tsx';
 
@@ -25,6 +28,7 @@ export function CommandDetails({ sessionId, seq }: { sessionId: string; seq: num
 }
 
 function Shown({ command }: { command: Details }) {
+  const me = useMe();
   const facts: [string, ReactNode][] = [
     [
       'Decision',
@@ -96,6 +100,7 @@ function Shown({ command }: { command: Details }) {
           </Fragment>
         ))}
       </dl>
+      {command.approvalId !== '' && me.data && <InlineApproval id={command.approvalId} me={me.data} />}
       {command.contentsGone === undefined ? (
         <AnswerTables command={command} />
       ) : (
@@ -103,11 +108,6 @@ function Shown({ command }: { command: Details }) {
       )}
     </div>
   );
-}
-
-/** As a value of the query language. */
-export function quoted(text: string): string {
-  return /[\s()",]/.test(text) ? JSON.stringify(text) : text;
 }
 
 const namesShownMax = 60;

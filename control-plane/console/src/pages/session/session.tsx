@@ -10,9 +10,9 @@ import { Button, Empty, ErrorNote, Loading, Note, Page, QueryLink, Tabs } from '
 import { Ago, compact, duration, number, Time } from '../../ui/format.tsx';
 import { Icon } from '../../ui/icon.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
+import { quoted } from '../../ui/quoted.ts';
 import { Untrusted } from '../../ui/untrusted.tsx';
 import { lengthUs, StatusBadge, Who } from '../sessions/columns.tsx';
-import { quoted } from './command-details.tsx';
 import { EvidenceStatus } from './evidence-status.tsx';
 import { KillSession } from './kill-session.tsx';
 import { LiveTerminal } from './live-terminal.tsx';

@@ -8,9 +8,9 @@ import { DataTable, type TableColumn } from '../../ui/data-table.tsx';
 import { FormDialog, TextField } from '../../ui/form-dialog.tsx';
 import { Ago, compact, parseTime, Time } from '../../ui/format.tsx';
 import { useShortcuts } from '../../ui/keyboard.ts';
+import { quoted } from '../../ui/quoted.ts';
 import { toast } from '../../ui/toast.tsx';
 import { Untrusted } from '../../ui/untrusted.tsx';
-import { quoted } from '../session/command-details.tsx';
 import { Who } from '../sessions/columns.tsx';
 import { RegisterKey } from './register-key.tsx';
 
