@@ -219,7 +219,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const { verifyContext, issuerKeys } = tokenVerification(control, signingKeys, logger, clock);
     closers.push(() => issuerKeys.close());
     const administration = new AdministrationLog(control);
-    const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir));
+    const manifests = new ManifestStore(control, keys, secretSources(options.env, dataDir), clock);
     const refreshing = keepSecretsFresh(manifests, logger, options.secretsRefreshMs ?? secretsRefreshMs);
     closers.push(() => clearInterval(refreshing));
     const changes = new ChangeDesk({ control, manifests, logger, clock });

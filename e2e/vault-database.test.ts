@@ -1,14 +1,18 @@
 /** A database's users made by Vault: in use, with nobody to ask, taken away, and replaced. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { type Gateway, startGateway } from './components/gateway.ts';
 import { type Issuer, startIssuer } from './components/issuer.ts';
 import { type PostgresServer, startPostgres } from './components/postgres.ts';
 import { people, shopManifests, shopSql } from './components/shop.ts';
 import { startVaultDatabase, type VaultDatabaseServer } from './components/vault-database.ts';
+
+const run = promisify(execFile);
 
 let postgres: PostgresServer;
 let issuer: Issuer;
@@ -61,6 +65,20 @@ async function user(): Promise<string> {
   return String(rows[0]?.who);
 }
 
+/** The control plane asks when a third of the lease is over. */
+async function doctor(expected: RegExp): Promise<void> {
+  const cli = path.join(import.meta.dirname, '..', 'cli', 'bin', 'sallyport.js');
+  for (const deadline = Date.now() + 240_000; ; ) {
+    const { stdout } = await run(process.execPath, [cli, 'doctor', '--data', gateway.data]).catch(
+      (error: unknown) => error as { stdout: string },
+    );
+    if (expected.test(stdout) || Date.now() > deadline) {
+      assert.match(stdout, expected);
+      return;
+    }
+  }
+}
+
 const leased = () => [...vault.leases.values()].map(({ username }) => username);
 
 test('sessions are the user that Vault has made, also with the control plane stopped and Vault sealed', async () => {
@@ -80,7 +98,9 @@ test('sessions are the user that Vault has made, also with the control plane sto
 test('a user that was taken away: what clients are told, and another without an apply', async () => {
   const [leaseId = ''] = vault.leases.keys();
   const first = await user();
+  await doctor(/✓ credentials +1 read at its source \(Vault database\)/);
   vault.isSealed = true; // Nothing is replaced meanwhile.
+  await doctor(/✗ credential leased +cannot be read \(Vault database\).*503.*the user that Vault leased/);
   await vault.end(leaseId);
   await assert.rejects(user(), /28P01.*Vault leased \(database\/creds\/readonly\).*takes another/);
   vault.isSealed = false;

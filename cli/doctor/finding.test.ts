@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checked, expiry, fine, skew } from './finding.ts';
-import { agentFindings, editionFindings } from './installation.ts';
+import { agentFindings, credentialFindings, editionFindings } from './installation.ts';
 
 const now = Date.UTC(2026, 10, 1);
 const hour = 3_600_000;
@@ -59,4 +59,24 @@ test('a control log that waits for the end of an upgrade', () => {
     [undefined, { inForce: 2, known: 2 }, { inForce: 1, known: 2 }].map(edition => editionFindings(edition).map(({ mend }) => mend)),
     [[], [], ['when every control plane runs it: `sallyport control-plane raise-edition`']],
   );
+});
+
+test('credentials that come from elsewhere: read, not readable, leased and about to end', () => {
+  const source = (more: object) => ({
+    ...{ credential: 'c', kinds: ['Vault'], problem: null, since: null, leaseEndsAt: null },
+    ...more,
+  });
+  assert.deepEqual(credentialFindings([], now), []);
+  assert.deepEqual(
+    credentialFindings([source({}), source({ kinds: ['file', 'Vault'] })], now).map(({ outcome, detail }) => [outcome, detail]),
+    [['fine', '2 read at their sources (Vault, file)']],
+  );
+  const since = new Date(now - 5 * 60_000).toISOString();
+  const broken = (leaseEndsAt: string | null) =>
+    credentialFindings([source({}), source({ credential: 'd', problem: 'Vault is sealed.', since, leaseEndsAt })], now);
+  const [kept, ends, over] = [null, new Date(now + hour).toISOString(), new Date(now - 1).toISOString()].map(broken);
+  assert.deepEqual([kept?.length, kept?.[0]?.outcome, kept?.[0]?.check], [1, 'wrong', 'credential d']);
+  assert.match(kept?.[0]?.detail ?? '', /\(Vault\), for 5 min: Vault is sealed\. agents go on/);
+  assert.match(ends?.[0]?.detail ?? '', /ends in 60 min$/);
+  assert.match(over?.[0]?.detail ?? '', /is over$/);
 });

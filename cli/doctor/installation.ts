@@ -68,13 +68,14 @@ export async function checkInstallation(connection: Connection, nowMs: number): 
     return [fine('access', `signed in; the control plane is version ${status.version}`), ...editionFindings(status.controlEdition)];
   });
   if (version.some(({ outcome }) => outcome === 'wrong')) return [...reach, ...version, ...(await authority(connection, nowMs))];
-  const [agents, store, providers, signing] = await Promise.all([
+  const [agents, store, providers, signing, credentials] = await Promise.all([
     checkAgents(connection, nowMs),
     checkStore(connection),
     checkProviders(connection),
     checkSigningKeys(connection),
+    checkCredentials(connection, nowMs),
   ]);
-  return [...reach, ...version, ...(await authority(connection, nowMs)), ...agents, ...store, ...providers, ...signing];
+  return [...reach, ...version, ...(await authority(connection, nowMs)), ...agents, ...store, ...providers, ...signing, ...credentials];
 }
 
 interface Edition {
@@ -168,6 +169,44 @@ function checkStore(connection: Connection): Promise<Finding[]> {
     return fine(
       'session store',
       `answers, ${storeLag.entries === 0 ? 'with everything in it' : `${storeLag.entries} entries behind the log`}`,
+    );
+  });
+}
+
+export interface CredentialSource {
+  credential: string;
+  kinds: string[];
+  problem: string | null;
+  since: string | null;
+  leaseEndsAt: string | null;
+}
+
+function checkCredentials(connection: Connection, nowMs: number): Promise<Finding[]> {
+  return checked('credentials', 'see the control plane’s log', async () => {
+    const { sources } = (await administratorRequest(connection, 'GET', '/v1/credential-sources')) as { sources: CredentialSource[] };
+    return credentialFindings(sources, nowMs);
+  });
+}
+
+export function credentialFindings(sources: readonly CredentialSource[], nowMs: number): Finding[] {
+  const broken = sources.filter(({ problem }) => problem !== null);
+  if (sources.length > 0 && broken.length === 0) {
+    const kinds = [...new Set(sources.flatMap(source => source.kinds))].sort().join(', ');
+    return [fine('credentials', `${sources.length} read at ${sources.length === 1 ? 'its source' : 'their sources'} (${kinds})`)];
+  }
+  return broken.map(({ credential, kinds, problem, since, leaseEndsAt }) => {
+    const left = leaseEndsAt === null ? null : Date.parse(leaseEndsAt) - nowMs;
+    const until =
+      left === null
+        ? 'agents go on with the one that they have'
+        : left > 0
+          ? `the user that Vault leased ends in ${span(left)}`
+          : 'the user that Vault leased is over';
+    const ago = since === null ? '' : `, for ${span(nowMs - Date.parse(since))}`;
+    return wrong(
+      `credential ${printable(credential)}`,
+      `cannot be read (${kinds.join(', ')})${ago}: ${printable(problem ?? '')} ${until}`,
+      'mend what it says at the source; it is read again by itself every half minute',
     );
   });
 }

@@ -195,10 +195,20 @@ spec: { protocol: postgres, upstream: { address: "127.0.0.1:5432", tls: { mode: 
             ) as { password: string };
           };
           assert.equal((await leased()).password, 'first');
+          const health = async () =>
+            ((await api.call('GET', '/v1/credential-sources')).body['sources'] as Record<string, unknown>[]).map(
+              ({ checkedAt, since, ...rest }) => ({ ...rest, isChecked: typeof checkedAt === 'string', isLasting: since !== null }),
+            );
+          const read = { credential: 'c', kinds: ['Vault'], leaseEndsAt: null, isChecked: true };
           password = 'second';
           assert.equal((await leased()).password, 'second');
+          while ((await health()).length === 0) await new Promise(resolve => setTimeout(resolve, 20));
+          assert.deepEqual(await health(), [{ ...read, problem: null, isLasting: false }]);
           password = null;
           while (!api.lines.join('').includes('could not be read at its source')) await new Promise(resolve => setTimeout(resolve, 20));
+          const sealed = 'Vault answered 503 when it was asked for the secret secret/crm/app in Vault.';
+          assert.deepEqual(await health(), [{ ...read, problem: sealed, isLasting: true }]);
+          assert.match(await (await fetch(`${api.plane.httpUrl}/metrics`)).text(), /^sallyport_credential_source_problems 1$/m);
           const { body } = await api.call('GET', '/v1/manifests/Credential/c');
           assert.deepEqual((body.status as { author: string; version: number }).author, 'system');
           assert.ok(!JSON.stringify(body).includes('second') && !api.lines.join('').includes('second'));

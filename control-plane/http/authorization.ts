@@ -127,6 +127,7 @@ export const routeNeeds: Readonly<Record<string, Need>> = {
   'GET /v1/data-map': ['auditor'],
   'GET /v1/signing-keys': ['viewer', 'operator', 'auditor'],
   'POST /v1/signing-keys/:kind/rotate': ['admin'],
+  'GET /v1/credential-sources': ['viewer', 'operator', 'auditor'],
   'POST /v1/control-log/raise-edition': ['admin'],
   'GET /v1/status': ['viewer', 'operator', 'auditor'],
 };

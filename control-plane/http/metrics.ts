@@ -1,7 +1,7 @@
 /** The control plane's figures in Prometheus' text format. Counts only: no names, so that they may be read without a token. */
 import type { ApiContext } from './context.ts';
 
-export async function metricsText({ control, records, fleet, relay, startedAtMs, version }: ApiContext): Promise<string> {
+export async function metricsText({ control, records, fleet, relay, manifests, startedAtMs, version }: ApiContext): Promise<string> {
   const agents = control.state.agents();
   const lines: string[] = [];
   const metric = (name: string, type: 'gauge' | 'counter', help: string, samples: [labels: string, value: number | bigint][]) => {
@@ -31,6 +31,9 @@ export async function metricsText({ control, records, fleet, relay, startedAtMs,
   metric('sallyport_relay_records_total', 'counter', 'Records appended to the log.', [['', relay.counters.records]]);
   metric('sallyport_relay_duplicate_records_total', 'counter', 'Records received again and dropped.', [['', relay.counters.duplicates]]);
   metric('sallyport_relay_missing_records_total', 'counter', 'Records that agents skipped.', [['', relay.counters.gaps]]);
+  metric('sallyport_credential_source_problems', 'gauge', 'Credentials that could not be read at their source the last time.', [
+    ['', manifests.sourceHealth.list().filter(({ problem }) => problem !== null).length],
+  ]);
   metric('sallyport_pending_approvals', 'gauge', 'Commands that wait for somebody.', [['', control.state.pendingApprovals().length]]);
   const { rss, heapUsed } = process.memoryUsage();
   metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [['', rss]]);

@@ -160,6 +160,17 @@ export const Resource = Type.Object({
   }),
 });
 
+const MomentOrNull = Type.Union([Time, Type.Null()]);
+
+export const CredentialSource = Type.Object({
+  credential: Name,
+  kinds: Type.Array(Type.String({ description: 'Vault, AWS Secrets Manager, file, Vault database' })),
+  checkedAt: Time,
+  problem: Type.Union([Type.String(), Type.Null()], { description: 'Why it could not be read; agents keep the one that they have' }),
+  since: MomentOrNull,
+  leaseEndsAt: Type.Union([Time, Type.Null()], { description: 'Of the user that Vault has leased, unless it is renewed' }),
+});
+
 export const ControlEdition = Type.Object({
   inForce: Type.Integer({ description: 'Which events may be in the control log.' }),
   known: Type.Integer({ description: 'The newest that this version knows.' }),

@@ -23,6 +23,7 @@ import { LeasedUsers } from './leased-users.ts';
 import type { SecretSources } from './secret-sources.ts';
 import { isKind, secretsOf, vaultUserPath, withoutSecrets } from './secrets-of.ts';
 import { ownAuditChanged } from './separation.ts';
+import { SourceHealth, sourceKind } from './source-health.ts';
 
 export interface ManifestFile {
   /** Path on this machine; relative sources in it start at its folder. */
@@ -81,12 +82,15 @@ export class ManifestStore {
   readonly #keys: ControlPlaneKeys;
   readonly #sources: SecretSources;
   readonly #users: LeasedUsers;
+  /** How reading credentials at their sources went, the last time. */
+  readonly sourceHealth: SourceHealth;
 
-  constructor(control: ControlLog, keys: ControlPlaneKeys, sources: SecretSources) {
+  constructor(control: ControlLog, keys: ControlPlaneKeys, sources: SecretSources, clock: () => number = Date.now) {
     this.#control = control;
     this.#keys = keys;
     this.#sources = sources;
     this.#users = new LeasedUsers(sources.users);
+    this.sourceHealth = new SourceHealth(clock);
   }
 
   /**
@@ -202,7 +206,13 @@ export class ManifestStore {
     const changed: string[] = [];
     const credentials = this.#control.state.manifests('Credential');
     await this.#users.endOthers(new Set(credentials.map(({ manifest }) => manifest.name)), onProblem);
+    const sourced = new Map(credentials.map(stored => [stored.manifest.name, outsideSources(stored.manifest)] as const));
+    this.sourceHealth.keepOnly(new Set([...sourced].filter(([, kinds]) => kinds.length > 0).map(([name]) => name)));
     for (const { manifest, secrets, version } of credentials) {
+      const kinds = sourced.get(manifest.name) ?? [];
+      const checked = (error: unknown) => {
+        if (kinds.length > 0) this.sourceHealth.checked(manifest.name, kinds, this.#users.endsAtMs(manifest.name), error);
+      };
       let user: LeasedUser | null = null;
       try {
         const fresh = { ...secrets };
@@ -216,7 +226,10 @@ export class ManifestStore {
           if (fingerprint !== secrets[path]?.fingerprint) fresh[path] = { sealed: this.#keys.sealAtRest(secret, context), fingerprint };
           secret.fill(0);
         }
-        if (Object.keys(fresh).every(path => fresh[path] === secrets[path])) continue;
+        if (Object.keys(fresh).every(path => fresh[path] === secrets[path])) {
+          checked(null);
+          continue;
+        }
         // Of what it is now: an apply that came meanwhile must not be undone by a secret.
         const stream = `${manifestKinds.Credential}/${manifest.name}`;
         const apply = action(manifestAggregates.Credential, manifest.name, { type: 'apply', manifest, secrets: fresh });
@@ -225,10 +238,13 @@ export class ManifestStore {
           reason: 'the secret has changed at its source',
         });
         if (user !== null) this.#users.keep(manifest.name, user);
+        checked(null);
         changed.push(manifest.name);
       } catch (error) {
         if (user !== null) await this.#users.giveBack(user);
-        if (!(error instanceof GatewayError && error.code === manifestMoved)) onProblem(manifest.name, error);
+        if (error instanceof GatewayError && error.code === manifestMoved) continue; // The next round sees what it is by then.
+        checked(error);
+        onProblem(manifest.name, error);
       }
     }
     return changed;
@@ -444,6 +460,13 @@ function moved(): GatewayError {
 /** The environment of a process stays as it is, and where a relative path starts is not known any more. */
 function mayChange(source: SecretSource): boolean {
   return 'vault' in source || 'awsSecret' in source || ('file' in source && isAbsolute(source.file));
+}
+
+/** What a credential has from outside of manifests and the environment, as people call it. */
+function outsideSources(manifest: Manifest): string[] {
+  const kinds = secretsOf(manifest).flatMap(({ source }) => (mayChange(source) ? [sourceKind(source)] : []));
+  const leased = (manifest as Manifest<'Credential'>).spec.vaultDatabase === undefined ? [] : ['Vault database'];
+  return [...new Set([...kinds, ...leased])];
 }
 
 /** A manifest as people write it. */

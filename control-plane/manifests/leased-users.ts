@@ -22,6 +22,8 @@ interface Held {
   leaseId: string;
   /** When Vault is asked again. */
   askAtMs: number;
+  /** When it ends unless it is renewed. */
+  endsAtMs: number;
 }
 
 export class LeasedUsers {
@@ -42,7 +44,7 @@ export class LeasedUsers {
 
   /** The credential uses it from now on. */
   keep(credential: string, { leaseId, seconds }: LeasedUser): void {
-    this.#held.set(credential, { leaseId, askAtMs: this.#now() + (seconds * 1000) / 3 });
+    this.#hold(credential, leaseId, seconds);
   }
 
   /** It was not used: a user that is left ends with its lease, so nothing depends on how this goes. */
@@ -61,8 +63,18 @@ export class LeasedUsers {
     if (held?.leaseId === user.leaseId && now < held.askAtMs) return false;
     const left = await this.#leases.renew(user.leaseId);
     if (left === null || left <= user.seconds / 2) return true;
-    this.#held.set(credential, { leaseId: user.leaseId, askAtMs: now + (left * 1000) / 3 });
+    this.#hold(credential, user.leaseId, left);
     return false;
+  }
+
+  /** When the user of a credential ends unless it is renewed; null: not known, or none is leased. */
+  endsAtMs(credential: string): number | null {
+    return this.#held.get(credential)?.endsAtMs ?? null;
+  }
+
+  #hold(credential: string, leaseId: string, seconds: number): void {
+    const now = this.#now();
+    this.#held.set(credential, { leaseId, askAtMs: now + (seconds * 1000) / 3, endsAtMs: now + seconds * 1000 });
   }
 
   /** Ends the leases of credentials that are there no more. */

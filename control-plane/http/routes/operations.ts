@@ -37,6 +37,27 @@ export function operationRoutes(context: ApiContext): FastifyPluginAsyncTypebox 
     });
 
     app.route({
+      method: 'GET',
+      url: '/v1/credential-sources',
+      schema: {
+        operationId: 'listCredentialSources',
+        tags: ['operations'],
+        summary: 'List credentials that come from Vault, AWS Secrets Manager or files, and how reading them went',
+        response: { 200: Type.Object({ sources: Type.Array(schemas.CredentialSource) }), default: schemas.Problem },
+      },
+      handler: async () => {
+        const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+        const sources = context.manifests.sourceHealth
+          .list()
+          .map(({ credential, kinds, checkedAtMs, problem, sinceMs, leaseEndsAtMs }) => ({
+            ...{ credential, kinds: [...kinds], checkedAt: new Date(checkedAtMs).toISOString() },
+            ...{ problem, since: iso(sinceMs), leaseEndsAt: iso(leaseEndsAtMs) },
+          }));
+        return { sources };
+      },
+    });
+
+    app.route({
       method: 'POST',
       url: '/v1/control-log/raise-edition',
       preValidation: emptyBodyAsNothing,
