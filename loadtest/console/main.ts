@@ -1,11 +1,12 @@
 /**
  * How quickly the console's pages can be used, in a real Chromium, over a store with many commands.
  *
- *   npm run -s bench:console [-- --commands 50000000 --rounds 5]
+ *   npm run -s bench:console [-- --commands 50000000 --rounds 5 --store DIR]
  *
  * Every page is opened anew in each round, in turn: from the navigation until its own content is there and nothing is being asked. Then
  * a search as it is typed, from the last key until its results are shown; the JavaScript that the first page loads; and how far the layout shifts while
- * pages load. Without arguments the store holds a million commands, which the store makes itself.
+ * pages load. Without arguments the store holds a million commands, which the store makes itself; DIR keeps
+ * them for another run.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,18 +14,17 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startControlPlane } from '@sallyport/control-plane/control-plane.ts';
 import { bundleFolder, ensureBundle } from '@sallyport/control-plane/http/console-bundle.ts';
-import { loadMigrations, migrate } from '@sallyport/control-plane/ingest/migrate.ts';
-import { openSessionStore } from '@sallyport/control-plane/ingest/session-store.ts';
-import { spawnStore, writer } from '@sallyport/control-plane/session-store/spawn-process.ts';
+import { writer } from '@sallyport/control-plane/session-store/spawn-process.ts';
 import pino from 'pino';
 import { startChromium } from '../../e2e/components/chromium.ts';
-import { commandsSql, sessionsSql } from '../evidence/questions.ts';
 import { figure, median, table } from '../harness/figures.ts';
+import { generatedStore } from '../harness/generated-store.ts';
 
-const { values } = parseArgs({ options: { commands: { type: 'string', default: '1000000' }, rounds: { type: 'string', default: '5' } } });
+const { values } = parseArgs({
+  options: { commands: { type: 'string', default: '1000000' }, rounds: { type: 'string', default: '5' }, store: { type: 'string' } },
+});
 const commands = Number(values.commands);
 const rounds = Number(values.rounds);
-const chunk = 1_000_000;
 const fullSize = 50_000_000;
 const interactiveMsMax = 1000;
 const scriptBytesMax = 300_000;
@@ -47,15 +47,8 @@ const pages: readonly (readonly [name: string, path: string, content: string])[]
 ];
 
 const dir = mkdtempSync(path.join(tmpdir(), 'sallyport-bench-console-'));
-const store = await spawnStore(path.join(dir, 'store'));
-const options = { url: store.url, username: writer.name, password: writer.password };
-const tables = openSessionStore(options);
-await migrate(tables, await loadMigrations());
-for (let from = 0; from < commands; from += chunk) {
-  await tables.command(commandsSql(from, Math.min(commands, from + chunk), commands));
-  console.error(`  ${Math.min(commands, from + chunk)} of ${commands} commands made`);
-}
-await tables.command(sessionsSql(commands));
+const store = await generatedStore(commands, values.store);
+const { tables } = store;
 const plane = await startControlPlane({
   ...{ dataDir: path.join(dir, 'data'), http: '127.0.0.1:0', grpc: '127.0.0.1:0', env: {}, version: 'bench' },
   clickhouse: { url: store.url, user: writer.name, password: writer.password },
@@ -150,7 +143,6 @@ try {
 } finally {
   await browser.close();
   await plane.close();
-  await tables.close();
-  await store.kill('SIGKILL');
+  await store.close();
   rmSync(dir, { recursive: true, force: true });
 }

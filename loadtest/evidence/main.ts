@@ -3,13 +3,21 @@
  * the auditors' questions over many commands. And what is lost or doubled when processes are killed, which is not for a quick look: only
  * when it is named.
  *
- *     npm run -s bench:evidence [-- PART ...] [--rows N] [--rounds N] [--seeds N]
+ *     npm run -s bench:evidence [-- PART ...] [--rows N] [--rounds N] [--seeds N] [--store DIR]
  *     parts: spool, verify, append, pipeline, questions; none: all of these; killed
+ *     DIR keeps the commands that the questions are about, for another run (harness/generated-store.ts)
  */
 import { parseArgs } from 'node:util';
 import { table } from '../harness/figures.ts';
 
-const parts: Readonly<Record<string, (options: { rows: number; rounds: number; seeds: number }) => Promise<void>>> = {
+interface Options {
+  rows: number;
+  rounds: number;
+  seeds: number;
+  store?: string | undefined;
+}
+
+const parts: Readonly<Record<string, (options: Options) => Promise<void>>> = {
   spool: async options => (await import('./spool.ts')).run(options),
   verify: async options => (await import('./verify.ts')).run(options),
   append: async options => (await import('./append.ts')).run(options),
@@ -24,10 +32,11 @@ const { values, positionals } = parseArgs({
     rows: { type: 'string', default: '5000000' },
     rounds: { type: 'string', default: '5' },
     seeds: { type: 'string', default: '10' },
+    store: { type: 'string' },
   },
 });
 const chosen = positionals.length === 0 ? Object.keys(parts).filter(name => name !== 'killed') : positionals;
-const options = { rows: Number(values.rows), rounds: Number(values.rounds), seeds: Number(values.seeds) };
+const options = { rows: Number(values.rows), rounds: Number(values.rounds), seeds: Number(values.seeds), store: values.store };
 if (!Number.isSafeInteger(options.seeds) || options.seeds < 1) throw new Error('--seeds is a whole number of at least 1');
 if (!Number.isSafeInteger(options.rows) || options.rows < 1000) throw new Error('--rows is a whole number of at least 1000');
 if (!Number.isSafeInteger(options.rounds) || options.rounds < 1) throw new Error('--rounds is a whole number of at least 1');
