@@ -2,6 +2,7 @@
  * Makes the pictures of docs/guides: `node e2e/screenshots.ts`. A demo of its own, some traffic, one held command; every picture is of
  * the real console with what is really recorded.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -80,6 +81,18 @@ try {
   await picture(bob, 'anchors');
   await bob.open('/overview');
   await picture(bob, 'overview');
+  await bob.open('/resources');
+  await bob.page.getByRole('button', { name: 'Connect' }).click();
+  await bob.page.locator('dialog code', { hasText: 'psql' }).waitFor();
+  await picture(bob, 'connect');
+  const keys = mkdtempSync(path.join(os.tmpdir(), 'sallyport-pictures-'));
+  execFileSync('ssh-keygen', ['-q', '-N', '', '-t', 'ed25519', '-C', 'deploys', '-f', path.join(keys, 'bot')], { stdio: 'pipe' });
+  await demo.sallyport('ssh-key', 'add', path.join(keys, 'bot.pub'), '--expires-in', '90d', '--service-account', 'billing-bot');
+  rmSync(keys, { recursive: true });
+  await bob.open('/ssh-keys');
+  await bob.page.getByRole('button', { name: /^Register a key/ }).click();
+  await bob.page.locator('dialog code', { hasText: 'ssh-keygen' }).waitFor();
+  await picture(bob, 'ssh-keys');
   await bob.open('/sessions?q=who:alice@example.com');
   await bob.page.locator('.vrow').first().click();
   await bob.page.locator('.cmd', { hasText: 'card_number' }).click();
