@@ -3,7 +3,8 @@
  * client, though each does so on a direct connection; and what touches nothing protected comes back byte for byte.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { type Gateway, startGateway } from '../components/gateway.ts';
 import { type Issuer, startIssuer } from '../components/issuer.ts';
@@ -108,6 +109,35 @@ test('each evasion leaks on a direct connection, and none through the gateway', 
   b.close();
   t.diagnostic(`${all.length} evasions`);
   assert.deepEqual(harmlessAfterAll, []);
+});
+
+/** Read-only statements that drivers, mappers and clients send of their own, as a server logged them: file by file, one per client. */
+const clients = path.join(import.meta.dirname, 'clients');
+
+test('what drivers and tools ask of the catalogs is the same bytes', async t => {
+  const a = await directly();
+  const b = await through();
+  const different: string[] = [];
+  let asked = 0;
+  for (const file of readdirSync(clients)) {
+    const statements: unknown = JSON.parse(readFileSync(path.join(clients, file), 'utf8'));
+    assert.ok(Array.isArray(statements) && statements.length > 0, file);
+    for (const sql of statements.map(String)) {
+      asked++;
+      for (const ask of [
+        (client: RawClient) => client.simple(sql),
+        (client: RawClient) => client.extended(sql, [], { binary: true, describe: true }),
+      ]) {
+        const [x, y] = [(await ask(a)).map(comparable), (await ask(b)).map(comparable)];
+        if (JSON.stringify(x) !== JSON.stringify(y))
+          different.push(`${file}: ${sql}\n  direct:  ${JSON.stringify(x).slice(0, 600)}\n  through: ${JSON.stringify(y).slice(0, 600)}`);
+      }
+    }
+  }
+  a.close();
+  b.close();
+  t.diagnostic(`${asked} statements`);
+  assert.deepEqual(different, []);
 });
 
 const comparable = (frame: Frame): string => frame.type + frame.body.toString('latin1');

@@ -125,4 +125,19 @@ add(
   "copy (select 1, email from customers where id = 1) to stdout with (format csv, null 'canary.ada@example.com')",
 );
 
+// A path of its own that begins with whoever calls.
+add(
+  '$user in a function’s path',
+  [
+    'set local role keeper',
+    `create function pg_temp.own_note() returns text language sql set search_path = "$user", public as 'select note from notes where id = 1'`,
+    'select pg_temp.own_note()',
+  ],
+  [
+    `create function public.own_note() returns text language sql set search_path = "$user", public as 'select note from notes where id = 1'`,
+    'set local role keeper',
+    'select public.own_note()',
+  ],
+);
+
 export const grown: readonly Evasion[] = found;

@@ -140,6 +140,49 @@ together(
   'select v + 0 from part_rest',
 );
 
+const touches = (name: string, body: string): string =>
+  `create or replace function ${name}() returns trigger language plpgsql as $$begin ${body} end$$`;
+together(
+  touches('touch_it', "new.notes := 'touched'; return new;"),
+  'drop trigger if exists touching on customers',
+  'create trigger touching before update on customers for each row execute function touch_it()',
+  'update customers set name = $$x$$ where id = 3',
+  'select id, notes from customers where id = 3',
+);
+together(
+  touches('born_it', "new.born = date '2020-01-01'; return new;"),
+  'create trigger touching before insert or update on customers for each row execute procedure born_it()',
+  "insert into customers (id, name, email, balance) values (9009, 'N', 'own@x.example', 1)",
+  'select born from customers where id = 9009',
+);
+together(
+  touches('audit_it', "insert into orders values (new.id + 910000, new.id, 'audit', 1, '2026-01-01Z'); return null;"),
+  'create trigger auditing after update of name on customers for each row when (old.name is distinct from new.name) execute function audit_it()',
+  'update customers set name = $$x$$ where id = 3',
+  'select item from orders where id = 910003',
+);
+together(
+  touches('stop_it', "raise exception 'no deletes';"),
+  'create trigger stopping before delete on customers for each row execute function stop_it()',
+);
+together(
+  touches('upper_it', "if tg_op = 'UPDATE' and new.name = old.name then return new; end if; new.notes := upper(new.name); return new;"),
+  'create trigger touching before insert or update on customers for each row execute function upper_it()',
+  'update customers set name = $$x$$ where id = 3',
+  'select notes from customers where id = 3',
+  'drop trigger touching on customers',
+  'drop function upper_it()',
+);
+scripts.push([
+  'begin',
+  touches('touch_it', "new.notes := 'touched'; return new;"),
+  'create trigger touching before update on customers for each row execute function touch_it()',
+  touches('touch_it', "new.notes := 'touched again'; return new;"),
+  'update customers set name = $$x$$ where id = 3',
+  'select id, notes from customers where id = 3',
+  'rollback',
+]);
+
 const block = (body: string): string => `do $do$ ${body} $do$`;
 scripts.push(
   [

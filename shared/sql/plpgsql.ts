@@ -9,25 +9,37 @@ import { parsePlpgsql } from './parser.ts';
 /** `parseMode` of PLpgSQL_expr (RawParseMode): 0 statements, 2 an expression, 3 to 5 an assignment. */
 const MODE_STATEMENT = 0;
 
+/** What RETURN may look like depends on the result; which result it is makes no other difference to most. */
+const RESULTS = ['void', 'int', 'SETOF int', 'trigger', 'event_trigger'];
+
+export interface Pieces {
+  statements: string[];
+  /** The texts of which `statements` were made, as PL/pgSQL's parser cut them out of the body. */
+  sources: string[];
+  dynamic: boolean;
+  tells: boolean;
+}
+
 /**
  * @param body the text between the dollar quotes.
  * @param parameters names of the function's parameters, to which the body may assign.
+ * @param results types that the function may have; the first that its body fits counts. `RETURN new` is no expression for `trigger`.
  * @returns each piece as a statement (`SELECT …` around an expression), whether any text is built at run time, and whether it shows
  *   values elsewhere than in its result (RAISE, an open cursor); undefined when the body does not parse.
  */
 export function plpgsqlStatements(
   body: string,
   parameters: readonly string[] = [],
-): { statements: string[]; dynamic: boolean; tells: boolean } | undefined {
+  results: readonly string[] = RESULTS,
+): Pieces | undefined {
   let tag = '$sallyport$';
   while (body.includes(tag)) tag = `$s${tag.slice(1)}`;
   // An INOUT parameter is there twice.
   const declared = [...new Set(parameters)].flatMap(name => (name === '' ? [] : [`"${name.replaceAll('"', '""')}" text`]));
-  // What RETURN may look like depends on the result; which result it is makes no other difference here.
-  for (const result of ['void', 'int', 'SETOF int', 'trigger', 'event_trigger']) {
+  for (const result of results) {
     const tree = parsePlpgsql(`CREATE FUNCTION f(${declared.join(', ')}) RETURNS ${result} LANGUAGE plpgsql AS ${tag}${body}${tag}`);
     if (tree === undefined) continue;
-    const found = { statements: [] as string[], dynamic: false, tells: false };
+    const found: Pieces = { statements: [], sources: [], dynamic: false, tells: false };
     walk(tree, found);
     return found;
   }
@@ -40,7 +52,7 @@ const TELLS: ReadonlySet<string> = new Set(
 );
 
 /** A cursor's name is data: FETCH reads what anybody in the session has opened under it, as text that is run reads anything. */
-function walk(value: unknown, found: { statements: string[]; dynamic: boolean; tells: boolean }): void {
+function walk(value: unknown, found: Pieces): void {
   if (Array.isArray(value)) {
     for (const item of value) walk(item, found);
     return;
@@ -53,6 +65,7 @@ function walk(value: unknown, found: { statements: string[]; dynamic: boolean; t
     if (key === 'PLpgSQL_expr') {
       const expr = value[key];
       if (!isTree(expr) || typeof expr.query !== 'string') continue;
+      found.sources.push(expr.query);
       const mode = typeof expr.parseMode === 'number' ? expr.parseMode : MODE_STATEMENT;
       if (mode === MODE_STATEMENT) found.statements.push(expr.query);
       else if (mode === 2) found.statements.push(`SELECT ${expr.query}`);

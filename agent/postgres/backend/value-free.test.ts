@@ -17,6 +17,13 @@ test('an error in the client’s own text is shown, and none that came from insi
   assert.equal(left({ C: '22P02', R: 'pg_strtoint32_safe' }), null);
 });
 
+test('what names alone are put into is shown, unless a function says it', () => {
+  assert.equal(left({ C: '00000', R: 'does_not_exist_skipping' }), 'SMCR');
+  assert.equal(left({ C: '42704', R: 'ATExecDropConstraint' }), 'SMCR');
+  assert.equal(left({ C: '00000', R: 'does_not_exist_skipping', W: 'SQL statement "drop table x"' }), null);
+  assert.equal(left({ C: '00000', R: 'exec_stmt_raise' }), null);
+});
+
 test('a fixed text is shown, and nothing beside it', () => {
   assert.equal(left({ C: '22012', M: 'division by zero', R: 'int4div' }), 'SMCR');
   assert.equal(left({ C: '22012', M: 'division by canary', R: 'int4div' }), null);

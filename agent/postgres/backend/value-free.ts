@@ -14,6 +14,8 @@ import { type ErrorField, errorField } from '../messages.ts';
 
 /** Raised with names alone in the message: SQLSTATE and routine. */
 const NAMES_ONLY: ReadonlySet<string> = new Set([
+  '00000 DropErrorMsgNonExistent',
+  '00000 does_not_exist_skipping',
   '23502 ReportNotNullViolationError',
   '23502 ExecConstraints',
   '23503 ri_ReportViolation',
@@ -26,6 +28,7 @@ const NAMES_ONLY: ReadonlySet<string> = new Set([
   '42701 check_for_column_name_collision',
   '42701 CopyGetAttnums',
   '42703 ATExecDropColumn',
+  '42704 ATExecDropConstraint',
   '42703 CopyGetAttnums',
   '42712 checkNameSpaceConflicts',
   '42809 DropErrorMsgWrongType',

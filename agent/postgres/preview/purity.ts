@@ -5,7 +5,7 @@
  * Strict: whatever is not known to be pure makes the answer no. That is triggers, rewrite rules, views, foreign tables, functions
  * and operators that users have made (also those that defaults, constraints, indexes and row security call), sequences.
  */
-import { REVIEWED_EXTENSIONS } from '@sallyport/shared/sql/flow/functions.ts';
+import { REVIEWED_EXTENSIONS } from '@sallyport/shared/sql/flow/reviewed.ts';
 
 /** The tables and views that a statement names, by the session's own search path. $1: quoted names. */
 export const RESOLVE_SQL =

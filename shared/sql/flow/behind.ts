@@ -15,7 +15,7 @@ import type { CatalogFunction } from './catalog.ts';
 import { behindMark, type Context, Found } from './context.ts';
 import { callFunction } from './functions.ts';
 import { isHarmless, protectedNames } from './harmless.ts';
-import { isProtected } from './relations.ts';
+import { isProtected, underAnyPath } from './relations.ts';
 import { bodyOf, flattenBody } from './sql-functions.ts';
 import { computed, UNLABELLED, type Value } from './value.ts';
 
@@ -250,7 +250,7 @@ function isInnocuous(fn: CatalogFunction, how: 'values' | 'rows', ctx: Context):
   const inner = ctx.deeper({ found });
   if (inner === undefined) return false;
   const args = fn.arguments.map(() => (how === 'values' ? ANY_VALUE : UNLABELLED));
-  const { value } = callFunction(fn, args, inner);
+  const { value } = callFunction(fn, args, underAnyPath(inner));
   const isOther = (label: string): boolean => !ANY_VALUE.labels.has(label);
   return (
     found.sinks.length === 0 &&
@@ -261,7 +261,7 @@ function isInnocuous(fn: CatalogFunction, how: 'values' | 'rows', ctx: Context):
 }
 
 /** A function as its definition says, before the catalog has it. */
-function functionOf(stmt: CreateFunctionStmt, name: string): CatalogFunction {
+export function functionOf(stmt: CreateFunctionStmt, name: string): CatalogFunction {
   const option = (wanted: string): unknown => {
     for (const node of stmt.options ?? []) if ('DefElem' in node && node.DefElem.defname === wanted) return node.DefElem.arg;
     return undefined;

@@ -19,7 +19,7 @@ type RelationRow = [
   string,
   RelationKind,
   number,
-  [string, number, number, string | null, (string | null)?][],
+  [string, number, number, string | null, (string | null)?, boolean?][],
   number[],
   string | null,
   boolean,
@@ -79,12 +79,13 @@ export function changeDefinitions(
   const changed = (text: string | null): string | null => (text === null ? null : change(text));
   const relations = (JSON.parse(texts.relations) as RelationRow[]).map((row): RelationRow => {
     const [oid, schema, name, kind, type, columns, parents, definition, rules, triggers = []] = row;
-    const generated = columns.map(([column, attnum, of, as, byDefault]): RelationRow[5][number] => [
+    const generated = columns.map(([column, attnum, of, as, byDefault, ...more]): RelationRow[5][number] => [
       column,
       attnum,
       of,
       changed(as),
       changed(byDefault ?? null),
+      ...more,
     ]);
     return [oid, schema, name, kind, type, generated, parents, changed(definition), rules, triggers, row[10] === true];
   });
@@ -116,12 +117,13 @@ function build(serverVersion: number, texts: Readonly<Record<CatalogQueryName, s
       name,
       kind,
       rowType,
-      columns: columns.map(([column, attnum, type, generated, byDefault]) => ({
+      columns: columns.map(([column, attnum, type, generated, byDefault, hasMissing = true]) => ({
         name: column,
         attnum,
         type,
         generated,
         default: byDefault ?? null,
+        hasMissing,
       })),
       parents,
       definition,

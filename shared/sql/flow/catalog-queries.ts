@@ -47,8 +47,8 @@ export function catalogQueries(serverVersion: number, own = false): Record<Catal
             case when a.atthasdef and a.attgenerated = '' then (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
               where d.adrelid = a.attrelid and d.adnum = a.attnum and exists (select 1 from pg_catalog.pg_depend p
                 where p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and p.objid = d.oid
-                  and p.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass))) end
-            ) order by a.attnum), '[]')
+                  and p.refclassid in ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass))) end,
+            a.atthasmissing) order by a.attnum), '[]')
           from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
         (select coalesce(pg_catalog.json_agg(i.inhparent::bigint), '[]') from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
         case when c.relkind in ('v', 'm') and ${userSchema} then pg_catalog.pg_get_viewdef(c.oid) end,

@@ -18,6 +18,8 @@ export interface CatalogColumn {
   generated: string | null;
   /** Its default, where that calls a function that somebody has made; deparsed likewise. */
   default: string | null;
+  /** pg_attribute.attmissingval may hold the value that rows had before the column; absent: of a table that is not in the catalog. */
+  hasMissing?: boolean;
 }
 
 /** pg_class.relkind: r table, p partitioned table, v view, m materialized view, f foreign table, S sequence, c composite type. */

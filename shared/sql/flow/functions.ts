@@ -9,32 +9,10 @@ import { type CatalogFunction, compositeOf, relationKey } from './catalog.ts';
 import type { Context, OutputColumn } from './context.ts';
 import { isHarmless, isPure } from './harmless.ts';
 import { otherPaths, schemasInOrder } from './relations.ts';
+import { isReviewed } from './reviewed.ts';
 import { EMPTY_ENV } from './scope.ts';
 import { analyseSqlFunction } from './sql-functions.ts';
 import { computed, either, labelsOf, type Value } from './value.ts';
-
-/**
- * Extensions whose C functions are reviewed: they compute from their arguments (and their own configuration), whatever
- * volatility they declare. For others only IMMUTABLE C functions are trusted; those can be made by superusers alone.
- */
-export const REVIEWED_EXTENSIONS: ReadonlySet<string> = new Set([
-  'btree_gin',
-  'btree_gist',
-  'citext',
-  'cube',
-  'earthdistance',
-  'fuzzystrmatch',
-  'hstore',
-  'intarray',
-  'isn',
-  'ltree',
-  'pg_trgm',
-  'pgcrypto',
-  'seg',
-  'unaccent',
-  'uuid-ossp',
-  'vector',
-]);
 
 /** Built-ins whose result has the type of their first argument (or its element), so that fields of rows can be followed. */
 const KEEPS_TYPE: ReadonlySet<string> = new Set(
@@ -162,22 +140,6 @@ function notMeant(candidate: CatalogFunction, args: readonly Value[], ctx: Conte
     return given !== 0 && given !== type && (ctx.catalog.casts.get(type)?.some(({ source }) => source === given) ?? false) === false;
   });
 }
-
-/** Native code that computes from its arguments: citext and others name PostgreSQL's own functions again, for their types. */
-function isReviewed(fn: CatalogFunction): boolean {
-  const reviewed = fn.extension !== null && REVIEWED_EXTENSIONS.has(fn.extension);
-  if (fn.language === 'internal') return reviewed || CONSTRUCTORS.has(fn.body ?? '');
-  return fn.language === 'c' && (fn.volatility === 'i' || reviewed);
-}
-
-/** The code of the functions that CREATE TYPE … AS RANGE makes. */
-const CONSTRUCTORS: ReadonlySet<string> = new Set([
-  'range_constructor2',
-  'range_constructor3',
-  'multirange_constructor0',
-  'multirange_constructor1',
-  'multirange_constructor2',
-]);
 
 /** The values of a function's parameters: what a variadic one gathers, and the defaults of those that were left out. */
 function parameters(fn: CatalogFunction, given: readonly Value[], ctx: Context): readonly Value[] {

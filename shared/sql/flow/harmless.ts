@@ -10,7 +10,8 @@ import { plpgsqlStatements } from '../plpgsql.ts';
 import { EFFECT_FUNCTIONS, PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
 import { type CatalogFunction, relationKey } from './catalog.ts';
 import type { Context } from './context.ts';
-import { isProtected, resolveRelation, schemasInOrder } from './relations.ts';
+import { isProtected, otherPaths, resolveRelation, schemasInOrder } from './relations.ts';
+import { isReviewed } from './reviewed.ts';
 import { sessionInside } from './session.ts';
 import { bodyOf } from './sql-functions.ts';
 
@@ -84,27 +85,36 @@ export function isHarmlessBody(
 ): boolean {
   const found = plpgsqlStatements(body, self === undefined ? [] : namesOf(self));
   if (found === undefined || found.dynamic) return false;
-  let unjudged = body;
   const isHarmlessText = (text: string): boolean => {
     const outcome = parse(Buffer.from(text));
     if (!outcome.ok) return false;
-    let judged = outcome.statements.length > 0;
     for (const { node } of outcome.statements) {
       const answer = judge(node);
       if (answer === false) return false;
       if (answer === true) continue;
-      judged = false;
       if (!STATEMENTS.has(tagOf(node)) || !harmless(node, new Set(), ctx, self)) return false;
     }
-    if (judged) unjudged = unjudged.replace(text, ' ');
     return true;
   };
   if (!found.statements.every(isHarmlessText)) return false;
   // Should PL/pgSQL's parser ever leave a piece out of its tree, its words are still in the text.
   const names = protectedNames(ctx);
-  for (const [word] of unjudged.toLowerCase().matchAll(/[\p{L}_][\p{L}\p{N}_$]*/gu))
+  for (const [word] of without(body, found.sources)
+    .toLowerCase()
+    .matchAll(/[\p{L}_][\p{L}\p{N}_$]*/gu))
     if (word === 'execute' || names.has(word)) return false;
   return true;
+}
+
+/** A body without the pieces that were judged; single words stay, which could stand anywhere. */
+function without(body: string, pieces: readonly string[]): string {
+  let left = body;
+  for (const piece of pieces) {
+    if (!/\W/.test(piece.trim())) continue;
+    const at = left.indexOf(piece);
+    if (at >= 0) left = `${left.slice(0, at)} ${left.slice(at + piece.length)}`;
+  }
+  return left;
 }
 
 /** Lower-case names of all relations that hold protected values. */
@@ -123,6 +133,8 @@ function harmless(value: unknown, ctes: ReadonlySet<string>, ctx: Context, self:
   if (!isTree(value)) return true;
   if (typeof value.relname === 'string') {
     if (value.schemaname === undefined && ctes.has(value.relname)) return true;
+    // Of whatever schema: the path may be another when it runs.
+    if (protectedNames(ctx).has(value.relname.toLowerCase())) return false;
     const resolved = resolveRelation(typeof value.schemaname === 'string' ? value.schemaname : undefined, value.relname, ctx);
     if (!resolved.found) return false;
     for (const relation of [resolved.relation, ...resolved.others]) {
@@ -152,12 +164,12 @@ function harmlessCall(parts: readonly string[], ctx: Context, self: CatalogFunct
   const system =
     (schema === undefined || schema === 'pg_catalog') &&
     (PROPAGATING_FUNCTIONS.has(name) || (EFFECT_FUNCTIONS.has(name) && name !== 'set_config'));
-  const places = schema === undefined ? schemasInOrder(ctx.searchPath) : [schema];
-  const own = places.flatMap(place => [...(ctx.catalog.functionsByName.get(relationKey(place, name)) ?? [])]);
+  const places = schema === undefined ? new Set([ctx.searchPath, ...otherPaths(ctx)].flatMap(schemasInOrder)) : [schema];
+  const own = [...places].flatMap(place => [...(ctx.catalog.functionsByName.get(relationKey(place, name)) ?? [])]);
   if (own.length === 0) return system;
   return own.every(fn => {
     if (self !== undefined && fn.oid === self.oid) return true;
-    if (fn.language === 'c') return fn.volatility === 'i';
+    if (fn.language === 'c' || fn.language === 'internal') return isReviewed(fn);
     if (fn.language === 'plpgsql') {
       const inner = ctx.deeper({});
       return inner !== undefined && isHarmless(fn, inner);
@@ -172,5 +184,9 @@ function harmlessCall(parts: readonly string[], ctx: Context, self: CatalogFunct
 function harmlessOperator(expr: Tree, ctx: Context): boolean {
   const parts = Array.isArray(expr.name) ? nameParts(expr.name as Node[]) : [];
   const own = ctx.catalog.operators.get(parts.at(-1) ?? '') ?? [];
-  return own.every(operator => ctx.catalog.functions.get(operator.function)?.language === 'c');
+  return own.every(operator => {
+    const fn = ctx.catalog.functions.get(operator.function);
+    // Extensions name PostgreSQL's own code again, for their types.
+    return fn !== undefined && (fn.language === 'c' || (fn.language === 'internal' && isReviewed(fn)));
+  });
 }

@@ -45,6 +45,18 @@ export function otherPaths(ctx: Context): readonly (readonly string[])[] {
   return ctx.searchPath === ctx.session.searchPath ? (ctx.session.otherPaths ?? []) : [];
 }
 
+/**
+ * For what will run behind later statements: a body looks its names up by the search path of then, in whatever schema that is.
+ * What was nested too deeply already stays as it is.
+ */
+export function underAnyPath(ctx: Context): Context {
+  const paths = [...ctx.catalog.schemas]
+    .filter(schema => schema !== 'pg_catalog' && schema !== 'information_schema')
+    .map(schema => [schema]);
+  const session = { ...ctx.session, searchPath: ctx.searchPath, otherPaths: [...(ctx.session.otherPaths ?? []), ...paths] };
+  return ctx.deeper({ session }) ?? ctx;
+}
+
 /** Is a schema of the path certainly searched? One that the role may not use is passed over. */
 function isSearched(schema: string, ctx: Context): boolean {
   const { user, usable } = ctx.catalog;
@@ -112,9 +124,8 @@ export function relationLabels(relation: CatalogRelation, ctx: Context): Labels 
 function columnValue(relation: CatalogRelation, name: string, attnum: number, type: number, ctx: Context): Value {
   const labels = new Set<string>();
   for (const relative of relatives(relation, ctx)) {
-    if (ctx.shared.protects(relative.schema, relative.name, name) || isSystemSecret(relative.schema, relative.name, name)) {
-      labels.add(`${relative.schema}.${relative.name}.${name}`);
-    }
+    const isSecret = isSystemSecret(relative.schema, relative.name, name) && (name !== 'attmissingval' || isMissingValueKept(ctx));
+    if (ctx.shared.protects(relative.schema, relative.name, name) || isSecret) labels.add(`${relative.schema}.${relative.name}.${name}`);
   }
   return {
     labels: labels.size === 0 ? NO_LABELS : labels,
@@ -124,6 +135,16 @@ function columnValue(relation: CatalogRelation, name: string, attnum: number, ty
     fields: null,
     constant: false,
   };
+}
+
+/** Does pg_attribute hold what rows of before have in a protected column? What it holds of others, tools read with all of its columns. */
+function isMissingValueKept(ctx: Context): boolean {
+  return [...ctx.catalog.relations.values()].some(
+    relation =>
+      relation.schema !== 'pg_catalog' &&
+      relation.columns.some(column => column.hasMissing === true) &&
+      relationColumns(relation, ctx).some(({ value }, i) => value.labels.size > 0 && relation.columns[i]?.hasMissing === true),
+  );
 }
 
 /**

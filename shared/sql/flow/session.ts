@@ -49,7 +49,8 @@ export function sessionInside(
   searchPath: readonly string[],
   session: FlowSession,
 ): { searchPath: readonly string[]; session: FlowSession } {
-  if (fn.definer === null) return { searchPath: fn.searchPath === null ? searchPath : effectiveSearchPath(fn.searchPath, ''), session };
+  if (fn.definer === null)
+    return { searchPath: fn.searchPath === null ? searchPath : effectiveSearchPath(fn.searchPath, session.user ?? ''), session };
   const path = fn.searchPath === null ? [fn.definer, ...searchPath] : effectiveSearchPath(fn.searchPath, fn.definer);
   return { searchPath: path, session: { ...session, user: fn.definer, searchPath: fn.searchPath === null ? path : session.searchPath } };
 }

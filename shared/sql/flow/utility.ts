@@ -5,10 +5,10 @@
 import type { AlterTableStmt, ConstrType, CopyStmt, CreateStmt, ExplainStmt, FuncCall, Node, RangeVar, TypeName } from 'libpg-query';
 import { fieldsOf, isTree, nameParts, type Tree, tagOf } from '../ast.ts';
 import { explainRuns } from '../kinds.ts';
-import { functionBehind, functionMade, functionMovedBehind, relationBehind, runsWith } from './behind.ts';
+import { functionBehind, functionMade, functionMovedBehind, functionOf, relationBehind, runsWith } from './behind.ts';
 import { doBlock } from './blocks.ts';
 import { PROPAGATING_FUNCTIONS } from './builtin-functions.ts';
-import type { CatalogRelation } from './catalog.ts';
+import type { CatalogFunction, CatalogRelation } from './catalog.ts';
 import { isWhole } from './change.ts';
 import { behindMark, type Context, Found, type OutputColumn, type QueryOutput } from './context.ts';
 import { expression, functionCall } from './expressions.ts';
@@ -18,8 +18,9 @@ import { read } from './names.ts';
 import { cast, operator } from './operators.ts';
 import { procedureFacts } from './procedures.ts';
 import { query } from './query.ts';
-import { isProtected, relationColumns, relationItem, relationLabels, resolveRelation } from './relations.ts';
+import { isProtected, relationColumns, relationItem, relationLabels, resolveRelation, underAnyPath } from './relations.ts';
 import { EMPTY_ENV, type Env, within } from './scope.ts';
+import { isInert, isInertTrigger } from './triggers.ts';
 import { computed, labelsOf, NO_LABELS, UNLABELLED, type Value } from './value.ts';
 
 /** They hold no expression that is run, and change no object whose columns are protected by name. */
@@ -317,7 +318,7 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
     const resolved = range === undefined ? undefined : resolveRelation(range.schemaname, range.relname ?? '', ctx);
     if (resolved?.found === true)
       for (const relation of [resolved.relation, ...resolved.others])
-        if (isProtected(relation, ctx)) refuseChange(relation, 'a trigger', ctx);
+        if (isProtected(relation, ctx) && !isInertTrigger(fields, relation, ctx)) refuseChange(relation, 'a trigger', ctx);
     walkExpressions(fields.whenClause, EMPTY_ENV, ctx);
     const name = nameParts(fields.funcname as Node[] | undefined);
     if (range?.relname !== undefined) ctx.found.runsBehind.add(triggersMark(range.relname));
@@ -337,8 +338,9 @@ function definition(tag: string, fields: Tree, node: Node, ctx: Context): void {
   if (tag === 'CreateFunctionStmt') {
     const language = languageOf(fields);
     if (language === 'c' || language === 'internal') ctx.sink('definition', `a function in ${language} cannot be followed`);
-    if (fields.replace === true) replacesTrigger(nameParts(fields.funcname as Node[]).at(-1) ?? '', ctx);
     if ('CreateFunctionStmt' in node) {
+      if (fields.replace === true)
+        replacesTrigger(functionOf(node.CreateFunctionStmt, nameParts(fields.funcname as Node[]).at(-1) ?? ''), ctx);
       functionBehind(node.CreateFunctionStmt, ctx);
       ctx.found.madeFunction = functionMade(node.CreateFunctionStmt, ctx);
     }
@@ -434,9 +436,10 @@ function isSystemType(parts: readonly string[], ctx: Context): boolean {
 }
 
 /** The function of a trigger of a protected table, under any schema. */
-function replacesTrigger(name: string, ctx: Context): void {
+function replacesTrigger(fn: CatalogFunction, ctx: Context): void {
   for (const relation of ctx.catalog.relations.values()) {
-    if (relation.triggers?.some(oid => ctx.catalog.functions.get(oid)?.name === name) !== true || !isProtected(relation, ctx)) continue;
+    if (relation.triggers?.some(oid => ctx.catalog.functions.get(oid)?.name === fn.name) !== true) continue;
+    if (!isProtected(relation, ctx) || isInert(fn, relation, ctx)) continue;
     refuseChange(relation, 'another body of its trigger’s function', ctx);
     return;
   }
@@ -498,7 +501,7 @@ function handed(node: Node, env: Env, ctx: Context): void {
   const found = new Found();
   const inner = ctx.deeper({ found });
   if (inner === undefined) return;
-  expression(node, env, inner);
+  expression(node, env, underAnyPath(inner));
   for (const { kind, detail, labels } of found.sinks) ctx.sink(kind, detail, new Set(labels));
   for (const { code, detail } of found.unknowns.values()) ctx.unknown(code, detail);
 }
@@ -523,7 +526,8 @@ function walkExpressions(value: unknown, env: Env, ctx: Context): void {
 }
 
 /** Operators, casts and `row.f`: functions of somebody's own by other ways to write them. */
-function unwrittenCalls(value: Tree, env: Env, ctx: Context): void {
+function unwrittenCalls(value: Tree, env: Env, now: Context): void {
+  const ctx = underAnyPath(now);
   const brought: Value[] = [];
   if (isTree(value.A_Expr)) {
     const { name, lexpr, rexpr, kind } = value.A_Expr as { name?: Node[]; lexpr?: unknown; rexpr?: unknown; kind?: string };
@@ -552,7 +556,8 @@ function calls(node: FuncCall, env: Env, ctx: Context): void {
   const name = nameParts(node.funcname).at(-1) ?? '';
   if (ctx.catalog.functionNames.has(name) || ctx.session.functions?.has(name) === true)
     for (const used of runsWith(name, ctx)) ctx.found.runsBehind.add(used);
-  const { value } = functionCall({ ...node, args: (node.args ?? []).map((): Node => ({ A_Const: { isnull: true } })) }, env, ctx);
+  const args = (node.args ?? []).map((): Node => ({ A_Const: { isnull: true } }));
+  const { value } = functionCall({ ...node, args }, env, underAnyPath(ctx));
   // Its value would come back as a default, in an index's statistics, or in the text of an error.
   if (value.labels.size > 0) ctx.sink('definition', 'a function that it runs later brings a protected value', value.labels);
 }
