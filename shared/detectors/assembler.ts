@@ -42,6 +42,7 @@ export const subtract = binary(0x6b);
 export const multiply = binary(0x6c);
 export const and = binary(0x71);
 export const or = binary(0x72);
+export const xor = binary(0x73);
 export const shl = binary(0x74);
 export const shr = binary(0x76);
 export const equal = binary(0x46);

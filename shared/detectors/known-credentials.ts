@@ -8,12 +8,26 @@
  */
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
+import {
+  BIT_SHIFT,
+  createFingerprintPass,
+  FACTOR_HIGH,
+  FACTOR_LAST,
+  FACTOR_LOW,
+  FILTER_BYTES,
+  type FingerprintPass,
+  POSITIONS_MAX,
+  WINDOW,
+} from './fingerprint-pass.ts';
 import { PRIORITY, type Scan } from './span.ts';
 
 export const CREDENTIAL_BYTES_MIN = 8;
 export const CREDENTIAL_BYTES_MAX = 16_384;
-const WINDOW = 8;
 const PROOF_BYTES = 16;
+/** Fewer positions are not worth a copy into the pass's memory. */
+const PASS_FROM = 128;
+/** In wire mode a call ends at the first finding: what is looked at behind it is looked at again by the next. */
+const WIRE_STEP = 512;
 const DETECTOR = 'known-credentials';
 
 /** A form's bytes, and how many characters beside them hold some of the secret's bits (base64). */
@@ -104,8 +118,8 @@ function filterKey(key: Uint8Array): FilterKey {
 }
 
 function filterHash(low: number, high: number, key: FilterKey): number {
-  let h = Math.imul(low ^ key.low, 0x9e3779b1) ^ Math.imul(high ^ key.high, 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
+  let h = Math.imul(low ^ key.low, FACTOR_LOW) ^ Math.imul(high ^ key.high, FACTOR_HIGH);
+  h = Math.imul(h ^ (h >>> 15), FACTOR_LAST);
   return h >>> 8;
 }
 
@@ -144,8 +158,9 @@ export function fingerprintCredential(secret: string, key: Uint8Array): Credenti
 export class FingerprintIndex {
   readonly #key: Uint8Array;
   readonly #filter: FilterKey;
-  /** 2^18 bits over the upper bits of the hash: 32 KiB, so that it stays in the first-level cache. */
-  readonly #bits = new Uint8Array(1 << 15);
+  readonly #bits = new Uint8Array(FILTER_BYTES);
+  /** Made when a text is long enough for it. */
+  #pass: FingerprintPass | undefined;
   readonly #byHash = new Map<number, { length: number; before: number; after: number; proof: Buffer }[]>();
   /** Of the longest form. */
   readonly reachBytes: number;
@@ -155,7 +170,7 @@ export class FingerprintIndex {
     this.#filter = filterKey(key);
     this.reachBytes = forms.reduce((longest, form) => Math.max(longest, form.before + form.length + form.after), 0);
     for (const form of forms) {
-      const bit = form.filter >>> 6;
+      const bit = form.filter >>> (BIT_SHIFT - 8);
       this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] as number) | (1 << (bit & 7));
       const entry = { length: form.length, before: form.before, after: form.after, proof: Buffer.from(form.proof, 'base64') };
       const others = this.#byHash.get(form.filter);
@@ -166,9 +181,37 @@ export class FingerprintIndex {
 
   /** Adds every credential in the scan's window that begins before `until`; in wire mode only the first. */
   scan(scan: Scan, until: number): void {
-    const { bytes } = scan;
     const end = Math.min(scan.end, until + WINDOW - 1);
-    if (end - scan.start < WINDOW) return;
+    const positions = end - scan.start - WINDOW + 1;
+    if (positions >= PASS_FROM) this.#scanLong(scan, positions);
+    else if (positions > 0) this.#scanShort(scan, end);
+  }
+
+  #scanLong(scan: Scan, positions: number): void {
+    if (this.#pass === undefined) {
+      this.#pass = createFingerprintPass();
+      this.#pass.bits.set(this.#bits);
+    }
+    const { text, reports, run } = this.#pass;
+    const { low, high } = this.#filter;
+    const step = scan.wire ? WIRE_STEP : POSITIONS_MAX;
+    for (let done = 0; done < positions; done += step) {
+      const from = scan.start + done;
+      const count = Math.min(step, positions - done);
+      text.set(scan.bytes.subarray(from, from + count + WINDOW - 1));
+      const found = run(count, low, high);
+      for (let n = 0; n < found; n++) {
+        const at = reports[n] as number;
+        // Positions are looked at four at a time: up to three of them are not the window's.
+        if (at >= count) break;
+        this.#confirm(scan, from + at, filterHash(...windowOf(scan.bytes.subarray(from + at, from + at + WINDOW)), this.#filter));
+        if (scan.wire && scan.hit >= 0) return;
+      }
+    }
+  }
+
+  #scanShort(scan: Scan, end: number): void {
+    const { bytes } = scan;
     const bits = this.#bits;
     const keyLow = this.#filter.low;
     const keyHigh = this.#filter.high;
@@ -182,9 +225,9 @@ export class FingerprintIndex {
     for (; at < end; at++) {
       low = (low >>> 8) | (high << 24);
       high = (high >>> 8) | ((bytes[at] as number) << 24);
-      let h = Math.imul(low ^ keyLow, 0x9e3779b1) ^ Math.imul(high ^ keyHigh, 0x85ebca6b);
-      h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
-      if (((bits[h >>> 17] as number) & (1 << ((h >>> 14) & 7))) !== 0) {
+      let h = Math.imul(low ^ keyLow, FACTOR_LOW) ^ Math.imul(high ^ keyHigh, FACTOR_HIGH);
+      h = Math.imul(h ^ (h >>> 15), FACTOR_LAST);
+      if (((bits[h >>> (BIT_SHIFT + 3)] as number) & (1 << ((h >>> BIT_SHIFT) & 7))) !== 0) {
         this.#confirm(scan, at - WINDOW + 1, h >>> 8);
         if (scan.wire && scan.hit >= 0) return;
       }
