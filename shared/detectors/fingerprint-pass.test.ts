@@ -22,7 +22,15 @@ function starts(text: Buffer, from: number, to: number, until = to): number[] {
 
 test('a credential is found wherever it stands in a long text, and nowhere else', () => {
   const text = noise(2 * POSITIONS_MAX + 1000);
-  const places = [0, 700, POSITIONS_MAX - 2 * length, POSITIONS_MAX - 4, POSITIONS_MAX + length, 2 * POSITIONS_MAX - 1, text.length - length];
+  const places = [
+    0,
+    700,
+    POSITIONS_MAX - 2 * length,
+    POSITIONS_MAX - 4,
+    POSITIONS_MAX + length,
+    2 * POSITIONS_MAX - 1,
+    text.length - length,
+  ];
   for (const at of places) text.write(secret, at);
   assert.deepEqual(starts(text, 0, text.length), places);
   assert.deepEqual(starts(text, 1, text.length - 1), places.slice(1, -1));
