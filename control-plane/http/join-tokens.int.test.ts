@@ -20,6 +20,10 @@ metadata: { name: elsewhere }
 spec: { trusts: [{ issuer: "${issuer}", subject: far }], joins: { labels: { network: far }, networks: [192.0.2.0/24] } }
 ---
 kind: ServiceAccount
+metadata: { name: spiffe }
+spec: { trusts: [{ issuer: "${issuer}", subject: "spiffe://example.org/ns/sallyport/sa/agent", audience: join }], joins: { labels: { network: mesh } } }
+---
+kind: ServiceAccount
 metadata: { name: plain }
 spec: { trusts: [{ issuer: "${issuer}", subject: plain }] }
 `;
@@ -62,6 +66,8 @@ test('nobody else gets one', () =>
       ['another audience', { ...runner, aud: 'sallyport' }, 401],
       ['another branch', { ...runner, ref: 'feature' }, 401],
       ['another namespace', { ...runner, 'kubernetes.io': { namespace: 'x' } }, 401],
+      ['a SPIFFE JWT-SVID', { sub: 'spiffe://example.org/ns/sallyport/sa/agent', aud: ['join'] }, 201],
+      ['of another trust domain', { sub: 'spiffe://example.com/ns/sallyport/sa/agent', aud: ['join'] }, 401],
       ['an account without joins', { sub: 'plain' }, 403],
       ['a person', { sub: 'ann', groups: ['admins'] }, 403],
       ['who acts for a workload', { ...runner, act: { sub: 'other' } }, 403],

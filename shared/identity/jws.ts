@@ -199,7 +199,17 @@ function importKey(jwk: PublicJwk): ImportedKey | null {
   }
 }
 
-/** Is the signature that of one of the keys? Runs off this thread; never rejects. */
+/**
+ * A check that takes less than handing it to another thread and waiting for the answer: tens of microseconds. A key of a provider may
+ * be one that takes milliseconds (many bits, a large exponent), which would hold up everybody's sessions.
+ */
+function isQuick(key: KeyObject, algorithm: Algorithm): boolean {
+  if (algorithm.kty !== 'RSA') return algorithm.crv === 'P-256' || algorithm.crv === 'Ed25519';
+  const { modulusLength = Number.POSITIVE_INFINITY, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  return modulusLength <= 4096 && publicExponent > 0n && publicExponent <= 65_537n;
+}
+
+/** Is the signature that of one of the keys? Runs off this thread where that takes long; never rejects. */
 export async function signatureChecks(jws: Jws, keys: readonly KeyObject[]): Promise<boolean> {
   const algorithm = ALGORITHMS.get(jws.alg);
   if (algorithm === undefined) return false;
@@ -212,7 +222,8 @@ export async function signatureChecks(jws: Jws, keys: readonly KeyObject[]): Pro
             ? { key, padding: 6, saltLength: algorithm.pss.saltLength } // RSA_PKCS1_PSS_PADDING
             : { key };
       try {
-        verify(algorithm.hash, jws.signed, input, jws.signature, (error, result) => resolve(error === null && result));
+        if (isQuick(key, algorithm)) resolve(verify(algorithm.hash, jws.signed, input, jws.signature));
+        else verify(algorithm.hash, jws.signed, input, jws.signature, (error, result) => resolve(error === null && result));
       } catch {
         resolve(false);
       }
