@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { latencyBucket, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
-import { addedQuantile } from './added-quantile.ts';
+import { addedQuantiles } from './added-quantile.ts';
 
 function measured(...us: number[]): number[] {
   const counts = noLatencies();
@@ -9,11 +9,14 @@ function measured(...us: number[]): number[] {
   return counts;
 }
 
+const whole = (p50Us: number | null, p95Us = p50Us, p99Us = p95Us) => ({ p50Us, p95Us, p99Us });
+
 test('what agents add is never shown as more than the whole', () => {
-  assert.equal(addedQuantile(noLatencies(), 0.5, 1600), null);
-  const usual = addedQuantile(measured(400, 410, 420), 0.5, 1600) ?? 0;
-  assert.ok(usual >= 410 && usual < 500);
-  assert.equal(addedQuantile(measured(400, 410, 420), 0.5, null), usual, 'without the store there is no whole');
-  assert.equal(addedQuantile(measured(990), 0.5, 1000), 1000, 'nearly all of it: the bucket’s bound lies above');
-  assert.equal(addedQuantile(measured(10_000, 82_000), 0.5, 1600), null, 'two slow ones do not stand for all');
+  assert.deepEqual(addedQuantiles(noLatencies(), whole(1600)), whole(null));
+  const usual = addedQuantiles(measured(400, 410, 420), whole(1600));
+  for (const us of Object.values(usual)) assert.ok(us !== null && us >= 410 && us < 500);
+  assert.deepEqual(addedQuantiles(measured(400, 410, 420), whole(null)), usual, 'without the store there is no whole');
+  assert.deepEqual(addedQuantiles(measured(990), whole(1000)), whole(1000), 'nearly all of it: the bucket’s bound lies above');
+  assert.deepEqual(addedQuantiles(measured(10_000, 82_000), whole(1600)), whole(null), 'two slow ones do not stand for all');
+  assert.deepEqual(addedQuantiles(measured(10_000, 82_000), whole(1600, 90_000)), whole(null), 'nor does one figure without the others');
 });

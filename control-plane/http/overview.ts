@@ -4,7 +4,7 @@
  */
 import { errorText, GatewayError } from '@sallyport/shared/errors.ts';
 import { addCounts, noLatencies } from '@sallyport/shared/records/latency-buckets.ts';
-import { addedQuantile } from './added-quantile.ts';
+import { addedQuantiles } from './added-quantile.ts';
 import type { ApiContext } from './context.ts';
 
 /** A number, and the API path of what it counts. */
@@ -88,6 +88,7 @@ export class OverviewDesk {
     const end = await records.endOffset();
     const since = `since:${windowSeconds / 60}m`;
     const commands = (query: string) => `/v1/search/commands?q=${encodeURIComponent(`${query} ${since}`.trim())}`;
+    const whole = { p50Us: stored?.p50 ?? null, p95Us: stored?.p95 ?? null, p99Us: stored?.p99 ?? null };
     const counted = (value: number | null | undefined, list: string): Counted => ({ value: value ?? null, list });
     return {
       at: new Date(nowMs).toISOString(),
@@ -100,11 +101,9 @@ export class OverviewDesk {
         hold: counted(stored?.hold, commands('decision:held')),
       },
       refusedSessions: counted(stored?.refused, `/v1/search/sessions?q=${encodeURIComponent(`is:refused ${since}`)}`),
-      duration: { p50Us: stored?.p50 ?? null, p95Us: stored?.p95 ?? null, p99Us: stored?.p99 ?? null, list: commands('') },
+      duration: { ...whole, list: commands('') },
       addedLatency: {
-        p50Us: addedQuantile(latencies, 0.5, stored?.p50 ?? null),
-        p95Us: addedQuantile(latencies, 0.95, stored?.p95 ?? null),
-        p99Us: addedQuantile(latencies, 0.99, stored?.p99 ?? null),
+        ...addedQuantiles(latencies, whole),
         samples: latencies.reduce((sum, count) => sum + count, 0),
         list: '/v1/agents',
       },
