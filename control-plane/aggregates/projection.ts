@@ -506,10 +506,9 @@ export class Projection {
       const ticket = state as TicketState;
       if (ticket.status === 'revoked') this.#revokedTickets.set(id, ticket.expiresAtMs);
       const atMs = Number(event.atUnixUs / 1000n);
-      for (const [jti, expiresAtMs] of this.#revokedTickets) {
-        if (expiresAtMs > atMs) continue;
-        this.#revokedTickets.delete(jti);
-      }
+      // At some sizes alone: to look through all at each would take the longer the more there are.
+      if (isPowerOfTwo(this.#revokedTickets.size))
+        for (const [jti, expiresAtMs] of this.#revokedTickets) if (expiresAtMs <= atMs) this.#revokedTickets.delete(jti);
     }
   }
 
@@ -667,4 +666,8 @@ function aggregateOf(stream: string): { aggregate: Folding; id: string } {
     );
   }
   return { aggregate, id };
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return (count & (count - 1)) === 0;
 }
