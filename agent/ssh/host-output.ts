@@ -8,7 +8,7 @@
 import type { LiveSession } from '../session/live-session.ts';
 import type { ChannelEnd } from './channel-end.ts';
 import type { HostCommand } from './command.ts';
-import { MaskingStream, type MaskOptions } from './output.ts';
+import { isErasure, MaskingStream, type MaskOptions } from './output.ts';
 
 export interface HostOutputOptions {
   session: LiveSession;
@@ -109,7 +109,8 @@ export class HostOutput {
     recorded?.push(data);
     const isRecordedHere = recorded === null;
     if (released !== null) {
-      if (!(kind === null && this.#isEcho(data) && released.passEcho(data))) released.push(data);
+      const saysNothing = kind === null && (this.#isEcho(data) || (this.#options.terminal && isErasure(data)));
+      if (!(saysNothing && released.passEcho(data))) released.push(data);
     } else this.#release(data, kind, data.length, isRecordedHere ? data : null);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileDetectors } from '@sallyport/shared/detectors/engine.ts';
 import { knownCredentialsFromValues } from '@sallyport/shared/detectors/known-credentials.ts';
-import { escapeEnd, MaskingStream, maskWhole } from './output.ts';
+import { escapeEnd, isErasure, MaskingStream, maskWhole } from './output.ts';
 
 const detectors = compileDetectors(['email', 'aws-access-key']);
 const options = { detectors, kind: 'redact' as const, key: new Uint8Array(32) };
@@ -104,6 +104,24 @@ test('what is echoed passes at once, unless something waits in front of it', () 
   assert.ok(!stream.passEcho(Buffer.from('s')));
   stream.end();
   assert.equal(out.join(''), 'lwaits');
+});
+
+test('an erasure is told from text, and passes where nothing waits and no finding goes on', () => {
+  for (const text of ['\b', '\b \b', '\b\b\b\u001b[K', `${'\b \b'.repeat(99)}`])
+    assert.ok(isErasure(Buffer.from(text)), JSON.stringify(text));
+  for (const text of ['', ' ', '\u001b[K', '\bx', '\b\u001b[', '\b\u001b[31m', '\b\r\n', '\b\u001b[KAKIA'])
+    assert.ok(!isErasure(Buffer.from(text)), JSON.stringify(text));
+  const out: string[] = [];
+  const stream = new MaskingStream(
+    options,
+    bytes => out.push(bytes.toString()),
+    () => undefined,
+  );
+  stream.push(Buffer.from(key.slice(0, 9)));
+  assert.ok(!stream.passEcho(Buffer.from('\b \b')));
+  stream.push(Buffer.from(`${key.slice(9)} `));
+  stream.end();
+  assert.ok(!out.join('').includes(key.slice(0, 12)), out.join(''));
 });
 
 test('where escape sequences end', () => {

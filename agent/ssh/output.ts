@@ -25,6 +25,7 @@ const HELD_BYTES_MAX = 32 * 1024;
 const OPEN_BYTES_MAX = 64 * 1024;
 /** Bytes that were released, in front of what is looked at: words that findings need beside them. */
 const CONTEXT_BYTES = 256;
+const BACKSPACE = 0x08;
 const ESC = 0x1b;
 const NOTHING = Buffer.alloc(0);
 
@@ -110,11 +111,11 @@ export class MaskingStream {
   }
 
   /**
-   * Lets through at once what the client itself has just typed; it is no news to it.
-   * @returns false: something is held in front of it, and it has to wait there.
+   * Lets through at once what says nothing: what the client itself has just typed, or an erasure.
+   * @returns false: something is held in front of it, or a finding goes on, and it has to wait there.
    */
   passEcho(chunk: Buffer): boolean {
-    if (this.#holds) return false;
+    if (this.#holds || this.#open !== null) return false;
     this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-CONTEXT_BYTES);
     this.#contextLength = this.#tail.length;
     this.#release(chunk, chunk.length);
@@ -211,6 +212,17 @@ export class MaskingStream {
     parts.push(bytes.subarray(at, to));
     return Buffer.concat(parts);
   }
+}
+
+/** What a line editor sends to take back what stands on the screen: steps to the left, spaces, and "erase to the end of the line". */
+export function isErasure(bytes: Uint8Array): boolean {
+  let erases = false;
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at] === BACKSPACE) erases = true;
+    else if (bytes[at] === ESC && bytes[at + 1] === 0x5b && bytes[at + 2] === 0x4b) at += 2;
+    else if (bytes[at] !== 0x20) return false;
+  }
+  return erases;
 }
 
 /** Token bytes, of which values without a space in them are made. */
