@@ -12,8 +12,9 @@ const question = (text: string): ApprovalQuestion => ({
 function folded() {
   const state = new Projection();
   let n = 0;
-  const fold = (stream: string, event: { type: string; payload: unknown }, expectedVersion: bigint) => {
-    const envelope = { eventId: String(n++), schema: 1, atUnixUs: 1n, author: 'a', authorAddress: '', reason: '', requestId: '' };
+  const fold = (stream: string, event: { type: string; payload: unknown }, expectedVersion: bigint, atMs = 0) => {
+    const atUnixUs = BigInt(atMs) * 1000n + 1n;
+    const envelope = { eventId: String(n++), schema: 1, atUnixUs, author: 'a', authorAddress: '', reason: '', requestId: '' };
     const recorded: RecordedEvent = { ...envelope, stream, expectedVersion, type: event.type, payload: event.payload };
     return state.fold(recorded);
   };
@@ -73,4 +74,16 @@ test('a person is kept out by every name that they ever had, and ten thousand ch
   // Work that grew with the number of users would take minutes here.
   for (let i = 0; i < 10_000; i++) assert.ok(change(`u${i}`, 0n, `user-${i}`, i % 2 === 0));
   assert.equal(state.blockedPeople().length, 5000);
+});
+
+test('revoked tickets that have ended are forgotten, those that have not are kept, however many there are', () => {
+  const { state, fold } = folded();
+  const revoke = (id: string, expiresAtMs: number, atMs: number) =>
+    assert.ok(fold(`ticket/${id}`, { type: 'TicketRevoked', payload: { expiresAtMs } }, 0n, atMs));
+  for (let i = 0; i < 500; i++) revoke(`long${i}`, 1_000_000, i);
+  for (let i = 0; i < 5_000; i++) revoke(`short${i}`, 1_000 + i + 10, 1_000 + i);
+  assert.equal(state.revokedTickets(7_000).length, 500);
+  assert.ok(state.save().revokedTickets.size < 700, `${state.save().revokedTickets.size}`);
+  for (let i = 0; i < 100; i++) revoke(`last${i}`, 2_000_001, 2_000_000);
+  assert.equal(state.save().revokedTickets.size, 100);
 });
