@@ -201,16 +201,13 @@ class FileLogReader implements LogReader {
 
 /** Moves the cursor to `offset`, from one entry's head to the next; what is between is not checked. Ends earlier at `limit`. */
 async function goTo(offset: bigint, cursor: Cursor, limit: number): Promise<void> {
-  let buffer = Buffer.alloc(0);
+  let buffer: Buffer = Buffer.alloc(0);
   let bufferStart = cursor.position;
   while (cursor.offset < offset && cursor.position < limit) {
     const at = cursor.position - bufferStart;
     if (buffer.length - at < frameHeadLength) {
       const length = Math.min(chunkBytes, limit - cursor.position);
-      const fresh = Buffer.allocUnsafe(length);
-      const { bytesRead } = await cursor.file.read(fresh, 0, length, cursor.position);
-      if (bytesRead < frameHeadLength) throw corrupt(cursor.baseOffset, cursor.position, 'it is shorter than what was durable');
-      buffer = fresh.subarray(0, bytesRead);
+      buffer = await readAt(cursor, length, frameHeadLength);
       bufferStart = cursor.position;
       continue;
     }
@@ -224,7 +221,7 @@ async function goTo(offset: bigint, cursor: Cursor, limit: number): Promise<void
 
 /** Yields the entries from the cursor up to `limit`, moving it behind each one. */
 async function* frames(cursor: Cursor, limit: number): AsyncGenerator<Entry> {
-  let buffer = Buffer.alloc(0);
+  let buffer: Buffer = Buffer.alloc(0);
   let bufferStart = cursor.position;
   let wanted = frameHeaderLength;
   while (cursor.position < limit) {
@@ -232,10 +229,7 @@ async function* frames(cursor: Cursor, limit: number): AsyncGenerator<Entry> {
     if (buffer.length - at < wanted) {
       const length = Math.min(Math.max(wanted, chunkBytes), limit - cursor.position);
       if (length < wanted) throw corrupt(cursor.baseOffset, cursor.position, 'an entry reaches past its end');
-      const fresh = Buffer.allocUnsafe(length);
-      const { bytesRead } = await cursor.file.read(fresh, 0, length, cursor.position);
-      if (bytesRead < wanted) throw corrupt(cursor.baseOffset, cursor.position, 'it is shorter than what was durable');
-      buffer = fresh.subarray(0, bytesRead);
+      buffer = await readAt(cursor, length, wanted);
       bufferStart = cursor.position;
       continue;
     }
@@ -250,6 +244,14 @@ async function* frames(cursor: Cursor, limit: number): AsyncGenerator<Entry> {
     wanted = frameHeaderLength;
     yield frame.entry;
   }
+}
+
+/** Bytes from the cursor on. @throws {GatewayError} LOG_CORRUPT when there are fewer than `needed`. */
+async function readAt(cursor: Cursor, length: number, needed: number): Promise<Buffer> {
+  const fresh = Buffer.allocUnsafe(length);
+  const { bytesRead } = await cursor.file.read(fresh, 0, length, cursor.position);
+  if (bytesRead < needed) throw corrupt(cursor.baseOffset, cursor.position, 'it is shorter than what was durable');
+  return fresh.subarray(0, bytesRead);
 }
 
 function isMissing(error: unknown): boolean {
